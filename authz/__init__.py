@@ -1,0 +1,1 @@
+"""Who may do what, and with which token: principals, policy, tokens, accounts, clients."""

@@ -1,0 +1,48 @@
+"""Who is asking."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NewType
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# The payload of a token whose signature, type, times and audience were checked. Only `authz.tokens` makes one.
+VerifiedClaims = NewType("VerifiedClaims", "dict[str, Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A person or an agent as the snapshot knows them: what policy calls them, and where they belong."""
+
+    id: str
+    label: str  # "user:alice" or "agent:nightly": what rules, records and pages say
+    groups: Mapping[str, float | None]  # group name → until when (None: until changed)
+    is_admin: bool = False
+
+    def subjects(self, now: float) -> frozenset[str]:
+        """Itself and the groups that hold at `now`; roles are added by the policy, which knows the portal."""
+        alive = (f"group:{name}" for name, until in self.groups.items() if until is None or until > now)
+        return frozenset((self.label, *alive))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Principal:
+    """A person or an agent, proved by a verified credential; there is no other way to have one, and no anonymous one.
+
+    `subjects` is everything policy may know them by, except roles. `actor` is who acts for them, if somebody does:
+    both must be allowed. `scopes` limit further. `expires_at` is in seconds since the epoch.
+    """
+
+    claims: VerifiedClaims
+    issuer: str
+    subject: str
+    label: str
+    subjects: frozenset[str]
+    client: str
+    scopes: frozenset[str]
+    resource: str
+    expires_at: float
+    is_admin: bool = False
+    actor: Principal | None = None

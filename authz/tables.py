@@ -1,0 +1,184 @@
+"""The tables of people, clients, policy and tokens. Times are seconds since the epoch; secrets are stored as hashes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Column, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+
+class Person(SQLModel, table=True):
+    """Somebody who can sign in. `handle` is how policy and records name them: `user:{handle}`."""
+
+    __tablename__ = "person"
+    id: str = Field(primary_key=True)  # "usr_" and 128 random bits; the `sub` of our tokens
+    issuer: str
+    subject: str
+    handle: str = Field(unique=True)
+    name: str = ""
+    email: str = ""
+    password_hash: str = ""
+    is_admin: bool = False
+    created_at: float = 0
+    disabled_at: float | None = None
+
+    __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+
+class Group(SQLModel, table=True):
+    __tablename__ = "people_group"
+    name: str = Field(primary_key=True)
+    created_at: float = 0
+
+
+class Membership(SQLModel, table=True):
+    """`member` is a person's id or a client's id; `until` is set where a sign-in said so, and empty where an admin did."""
+
+    __tablename__ = "membership"
+    member: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+    until: float | None = None
+
+
+class RoleBinding(SQLModel, table=True):
+    """Casbin's `g`: `subject` (user:, group: or agent:) has `role` in `portal` (or `*`)."""
+
+    __tablename__ = "role_binding"
+    subject: str = Field(primary_key=True)
+    role: str = Field(primary_key=True)
+    portal: str = Field(primary_key=True, default="*")
+
+
+class Rule(SQLModel, table=True):
+    """Casbin's `p`. `object` is `server.name` or `server.*`; `condition` is typed data, never an expression."""
+
+    __tablename__ = "rule"
+    id: str = Field(primary_key=True)
+    subject: str
+    portal: str = "*"
+    object: str
+    action: str
+    effect: str = "allow"
+    condition: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    obligations: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    note: str = ""
+    created_by: str = ""
+    created_at: float = 0
+    ends_at: float | None = None
+
+
+class Client(SQLModel, table=True):
+    """An OAuth client. `origin`: registered (by an admin), metadata (a document), dynamic (RFC 7591), or agent."""
+
+    __tablename__ = "client"
+    id: str = Field(primary_key=True)
+    handle: str = Field(default="", index=True)  # for agents: `agent:{handle}`
+    name: str = ""
+    origin: str
+    redirect_uris: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    grant_types: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    auth_method: str = "none"
+    application_type: str = "native"
+    secret_hash: str = ""
+    metadata_document: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    created_at: float = 0
+    last_used_at: float | None = None
+    expires_at: float | None = None
+    disabled_at: float | None = None
+
+
+class Consent(SQLModel, table=True):
+    """A person said yes to exactly this client, redirect and scopes."""
+
+    __tablename__ = "consent"
+    person: str = Field(primary_key=True)
+    client: str = Field(primary_key=True)
+    redirect_uri: str = Field(primary_key=True)
+    resource: str = Field(primary_key=True)
+    scope: str = Field(primary_key=True)
+    given_at: float
+
+
+class Code(SQLModel, table=True):
+    """An authorization code, by its SHA-256; `family` is what its tokens belong to."""
+
+    __tablename__ = "code"
+    hash: str = Field(primary_key=True)
+    client: str
+    person: str
+    redirect_uri: str
+    resource: str
+    scope: str
+    challenge: str
+    family: str
+    session: str = ""
+    auth_time: float = 0
+    expires_at: float
+    used_at: float | None = None
+
+
+class RefreshToken(SQLModel, table=True):
+    """A refresh token, by its SHA-256. `successor` is sealed so that a racing twin gets the same one for 10 s."""
+
+    __tablename__ = "refresh_token"
+    hash: str = Field(primary_key=True)
+    family: str = Field(index=True)
+    client: str = Field(index=True)
+    person: str = Field(index=True)
+    resource: str
+    scope: str
+    auth_time: float = 0
+    created_at: float
+    expires_at: float
+    rotated_at: float | None = None
+    successor: bytes | None = Field(default=None, sa_column=Column(LargeBinary))
+    ended_at: float | None = None
+
+
+class SigningKey(SQLModel, table=True):
+    """A key of ours; the private half sealed. Published from `created_at`, signs from `signs_from` to `retired_at`."""
+
+    __tablename__ = "signing_key"
+    kid: str = Field(primary_key=True)
+    public: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    key_id: str
+    created_at: float
+    signs_from: float
+    retired_at: float | None = None
+
+
+class BrowserSession(SQLModel, table=True):
+    """A signed-in browser, by the SHA-256 of its cookie."""
+
+    __tablename__ = "browser_session"
+    hash: str = Field(primary_key=True)
+    person: str = Field(index=True)
+    created_at: float
+    seen_at: float
+    expires_at: float
+    acr: str = ""
+    amr: str = ""
+    address: str = ""
+
+
+class OneTimeLink(SQLModel, table=True):
+    """A link that works once, by its SHA-256."""
+
+    __tablename__ = "one_time_link"
+    hash: str = Field(primary_key=True)
+    purpose: str
+    person: str = ""
+    expires_at: float
+    used_at: float | None = None
+
+
+class CutOff(SQLModel, table=True):
+    """Nothing issued before `at` to `key` counts any more. `kind`: person, client, family, session, token, server."""
+
+    __tablename__ = "cut_off"
+    kind: str = Field(primary_key=True)
+    key: str = Field(primary_key=True)
+    at: float
+    until: float  # when no token that it could cut can still be alive, and the row may go

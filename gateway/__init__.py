@@ -1,0 +1,1 @@
+"""The HTTP face of Ostiary and the one path that every call takes."""

@@ -1,0 +1,5 @@
+"""`python -m gateway` is `ostiary`."""
+
+from gateway.cli import main
+
+main()

@@ -1,0 +1,49 @@
+"""What every command shares: `--data`, `--database-url`, `--config`, `--json`, and errors that say what to do."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.settings import load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.office import Office
+
+
+def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Gives the command an open `Office` as its first argument; our own errors become one sentence and exit 1."""
+
+    @click.option("--data", type=click.Path(path_type=Path), help="data directory")
+    @click.option("--database-url", help="PostgreSQL URL, if the gateway uses one")
+    @click.option("--config", type=click.Path(path_type=Path), help="configuration file (TOML)")
+    @functools.wraps(function)
+    def command(data: Path | None, database_url: str | None, config: Path | None, **arguments: Any) -> Any:
+        from authz.errors import AuthzError
+        from gateway.assembly import open_office
+        from registry.errors import RegistryError
+
+        settings = load(config, data=data, database_url=database_url)
+        office: Office = open_office(settings)
+        try:
+            return function(office, **arguments)
+        except (AuthzError, RegistryError) as refused:
+            raise click.ClickException(str(refused)) from refused
+        finally:
+            office.close()
+
+    return command
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="print JSON")
+
+
+def show(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:
+    """Prints `value` as JSON, or what `text` makes of it."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str) if as_json else text())

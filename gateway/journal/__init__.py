@@ -1,0 +1,57 @@
+"""The append-only record: an intent before a call leaves, an outcome before its answer returns.
+
+Files of JSON lines, hash-chained from the first line, one writer per process, segments of 64 MiB. Safe to call from
+any thread; a write is one `write(2)` under a lock, about a microsecond.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from authz.principals import Principal
+
+
+class JournalDown(Exception):
+    """A record cannot be written: nothing may leave, nothing may be answered but 503."""
+
+
+class Journal(Protocol):
+    """What the rest of the gateway may do with the record.
+
+    Events are dotted nouns and verbs: `call.intent`, `call.outcome`, `call.refused`, `list`, `signin`, `signin.refused`,
+    `token.issued`, `policy.changed`, `server.approved` …; field names are those of docs/journal.md.
+    """
+
+    def intend(  # noqa: D417
+        self,
+        principal: Principal,
+        *,
+        call: str,
+        method: str,
+        server: str,
+        object: str,
+        arguments: bytes,
+        decision: str,
+        rule: str,
+        epoch: int,
+        portal: str,
+        request_id: str,
+        era: str,
+    ) -> None:
+        """Written before the call leaves; `call` is the id that the outcome will repeat. Raises JournalDown."""
+
+    def conclude(self, call: str, outcome: str, **facts: Any) -> None:
+        """`ok`, `tool_error`, `error`, `cancelled`, `timeout`, `broken`, `unknown`. Raises JournalDown."""
+
+    def note(self, event: str, *, who: str, **facts: Any) -> None:
+        """Anything that is not a call: a refusal, a listing, a sign-in, a change. Raises JournalDown."""
+
+    async def durable(self) -> None:
+        """With strict durability: returns when all written so far is on the disk. Otherwise at once."""
+
+    @property
+    def healthy(self) -> bool: ...
+
+    def close(self) -> None:
+        """Seal the segment."""

@@ -1,0 +1,224 @@
+"""Every setting there is: one frozen object, from the file, then `OSTIARY_*`, then flags; all problems named at once."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX = "OSTIARY_"
+MIB = 1024 * 1024
+EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+
+
+class ConfigurationError(Exception):
+    """`problems` is every problem found, one sentence each, saying what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ArgumentRecord(StrEnum):
+    """How much of a call's arguments the journal keeps, besides which tool was called."""
+
+    NONE = "none"
+    DIGEST = "digest"
+    REDACTED = "redacted"
+    FULL = "full"
+
+
+class Durability(StrEnum):
+    """GROUP: written before the call leaves, synced within 100 ms. STRICT: synced before the call leaves."""
+
+    GROUP = "group"
+    STRICT = "strict"
+
+
+def _public_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be an http or https URL with a host, for instance https://mcp.example.com")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("must be scheme, host and port alone: no path, query, fragment or user name")
+    if "*" in value:
+        raise ValueError("must name one host: every link and token audience derives from it")
+    return value.rstrip("/").lower()
+
+
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+
+
+class Settings(BaseModel):
+    """How this door is run. Sizes are in bytes, times in seconds."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    host: str = Field("127.0.0.1", description="address to bind")
+    port: int = Field(8080, ge=0, le=65535, description="port to bind; 0 lets the system choose")
+    data: Path = Field(Path("data"), description="directory of keys, database and journal, made on first start")
+    public_url: PublicUrl | None = Field(None, description="how clients reach us; every link and audience derives from it")
+    tls_cert: Path | None = Field(None, description="certificate chain (PEM), if we end TLS ourselves")
+    tls_key: Path | None = Field(None, description="its private key (PEM)")
+    database_url: str | None = Field(None, description="PostgreSQL URL; without it SQLite in the data directory")
+    demo: bool = Field(False, description="start the demo: two servers, two people, an agent, a policy")  # noqa: FBT003
+    workers: int = Field(1, ge=1, le=64, description="processes that serve")
+    insecure_bind: bool = Field(False, description="bind beyond loopback without an https public URL")  # noqa: FBT003
+    trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = Field(
+        (), description="networks whose X-Forwarded-For is believed, for the record and for rate limits"
+    )
+    allowed_origins: tuple[str, ...] = Field((), description="origins of browser clients besides our own")
+    allow_addresses: tuple[str, ...] = Field((), description="scheme://host:port lines that servers may be reached at")
+    admin_listen: str | None = Field(None, description="host:port that /admin moves to")
+    metrics_listen: str | None = Field("127.0.0.1:0", description="host:port of Prometheus metrics; empty for none")
+    request_limit: int = Field(4 * MIB, ge=1024, le=64 * MIB, description="largest request body")
+    answer_limit: int = Field(32 * MIB, ge=1024, le=1024 * MIB, description="largest answer of a server")
+    in_flight_limit: int = Field(256 * MIB, ge=MIB, description="bytes held for calls under way before 503")
+    call_deadline: float = Field(60.0, gt=0, le=3600, description="silence after which a call to a server is given up")
+    call_limit: float = Field(600.0, gt=0, le=86400, description="longest a call may last, progress or not")
+    stale_limit: float = Field(900.0, ge=0, le=86400, description="how long an unreachable server's tools stay callable")
+    refresh_interval: float = Field(30.0, ge=1, le=3600, description="how often servers are asked what they offer")
+    token_life: int = Field(300, ge=30, le=300, description="life of an access token")
+    session_life: int = Field(8 * 3600, ge=300, le=7 * 86400, description="life of a browser session and of groups")
+    refresh_life: int = Field(30 * 86400, ge=3600, le=180 * 86400, description="life of a refresh token family")
+    operator_tokens: bool = Field(True, description="allow `ostiary token issue`")  # noqa: FBT003
+    dynamic_registration: bool = Field(True, description="allow RFC 7591 registration")  # noqa: FBT003
+    journal_arguments: ArgumentRecord = Field(ArgumentRecord.REDACTED, description="what the journal keeps of arguments")
+    journal_durability: Durability = Field(Durability.GROUP, description="when a record counts as written")
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Self:
+        problems = list(_contradictions(self))
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    @property
+    def base_url(self) -> str:
+        """The one public URL: no trailing slash, lower case."""
+        if self.public_url is not None:
+            return self.public_url
+        scheme = "https" if self.tls_cert else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}"
+
+    @property
+    def secure(self) -> bool:
+        """Whether browsers reach us over https, which decides about cookies."""
+        return self.base_url.startswith("https://")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(file: Path | None, environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
+    """The settings; flags that are None count as not given. Raises ConfigurationError with every problem."""
+    problems: list[str] = []
+    given: dict[str, Any] = {}
+    given |= _from_file(file, problems)
+    given |= _from_environment(os.environ if environment is None else environment, problems)
+    given |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        settings = Settings(**given)
+    except ValidationError as refused:
+        problems += [_sentence(error) for error in refused.errors()]
+    if problems:
+        raise ConfigurationError(sorted({line for problem in problems for line in problem.splitlines()}))
+    return settings
+
+
+def _from_file(file: Path | None, problems: list[str]) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        return tomllib.loads(file.read_text())
+    except OSError as error:
+        problems.append(f"{file}: cannot be read ({error.strerror})")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        problems.append(f"{file}: is not TOML ({error})")
+    return {}
+
+
+def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for key, value in environment.items():
+        if not key.startswith(PREFIX) or key == "OSTIARY_MASTER_KEY":
+            continue
+        name = key.removeprefix(PREFIX).lower()
+        field = Settings.model_fields.get(name)
+        if field is None:
+            problems.append(f"{key}: no such setting; `ostiary up --help` lists them")
+        elif "tuple" in str(field.annotation):
+            given[name] = tuple(part.strip() for part in value.split(",") if part.strip())
+        else:
+            given[name] = value
+    return given
+
+
+def _sentence(error: Any) -> str:
+    message: str = error["msg"].removeprefix("Value error, ")
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: no such setting; `ostiary up --help` lists them"
+    return f"{place}: {message}" if place else message
+
+
+def _contradictions(settings: Settings) -> Any:
+    loopback = is_loopback(settings.host)
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        yield "tls_cert, tls_key: give both or neither"
+    for name in ("tls_cert", "tls_key"):
+        path = getattr(settings, name)
+        if path is not None and not path.is_file():
+            yield f"{name}: no file at {path}"
+    if settings.tls_key is not None and settings.tls_key.is_file() and settings.tls_key.stat().st_mode & 0o077:
+        yield f"tls_key: {settings.tls_key} can be read by others; chmod 600 it"
+    if not loopback and not settings.insecure_bind and not settings.secure:
+        yield (
+            f"host: {settings.host} is not loopback and no https public URL is set; give --public-url https://... "
+            "(and --tls-cert/--tls-key, or a proxy in front), or say --insecure-bind"
+        )
+    if settings.demo and not loopback:
+        yield "demo: has known accounts and runs on loopback only; leave --demo away"
+    if settings.public_url and settings.public_url.startswith("http://"):
+        host = urlsplit(settings.public_url).hostname or ""
+        if not is_loopback(host) and not settings.insecure_bind:
+            yield "public_url: must be https except on loopback, or say --insecure-bind"
+    if settings.workers > 1 and settings.port == 0:
+        yield "port: several workers need a port of your choice, not 0"
+    if settings.call_limit < settings.call_deadline:
+        yield "call_limit: must not be shorter than call_deadline"
+    for origin in settings.allowed_origins:
+        if "*" in origin or urlsplit(origin).scheme not in {"http", "https"} or urlsplit(origin).path:
+            yield f"allowed_origins: {origin!r} must be scheme://host[:port]"
+    for line in settings.allow_addresses:
+        parts = urlsplit(line)
+        if "*" in line or parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
+            yield f"allow_addresses: {line!r} must be scheme://host:port"
+    for name in ("admin_listen", "metrics_listen"):
+        value = getattr(settings, name)
+        if value and not _is_listen(value):
+            yield f"{name}: {value!r} must be host:port"
+    if settings.database_url and not settings.database_url.startswith(("postgresql:", "postgres:", "sqlite:")):
+        yield "database_url: must be a postgresql:// URL"
+
+
+def _is_listen(value: str) -> bool:
+    host, _, port = value.rpartition(":")
+    return bool(host) and port.isdigit() and int(port) <= 65535

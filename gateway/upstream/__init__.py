@@ -1,0 +1,139 @@
+"""Toward the approved servers, in whichever era they speak.
+
+The words of this seam are modern ones (2026-07-28): whatever era the server is of, `Upstreams.send` takes a modern
+ask and gives a modern answer, so that the portal needs one vocabulary. JSON values cross it as the bytes they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Mapping
+
+    from authz.principals import Principal
+    from registry.catalog import Credential, Upstream
+    from registry.tables import Era
+
+
+@dataclass(slots=True, kw_only=True)
+class Ask:
+    """A request that may leave: decided, recorded, in the server's own names.
+
+    `params` are the members of `params` except `_meta`, as raw JSON, in the caller's order. `meta` likewise, without
+    the reserved envelope keys, the progress token and anything of ours. `capabilities` is the raw JSON object of
+    client capabilities that may be declared. `param_headers` are ready `Mcp-Param-*` lines. `progress` asks for
+    progress notifications; they come back without their token. `log_level` is empty unless the caller opted in.
+    `legacy_session` is the id of the calling legacy client's session (empty for a modern caller).
+    """
+
+    method: str
+    name: str = ""  # what Mcp-Name says: the tool, the prompt, or the URI
+    params: Mapping[str, bytes] = field(default_factory=dict)
+    meta: Mapping[str, bytes] = field(default_factory=dict)
+    principal: Principal | None  # None is the gateway itself: probing and refreshing
+    capabilities: bytes = b"{}"
+    client_info: bytes = b""
+    param_headers: tuple[tuple[bytes, bytes], ...] = ()
+    progress: bool = False
+    log_level: str = ""
+    legacy_session: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The end of an exchange: exactly one of the two, raw JSON. A result has its `resultType`."""
+
+    result: bytes = b""
+    error: bytes = b""
+
+
+class Downstream(Protocol):
+    """Whoever hears what a server says before its answer."""
+
+    async def notify(self, method: str, params: bytes) -> None:
+        """A notification that belongs to this ask; `params` is the raw JSON object."""
+
+    async def request(self, method: str, params: bytes) -> bytes:
+        """A legacy server asks back: gives the raw result, or raises `AskRefused`."""
+
+
+class UpstreamError(Exception):
+    """The root of what goes wrong on the way up; its text is ours and fit for a caller.
+
+    UpstreamError
+    ├── UpstreamUnreachable   502: nothing was sent
+    ├── UpstreamBroken        502: it answered something that is no answer to us
+    ├── UpstreamSlow          504: the deadline passed
+    └── UpstreamBusy          503: breaker open, or too much in flight; `retry_after` seconds
+    """
+
+    retry_after: int = 0
+
+
+class UpstreamUnreachable(UpstreamError):
+    pass
+
+
+class UpstreamBroken(UpstreamError):
+    pass
+
+
+class UpstreamSlow(UpstreamError):
+    pass
+
+
+class UpstreamBusy(UpstreamError):
+    def __init__(self, message: str, retry_after: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class AskRefused(Exception):
+    """The client declined, cannot be asked, or did not answer; `error` is the raw JSON-RPC error for the server."""
+
+    def __init__(self, error: bytes) -> None:
+        super().__init__("the client cannot be asked")
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What a server says of itself; `capabilities` and `info` are decoded JSON objects."""
+
+    era: Era
+    protocol_version: str
+    capabilities: Mapping[str, Any]
+    info: Mapping[str, Any]
+    instructions: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedEvent:
+    """Something changed at a server: `method` is the notification's, `uri` is set for resources/updated."""
+
+    server: str
+    method: str
+    uri: str = ""
+
+
+class Upstreams(Protocol):
+    """All approved servers, as one process reaches them."""
+
+    async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
+        """Ask and wait for the answer. Cancelling this task cancels the ask at the server, as its era has it.
+
+        Raises UpstreamError. Bytes of the answer are counted against the budget in flight until it returns.
+        """
+
+    async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
+        """Which era the server speaks and what it says of itself (protocol revision 2026-07-28, versioning)."""
+
+    def events(
+        self, server: Upstream, principal: Principal, uris: frozenset[str], credential: Credential | None
+    ) -> AsyncIterator[FeedEvent]:
+        """What changes at a server, for as long as somebody iterates; one upstream feed serves all who do."""
+
+    async def close(self) -> None:
+        """End sessions, feeds and connections."""

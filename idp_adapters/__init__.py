@@ -1,0 +1,1 @@
+"""One file per way to be somebody. Only `contract` is seen from outside `gateway`."""

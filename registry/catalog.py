@@ -1,0 +1,98 @@
+"""The approved catalogue in memory: which definitions exist for whom to be asked about, found by exposed name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from registry.tables import Auth, Era, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEFAULT_PORTAL = "default"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upstream:
+    """An approved server as the data plane needs it: a constant of the snapshot, nothing a caller says enters it."""
+
+    slug: str
+    title: str
+    url: str
+    scheme: str
+    host: str
+    port: int
+    target: str  # path and query, as registered
+    era: Era
+    protocol_version: str
+    auth: Auth
+    capabilities: Mapping[str, Any]
+    instructions: str = ""  # empty unless approved as it is now
+    address_exception: bool = False
+    stale_since: float | None = None  # set while it fails; its last good definitions stay callable for a while
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What we authenticate with at one server: a header for one origin, attached last and to nothing else."""
+
+    server: str
+    origin: str  # scheme://host:port
+    header: bytes
+    value: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """An approved definition under its exposed name.
+
+    `object` is what policy and records call it: `server.name`. `raw` is the definition as the upstream gave it,
+    `shown` the same with the exposed name in it, ready to be joined into a list.
+    """
+
+    server: str
+    kind: Kind
+    name: str
+    exposed: str
+    object: str
+    digest: str
+    raw: bytes
+    shown: bytes
+    shown_legacy: bytes  # with what a client before 2026-07-28 cannot read taken out
+    param_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # x-mcp-header → path in the arguments
+    template: Any = None  # for templates: a compiled pattern that matches the URIs it stands for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """A URL with definitions behind it: a portal (prefixed names) or one server (its own names).
+
+    `portal` is the policy's domain: a portal's name, or `server:{slug}`. The dictionaries are in listing order.
+    """
+
+    path: str
+    portal: str
+    title: str
+    servers: tuple[str, ...]
+    tools: Mapping[str, Entry]
+    prompts: Mapping[str, Entry]
+    resources: Mapping[str, Entry]
+    templates: Mapping[str, Entry]
+
+    def resource(self, uri: str) -> Entry | None:
+        """The listed resource, or else the first template that `uri` fits."""
+        found = self.resources.get(uri)
+        if found is not None:
+            return found
+        return next((entry for entry in self.templates.values() if entry.template.fullmatch(uri)), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """Everything approved, by path. `paused` maps what drifted or is new, by object, to why: shown only to its people."""
+
+    epoch: int
+    mounts: Mapping[str, Mount]
+    upstreams: Mapping[str, Upstream]
+    paused: Mapping[str, str]

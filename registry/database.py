@@ -1,0 +1,96 @@
+"""The database: one engine, a way to read and a way to change.
+
+A change is one transaction that also moves the epoch of every concern it touches; each process watches the epochs and
+builds its next snapshot from them. What does not change what a call may do (a sign-in, a consent) names no concern.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event, make_url, text
+from sqlalchemy.engine import Engine
+from sqlmodel import Session, create_engine, select
+
+from registry.tables import Epoch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOTIFY_CHANNEL = "ostiary_epoch"
+
+
+class Concern(StrEnum):
+    """What a snapshot is made of; each has its own epoch so that a policy change does not rebuild the catalogue."""
+
+    CATALOGUE = "catalogue"
+    POLICY = "policy"
+    PEOPLE = "people"
+    KEYS = "keys"
+    CUTOFFS = "cutoffs"
+
+
+class Database:
+    """The engine behind a SQLAlchemy URL; safe to share between threads, never used on the event loop."""
+
+    def __init__(self, url: str) -> None:
+        self.url = make_url(url)
+        self.engine: Engine = _engine(url)
+
+    @property
+    def is_postgresql(self) -> bool:
+        return self.url.get_backend_name() == "postgresql"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session for reading; objects stay usable after it closes."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
+    def change(self, *concerns: Concern) -> Iterator[Session]:
+        """One transaction; committed when the block ends, undone when it raises. Moves the epochs of `concerns`."""
+        with Session(self.engine, expire_on_commit=False) as session, session.begin():
+            if not self.is_postgresql:
+                session.connection().exec_driver_sql("BEGIN IMMEDIATE")
+            yield session
+            self._move_epochs(session, concerns)
+
+    def epochs(self) -> dict[str, int]:
+        """The present epoch of every concern."""
+        with self.read() as session:
+            return {row.concern: row.value for row in session.exec(select(Epoch))}
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def _move_epochs(self, session: Session, concerns: tuple[Concern, ...]) -> None:
+        for concern in sorted(concerns):  # one order, so that two changes cannot deadlock
+            session.connection().execute(
+                text("UPDATE epoch SET value = value + 1 WHERE concern = :concern"), {"concern": str(concern)}
+            )
+        if concerns and self.is_postgresql:
+            session.connection().execute(text(f"NOTIFY {NOTIFY_CHANNEL}"))
+
+
+def sqlite_url(data: Path) -> str:
+    """The default database of a data directory."""
+    return f"sqlite:///{data / 'ostiary.db'}"
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "postgresql":
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=5)
+    engine = create_engine(parsed, connect_args={"timeout": 15})
+    event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # we begin transactions ourselves, see `change`
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON", "busy_timeout=15000"):
+        connection.execute(f"PRAGMA {pragma}")

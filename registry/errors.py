@@ -1,0 +1,55 @@
+"""The errors of this package.
+
+RegistryError
+├── UnknownServer        no such slug
+├── WrongState           the step is not allowed from the server's present state
+├── NotApprovable        approval refused: digests moved, same person, findings not accepted
+├── NameRefused          a slug or name is not legal, or is the twin of another
+├── DefinitionRefused    a definition was screened out
+├── AddressRefused       an address may not be connected to
+├── SecretRefused        a sealed secret does not open
+└── DatabaseBehind       the schema is not the one this version needs
+"""
+
+from __future__ import annotations
+
+
+class RegistryError(Exception):
+    """The root. Its text is fit to be shown to an administrator: what is wrong and what to do."""
+
+
+class UnknownServer(RegistryError):
+    pass
+
+
+class WrongState(RegistryError):
+    pass
+
+
+class NotApprovable(RegistryError):
+    pass
+
+
+class NameRefused(RegistryError):
+    pass
+
+
+class DefinitionRefused(RegistryError):
+    pass
+
+
+class AddressRefused(RegistryError):
+    """`rule` is the machine word of the rule that refused, `remedy` the line that would allow it (or empty)."""
+
+    def __init__(self, message: str, *, rule: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.rule = rule
+        self.remedy = remedy
+
+
+class SecretRefused(RegistryError):
+    pass
+
+
+class DatabaseBehind(RegistryError):
+    pass

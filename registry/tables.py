@@ -1,0 +1,215 @@
+"""The tables of the registry, of the rendezvous and of the journal's index.
+
+`table=True` models do not validate: what enters is checked before it gets here. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, Text
+from sqlmodel import Field, SQLModel
+
+
+class ServerState(StrEnum):
+    """submitted → approved ⇄ suspended; any of them → retired, which is final."""
+
+    SUBMITTED = "submitted"
+    APPROVED = "approved"
+    SUSPENDED = "suspended"
+    RETIRED = "retired"
+
+
+class Era(StrEnum):
+    """MODERN is per-request metadata (2026-07-28 and later), LEGACY the initialize handshake before it."""
+
+    MODERN = "modern"
+    LEGACY = "legacy"
+
+
+class Kind(StrEnum):
+    """What a definition describes. SERVER is the server's own words to a model: its name, title and instructions."""
+
+    TOOL = "tool"
+    PROMPT = "prompt"
+    RESOURCE = "resource"
+    TEMPLATE = "template"
+    SERVER = "server"
+
+
+class Auth(StrEnum):
+    """How we authenticate to the server."""
+
+    NONE = "none"
+    STATIC = "static"
+
+
+class Epoch(SQLModel, table=True):
+    __tablename__ = "epoch"
+    concern: str = Field(primary_key=True)
+    value: int = 0
+
+
+class Server(SQLModel, table=True):
+    """An upstream MCP server. `era`, `protocol_version` and `capabilities` are what the last probe found."""
+
+    __tablename__ = "server"
+    slug: str = Field(primary_key=True)
+    title: str = ""
+    owner: str = ""
+    url: str
+    state: str = ServerState.SUBMITTED
+    auth: str = Auth.NONE
+    era: str = Era.MODERN
+    protocol_version: str = ""
+    capabilities: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    proposed_by: str = ""
+    proposed_at: float = 0
+    approved_by: str = ""
+    approved_at: float | None = None
+    probed_at: float | None = None  # the last probe or refresh that succeeded
+    failing_since: float | None = None
+    failure: str = ""  # an error class and a remedy in words, never the upstream's text
+    flaps: int = 0  # drifts seen lately; too many suspend the server (T-63)
+
+
+class Definition(SQLModel, table=True):
+    """A tool, prompt, resource or template as the upstream describes it now."""
+
+    __tablename__ = "definition"
+    server: str = Field(primary_key=True, foreign_key="server.slug")
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)  # a tool's or prompt's name, a resource's URI, a template's uriTemplate
+    raw: str = Field(sa_column=Column(Text, nullable=False))  # the upstream's JSON, byte-true
+    digest: str
+    findings: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    position: int = 0  # where the upstream lists it
+    first_seen: float = 0
+    last_seen: float = 0
+    missing: bool = False
+
+
+class Pin(SQLModel, table=True):
+    """The approved digest of a definition, with the text that was shown to the approver."""
+
+    __tablename__ = "pin"
+    server: str = Field(primary_key=True, foreign_key="server.slug")
+    kind: str = Field(primary_key=True)
+    name: str = Field(primary_key=True)
+    digest: str
+    raw: str = Field(sa_column=Column(Text, nullable=False))
+    approved_by: str
+    approved_at: float
+
+
+class ExposedName(SQLModel, table=True):
+    """The stored table by which an exposed name leads back to its definition; never split, only looked up."""
+
+    __tablename__ = "exposed_name"
+    exposed: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    server: str
+    name: str
+
+
+class AddressException(SQLModel, table=True):
+    """A (scheme, host, port) that may be connected to although the rules would refuse it."""
+
+    __tablename__ = "address_exception"
+    scheme: str = Field(primary_key=True)
+    host: str = Field(primary_key=True)
+    port: int = Field(primary_key=True)
+    added_by: str = ""
+    added_at: float = 0
+
+
+class DataKey(SQLModel, table=True):
+    """A key for sealing, itself wrapped by the master key."""
+
+    __tablename__ = "data_key"
+    id: str = Field(primary_key=True)
+    wrapped: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    created_at: float
+
+
+class Secret(SQLModel, table=True):
+    """A sealed secret; `owner` and `purpose` are its associated data, so it opens nowhere else."""
+
+    __tablename__ = "secret"
+    owner: str = Field(primary_key=True)  # for instance "server:notes"
+    purpose: str = Field(primary_key=True)
+    version: int = 1  # part of the associated data too, so that an old value cannot be rolled back
+    key_id: str
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Lease(SQLModel, table=True):
+    """Held by one process at a time until `until`."""
+
+    __tablename__ = "lease"
+    name: str = Field(primary_key=True)
+    holder: str
+    until: float
+
+
+class Parcel(SQLModel, table=True):
+    """A value left in the rendezvous under a key."""
+
+    __tablename__ = "parcel"
+    key: str = Field(primary_key=True)
+    value: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    expires_at: float = Field(index=True)
+
+
+class Letter(SQLModel, table=True):
+    """A message in a box of the rendezvous; read in the order of `id`."""
+
+    __tablename__ = "letter"
+    id: int | None = Field(default=None, primary_key=True)
+    box: str = Field(index=True)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    expires_at: float = Field(index=True)
+
+
+class Tally(SQLModel, table=True):
+    """How often something happened in a window of time."""
+
+    __tablename__ = "tally"
+    key: str = Field(primary_key=True)
+    window: int = Field(primary_key=True, sa_type=BigInteger)
+    count: int = 0
+
+
+class Segment(SQLModel, table=True):
+    """A file of the journal: which writer, which sequence numbers, and the hash of its last record."""
+
+    __tablename__ = "segment"
+    name: str = Field(primary_key=True)
+    writer: str = Field(index=True)
+    number: int
+    first_seq: int = Field(sa_type=BigInteger)
+    last_seq: int | None = Field(default=None, sa_type=BigInteger)
+    head: str = ""
+    previous: str = ""  # the link to the segment before it in this table
+    link: str = ""
+    opened_at: float = 0
+    sealed_at: float | None = None
+    pruned_at: float | None = None
+
+
+class JournalEntry(SQLModel, table=True):
+    """One record of the journal, copied here for search; the files are the truth."""
+
+    __tablename__ = "journal_entry"
+    id: str = Field(primary_key=True)  # "{writer}/{seq}"
+    at: float = Field(index=True)
+    event: str = Field(index=True)
+    call: str = Field(default="", index=True)
+    principal: str = Field(default="", index=True)
+    server: str = ""
+    object: str = Field(default="", index=True)
+    outcome: str = ""
+    line: str = Field(sa_column=Column(Text, nullable=False))
+
+    __table_args__ = (Index("ix_journal_entry_server_at", "server", "at"),)
