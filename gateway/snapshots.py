@@ -1,0 +1,147 @@
+"""Keeping the snapshot fresh: watch the epochs, build what moved beside what runs, swap it whole."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from authz.accounts import load_members
+from authz.clients import load_clients
+from authz.errors import AuthzError
+from authz.keys import load_keys
+from authz.policy import load_policy
+from authz.tokens import load_cutoffs
+from gateway.world import Snapshot
+from registry.assembling import load_catalogue
+from registry.database import NOTIFY_CHANNEL, Concern
+from registry.errors import RegistryError
+from registry.servers import load_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from sqlmodel import Session
+
+    from gateway.office import Office
+
+POLL = 0.25  # seconds between looks at the epochs on SQLite: a revocation is felt well within a second
+QUIET_POLL = 2.0  # the same on PostgreSQL, where NOTIFY wakes us and the poll only proves that the database lives
+STALE = 60.0  # seconds without a look at the epochs after which calls stop
+
+log = logging.getLogger("ostiary")
+
+
+class Snapshots:
+    """The current snapshot of this process. Read `current` once per call; it never changes under a reader."""
+
+    def __init__(self, office: Office) -> None:
+        self._office = office
+        self._epochs: dict[str, int] = {}
+        self._confirmed = time.monotonic()
+        self._wake = asyncio.Event()
+        self._changed: asyncio.Future[Snapshot] | None = None
+        self.current = self._build(None)
+
+    def age(self) -> float:
+        """Seconds since the database last confirmed that this snapshot is the newest."""
+        return time.monotonic() - self._confirmed
+
+    def fresh(self) -> bool:
+        """Whether calls may still be judged by `current` (architecture: the database may be away for 60 s)."""
+        return time.monotonic() - self._confirmed < STALE
+
+    async def watch(self) -> None:
+        """Follows the epochs until cancelled."""
+        listening = asyncio.create_task(self._listen()) if self._office.database.is_postgresql else None
+        try:
+            while True:
+                await self._pause()
+                await self.refresh()
+        finally:
+            if listening is not None:
+                listening.cancel()
+
+    async def refresh(self) -> None:
+        """One look at the epochs; builds and swaps when one has moved. What fails leaves the old snapshot in place."""
+        try:
+            new = await asyncio.to_thread(self._rebuilt)
+        except (SQLAlchemyError, AuthzError, RegistryError) as error:
+            log.warning("the snapshot could not be renewed: %s", type(error).__name__)
+            return
+        if new is not self.current:
+            self.current = new
+            self._tell(new)
+
+    async def changes(self) -> AsyncIterator[Snapshot]:
+        """Every snapshot from now on; a slow reader misses those in between, never the last."""
+        last = self.current
+        while True:
+            if self.current is last:
+                await self._next()
+            last = self.current
+            yield last
+
+    def _rebuilt(self) -> Snapshot:
+        if self._office.database.epochs() == self._epochs:
+            self._confirmed = time.monotonic()
+            return self.current
+        return self._build(self.current)
+
+    def _build(self, old: Snapshot | None) -> Snapshot:
+        with self._office.database.read() as session:
+            started = time.monotonic()
+            epochs = self._office.database.epochs()  # read first: what changes while we build is built again
+            moved = {name for name, value in epochs.items() if self._epochs.get(name) != value}
+            epoch = sum(epochs.values())
+            parts = {name: load(session) for name, load in self._loaders(epoch, moved, old).items()}
+        new = Snapshot(epoch=epoch, **parts) if old is None else replace(old, epoch=epoch, **parts)
+        self._epochs, self._confirmed = epochs, started
+        return new
+
+    def _loaders(self, epoch: int, moved: set[str], old: Snapshot | None) -> dict[str, Callable[[Session], Any]]:
+        """What to load anew: everything at first, later what hangs on a concern that moved."""
+        vault = self._office.vault
+        loaders: dict[str, tuple[Concern, Callable[[Session], Any]]] = {
+            "catalogue": (Concern.CATALOGUE, lambda session: load_catalogue(session, epoch)),
+            "credentials": (Concern.CATALOGUE, lambda session: load_credentials(session, vault)),
+            "policy": (Concern.POLICY, lambda session: load_policy(session, epoch)),
+            "members": (Concern.PEOPLE, load_members),
+            "clients": (Concern.PEOPLE, load_clients),
+            "keys": (Concern.KEYS, lambda session: load_keys(session, vault)),
+            "cutoffs": (Concern.CUTOFFS, load_cutoffs),
+        }
+        return {name: load for name, (concern, load) in loaders.items() if old is None or concern in moved}
+
+    async def _pause(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), QUIET_POLL if self._office.database.is_postgresql else POLL)
+        self._wake.clear()
+
+    async def _listen(self) -> None:
+        """PostgreSQL tells us of a change at once; when the line breaks, the poll goes on and we call again."""
+        from psycopg import AsyncConnection, Error  # noqa: PLC0415 - only with PostgreSQL
+
+        url = self._office.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+        while True:
+            with suppress(Error):
+                async with await AsyncConnection.connect(url, autocommit=True) as connection:
+                    await connection.execute(f"LISTEN {NOTIFY_CHANNEL}".encode())
+                    async for _ in connection.notifies():
+                        self._wake.set()
+            await asyncio.sleep(1)
+
+    def _tell(self, new: Snapshot) -> None:
+        if self._changed is not None and not self._changed.done():
+            self._changed.set_result(new)
+        self._changed = None
+
+    async def _next(self) -> None:
+        if self._changed is None:
+            self._changed = asyncio.get_running_loop().create_future()
+        await asyncio.shield(self._changed)
