@@ -42,6 +42,8 @@ def _upgrade(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", str(scripts()))
     with database.engine.begin() as connection:
+        if not database.is_postgresql:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver leaves transactions to us
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         known = {row[0] for row in connection.execute(text("SELECT concern FROM epoch"))}

@@ -1,0 +1,111 @@
+"""Builds the concrete objects of a process from its settings; the only place that knows them all."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.journal.writer import open_journal
+from gateway.office import Office
+from gateway.settings import ConfigurationError, Settings
+from registry.database import Database, sqlite_url
+from registry.schema import migrate
+from registry.vault import Vault
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from gateway.world import World
+
+MASTER_KEY = "OSTIARY_MASTER_KEY"
+
+
+def open_office(settings: Settings, *, create: bool = False, role: str = "cli") -> Office:
+    """The control plane's objects. With `create`, makes what a first start makes; otherwise says that there is none."""
+    _data_directory(settings, create=create)
+    database = Database(settings.database_url or sqlite_url(settings.data))
+    try:
+        migrate(database)
+    except SQLAlchemyError as error:
+        database.close()
+        raise ConfigurationError([_unreachable(database, error)]) from error
+    vault = Vault.open(settings.data, database, _master_key())
+    journal = open_journal(
+        settings.data / "journal",
+        vault.key("journal"),
+        database,
+        settings.journal_arguments,
+        settings.journal_durability,
+        role,
+    )
+    return Office(settings=settings, database=database, vault=vault, journal=journal)
+
+
+@asynccontextmanager
+async def open_world(office: Office) -> AsyncIterator[World]:
+    """One serving process on the running loop; closes what it opened, but not the office."""
+    from authz.tokens import TokenVerifier
+    from gateway.fetch import Fetcher
+    from gateway.rendezvous.memory import MemoryRendezvous
+    from gateway.rendezvous.shared import SharedRendezvous
+    from gateway.snapshots import Snapshots
+    from gateway.telemetry import Telemetry
+    from gateway.upstream.connections import open_upstreams
+    from gateway.world import World
+
+    settings = office.settings
+    alone = settings.workers == 1 and settings.database_url is None
+    rendezvous = MemoryRendezvous() if alone else SharedRendezvous(office.database)
+    telemetry = Telemetry(settings)
+    upstreams = open_upstreams(settings, office.vault, rendezvous, telemetry)
+    try:
+        yield World(
+            office=office,
+            snapshots=Snapshots(office),
+            rendezvous=rendezvous,
+            verifier=TokenVerifier(settings.base_url),
+            upstreams=upstreams,
+            fetcher=Fetcher(settings.allow_addresses),
+            telemetry=telemetry,
+        )
+    finally:
+        await upstreams.close()
+        await rendezvous.close()
+        telemetry.close()
+
+
+def _data_directory(settings: Settings, *, create: bool) -> None:
+    data = settings.data
+    if not create:
+        if not data.is_dir():
+            raise ConfigurationError([f"data: there is no {data}; give --data DIR, or start once with `ostiary up`"])
+        return
+    try:
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError([f"data: {data} cannot be made ({error.strerror})"]) from error
+    if not os.access(data, os.W_OK | os.X_OK):
+        raise ConfigurationError([f"data: {data} cannot be written by this user"])
+
+
+def _master_key() -> bytes | None:
+    value = os.environ.get(MASTER_KEY)
+    if value is None:
+        return None
+    try:
+        key = base64.b64decode(value, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != 32:
+        raise ConfigurationError([f"{MASTER_KEY}: must be 32 random bytes in base64 (`openssl rand -base64 32`)"])
+    return key
+
+
+def _unreachable(database: Database, error: SQLAlchemyError) -> str:
+    reason = str(getattr(error, "orig", "") or type(error).__name__).strip().splitlines()[0]
+    return f"database_url: {database.url.render_as_string(hide_password=True)} cannot be used: {reason}"

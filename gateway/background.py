@@ -1,0 +1,49 @@
+"""What runs beside the calls: watching the epochs, refreshing the catalogue, indexing the journal, sweeping."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from gateway.journal.index import Indexer
+from gateway.sweep import sweep_forever
+from gateway.upstream.refresh import Refresher
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from gateway.world import World
+
+RESTART_PAUSE = 1.0  # seconds before a task that failed is started again
+
+log = logging.getLogger("ostiary")
+
+
+@asynccontextmanager
+async def background(world: World, *, leader: bool) -> AsyncIterator[None]:
+    """The tasks of a serving process, cancelled when the block ends; one that fails is started again."""
+    works: dict[str, Callable[[], Awaitable[None]]] = {
+        "snapshots": world.snapshots.watch,
+        "refresh": Refresher(world).run,
+    }
+    if leader:
+        works["index"] = Indexer(world.office).run
+        works["sweep"] = lambda: sweep_forever(world.office)
+    tasks = [asyncio.create_task(_keep(name, work), name=name) for name, work in works.items()]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+        except Exception:  # the edge of a process's life: whatever it was, the others must go on
+            log.exception("%s failed and is started again", name)
+        await asyncio.sleep(RESTART_PAUSE)

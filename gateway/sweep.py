@@ -1,0 +1,50 @@
+"""Removes what has expired: codes, links, sessions, dead refresh families, unused dynamic clients, old cut-offs."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, delete
+
+from authz.tables import BrowserSession, Client, Code, CutOff, OneTimeLink, RefreshToken
+from registry.database import Concern
+
+if TYPE_CHECKING:
+    from gateway.office import Office
+
+INTERVAL = 600.0  # seconds
+KEPT = 86400.0  # seconds that an ended code or token is remembered, so that its reuse is still recognised
+
+log = logging.getLogger("ostiary")
+
+
+async def sweep_forever(office: Office) -> None:
+    """Sweeps every ten minutes until cancelled."""
+    while True:
+        try:
+            await asyncio.to_thread(sweep, office, time.time())
+        except SQLAlchemyError as error:
+            log.warning("sweeping was put off: %s", type(error).__name__)
+        await asyncio.sleep(INTERVAL)
+
+
+def sweep(office: Office, now: float) -> None:
+    """One sweep. Nothing that could still be presented and recognised is forgotten."""
+    with office.database.change() as session:
+        session.execute(delete(Code).where(col(Code.expires_at) < now - KEPT))
+        session.execute(delete(RefreshToken).where(col(RefreshToken.expires_at) < now - KEPT))
+        session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
+        session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now - KEPT))
+    with office.database.read() as session:
+        unused = [row.id for row in session.query(Client).filter(col(Client.expires_at) < now)]
+        over = session.query(CutOff).filter(col(CutOff.until) < now).count()
+    if unused:
+        with office.change("client.expired", Concern.PEOPLE, who="ostiary", clients=unused) as (session, _):
+            session.execute(delete(Client).where(col(Client.id).in_(unused), col(Client.expires_at) < now))
+    if over:
+        with office.database.change(Concern.CUTOFFS) as session:
+            session.execute(delete(CutOff).where(col(CutOff.until) < now))
