@@ -1,0 +1,180 @@
+"""Sealed secrets: AES-256-GCM under a data key, which is itself wrapped by the master key.
+
+The master key is a file of mode 0600, or comes from the environment; a key service would take its place in `open`.
+Whatever is sealed carries its place as associated data (owner, purpose, version), so it opens nowhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import time
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self
+
+import msgspec
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from registry.errors import SecretRefused
+from registry.tables import DataKey, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from registry.database import Database
+
+KEY_BYTES = 32
+NONCE_BYTES = 12
+FIRST_KEY = "1"
+
+
+class Vault:
+    """Seals and opens; safe to share between threads. Its keys stay inside and are in no repr."""
+
+    def __init__(self, keys: Mapping[str, bytes]) -> None:
+        self._aeads = {key_id: AESGCM(key) for key_id, key in keys.items()}
+        self._newest = max(keys, key=int)
+        self._root = keys[FIRST_KEY]  # what is derived must not change when a data key is added
+        self._wrapper = AESGCM(self.key("wrap"))
+
+    @classmethod
+    def open(cls, data: Path, database: Database, master: bytes | None) -> Self:
+        """The vault of a data directory. Makes the master key when there is none, and nothing yet that needs it.
+
+        `master` is 32 bytes, or the base64 of them, as OSTIARY_MASTER_KEY has it.
+        """
+        rows = _stored(database)
+        key = _decode_master(master) if master is not None else _master_file(data, fresh=not rows)
+        rows = rows or _first_row(database, key)
+        return cls({row.id: _unwrap_row(key, row) for row in rows})
+
+    def __repr__(self) -> str:
+        return f"Vault(keys={sorted(self._aeads)})"
+
+    def seal(self, session: Session, owner: str, purpose: str, value: bytes) -> None:
+        """Store `value` for (owner, purpose), in place of what was there."""
+        row = session.get(Secret, (owner, purpose))
+        if row is None:
+            row = Secret(owner=owner, purpose=purpose, version=0, key_id=self._newest, sealed=b"")
+        row.version += 1
+        row.key_id = self._newest
+        row.sealed = _seal(self._aeads[self._newest], value, _place(owner, purpose, row.version))
+        session.add(row)
+
+    def open_secret(self, session: Session, owner: str, purpose: str) -> bytes:
+        """What was sealed for (owner, purpose); raises SecretRefused when there is none or it was tampered with."""
+        row = session.get(Secret, (owner, purpose))
+        if row is None:
+            raise SecretRefused(f"no secret is kept for {owner} ({purpose})")
+        aead = self._aeads.get(row.key_id)
+        if aead is None:
+            raise SecretRefused(f"the secret of {owner} ({purpose}) is sealed under a key that is not here")
+        return _open(aead, row.sealed, _place(owner, purpose, row.version), f"the secret of {owner} ({purpose})")
+
+    def forget(self, session: Session, owner: str) -> None:
+        """Remove every secret of `owner`."""
+        for row in session.exec(select(Secret).where(Secret.owner == owner)):
+            session.delete(row)
+
+    def wrap(self, context: bytes, value: bytes) -> bytes:
+        """Seal something that leaves and comes back; it opens in the same `context` only."""
+        return _seal(self._wrapper, value, context)
+
+    def unwrap(self, context: bytes, sealed: bytes) -> bytes:
+        """What `wrap` sealed; raises SecretRefused for anything else."""
+        return _open(self._wrapper, sealed, context, "a sealed value")
+
+    @lru_cache(maxsize=64)  # noqa: B019  # one vault lives as long as its process
+    def key(self, purpose: str) -> bytes:
+        """32 bytes for one purpose, the same in every process and after every restart (RFC 5869)."""
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"ostiary/{purpose}".encode()).derive(
+            self._root
+        )
+
+
+def _place(owner: str, purpose: str, version: int) -> bytes:
+    return msgspec.json.encode(["secret", owner, purpose, version])
+
+
+def _seal(aead: AESGCM, value: bytes, place: bytes) -> bytes:
+    nonce = os.urandom(NONCE_BYTES)
+    return nonce + aead.encrypt(nonce, value, place)
+
+
+def _open(aead: AESGCM, sealed: bytes, place: bytes, what: str) -> bytes:
+    try:
+        return aead.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], place)
+    except (InvalidTag, ValueError) as refused:
+        raise SecretRefused(f"{what} does not open: it was changed, moved, or sealed under another key") from refused
+
+
+def _stored(database: Database) -> list[DataKey]:
+    with database.read() as session:
+        return list(session.exec(select(DataKey)))
+
+
+def _first_row(database: Database, master: bytes) -> list[DataKey]:
+    wrapped = _seal(AESGCM(master), os.urandom(KEY_BYTES), _key_place(FIRST_KEY))
+    try:
+        with database.change() as session:
+            if session.get(DataKey, FIRST_KEY) is None:
+                session.add(DataKey(id=FIRST_KEY, wrapped=wrapped, created_at=time.time()))
+    except IntegrityError:  # another process, starting at the same time, made it
+        pass
+    return _stored(database)
+
+
+def _unwrap_row(master: bytes, row: DataKey) -> bytes:
+    return _open(AESGCM(master), row.wrapped, _key_place(row.id), "the data key (is this the right master key?)")
+
+
+def _key_place(key_id: str) -> bytes:
+    return msgspec.json.encode(["data-key", key_id])
+
+
+def _master_file(data: Path, *, fresh: bool) -> bytes:
+    path = data / "keys" / "master.key"
+    if not path.exists():
+        if not fresh:
+            raise SecretRefused(
+                f"{path} is missing but the database is sealed under it: restore it, or set OSTIARY_MASTER_KEY"
+            )
+        _make_master_file(path)
+    if path.stat().st_mode & 0o077:
+        raise SecretRefused(f"{path} can be read by others: chmod 600 it")
+    return _decode_master(path.read_bytes().strip())
+
+
+def _make_master_file(path: Path) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(draft, path)  # unlike a rename, a link never replaces the key that another process made meanwhile
+    except FileExistsError:
+        pass
+    finally:
+        draft.unlink()
+
+
+def _decode_master(text: bytes) -> bytes:
+    if len(text) == KEY_BYTES:
+        return text
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        key = b""
+    if len(key) != KEY_BYTES:
+        raise SecretRefused("the master key must be 32 bytes in base64, for instance from `openssl rand -base64 32`")
+    return key
