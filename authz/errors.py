@@ -2,10 +2,13 @@
 
 AuthzError
 ├── TokenRefused         a token is not one of ours, not for here, or no longer good
+├── ScopeRefused         a scope is not one of ours, or there are too many
+├── NoSigningKey         there is nothing to sign with
 ├── PolicyBroken         rules cannot be loaded; the old policy stays, at start we do not start
 ├── RuleRefused          a rule is not well formed
 ├── AccountRefused       a change of a person, group or client is not possible
-└── SignInRefused        wrong credentials, locked for a while, disabled: one text for all
+├── SignInRefused        wrong credentials, locked for a while, disabled: one text for all
+└── SignInBusy           too many passwords to check at once; nothing was checked
 """
 
 from __future__ import annotations
@@ -23,6 +26,14 @@ class TokenRefused(AuthzError):
         self.reason = reason
 
 
+class ScopeRefused(AuthzError):
+    pass
+
+
+class NoSigningKey(AuthzError):
+    pass
+
+
 class PolicyBroken(AuthzError):
     pass
 
@@ -36,4 +47,18 @@ class AccountRefused(AuthzError):
 
 
 class SignInRefused(AuthzError):
+    """`reason` is a machine word for the record; `retry_after` is set while too many attempts failed."""
+
+    def __init__(self, reason: str, retry_after: int = 0) -> None:
+        wait = f" Wait {_spoken(retry_after)}, then try again." if retry_after else ""
+        super().__init__(f"That name and password do not go together, or signing in is paused.{wait}")
+        self.reason = reason
+        self.retry_after = retry_after
+
+
+class SignInBusy(AuthzError):
     pass
+
+
+def _spoken(seconds: int) -> str:
+    return f"{seconds} seconds" if seconds < 90 else f"{-(-seconds // 60)} minutes"

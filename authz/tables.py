@@ -33,7 +33,7 @@ class Group(SQLModel, table=True):
 
 
 class Membership(SQLModel, table=True):
-    """`member` is a person's id or a client's id; `until` is set where a sign-in said so, and empty where an admin did."""
+    """`member` is a person's id or a client's id; `until` is set by a sign-in, empty where an admin says so."""
 
     __tablename__ = "membership"
     member: str = Field(primary_key=True)
@@ -143,7 +143,6 @@ class SigningKey(SQLModel, table=True):
     kid: str = Field(primary_key=True)
     public: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
-    key_id: str
     created_at: float
     signs_from: float
     retired_at: float | None = None
@@ -161,6 +160,16 @@ class BrowserSession(SQLModel, table=True):
     acr: str = ""
     amr: str = ""
     address: str = ""
+
+
+class FailedSignIns(SQLModel, table=True):
+    """Sign-ins that failed lately, by account or by address; kept here so that every process counts together."""
+
+    __tablename__ = "failed_sign_ins"
+    key: str = Field(primary_key=True)  # "account:" or "address:" and a SHA-256
+    count: int = 0
+    last_at: float = 0
+    paused_until: float = 0
 
 
 class OneTimeLink(SQLModel, table=True):

@@ -1,0 +1,41 @@
+"""Scopes: `mcp` (all that policy allows at this resource), `server.*`, `server.tool`. They only ever narrow."""
+
+from __future__ import annotations
+
+import re
+
+from authz.errors import ScopeRefused
+
+__all__ = ["ALL", "LIMIT", "ScopeRefused", "covers", "parse_scope", "write_scope"]
+
+ALL = "mcp"
+LIMIT = 32  # in one token
+_LONGEST = 200
+
+# A slug, a dot, then a definition's name or a star; the names are those of MCP tools (letters, digits, _ - . /).
+_SCOPE = re.compile(r"mcp|[a-z0-9][a-z0-9_-]{0,63}\.(?:\*|[A-Za-z0-9_./-]{1,128})")
+
+
+def parse_scope(text: str) -> frozenset[str]:
+    """RFC 6749 section 3.3: a list with single spaces. Raises ScopeRefused for what is not one of ours."""
+    if len(text) > LIMIT * _LONGEST:
+        raise ScopeRefused("scope: too long")
+    scopes = text.split(" ")
+    if len(scopes) > LIMIT:
+        raise ScopeRefused(f"scope: at most {LIMIT} in a token; ask for `server.*`, or for `mcp`")
+    for scope in scopes:
+        if _SCOPE.fullmatch(scope) is None:
+            raise ScopeRefused("scope: must be `mcp`, `server.*` or `server.tool`")
+    return frozenset(scopes)
+
+
+def write_scope(scopes: frozenset[str]) -> str:
+    """In one order, so that equal sets are equal text."""
+    return " ".join(sorted(scopes))
+
+
+def covers(granted: frozenset[str], wanted: frozenset[str]) -> bool:
+    """Whether all of `wanted` was granted: the same scope, the whole server, or everything."""
+    if ALL in granted:
+        return True
+    return all(scope in granted or f"{scope.split('.', 1)[0]}.*" in granted for scope in wanted)

@@ -1,0 +1,259 @@
+"""Our access tokens: made here, and judged here on every call (RFC 9068, RFC 8707 section 2).
+
+joserfc proves a signature; everything else is checked below, in reading order. What was once proved is remembered by
+the SHA-256 of the whole token, and judged again when the snapshot moves on.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Protocol
+
+from authz import jose
+from authz.cutoffs import Cut, CutOffs, load_cutoffs
+from authz.errors import TokenRefused
+from authz.principals import Principal, VerifiedClaims
+from authz.scopes import ScopeRefused, parse_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authz.keys import Key, KeySet
+    from authz.principals import Member
+
+__all__ = ["CutOffs", "Judges", "Minting", "TokenVerifier", "load_cutoffs", "mint"]
+
+TYP = "at+jwt"
+LEEWAY = 30  # seconds by which clocks may differ
+LONGEST_LIFE = 300  # seconds; nothing of ours lives longer, whatever its claims say
+OPERATOR_CLIENT = "ostiary-cli"  # the client id of tokens made at the command line
+REMEMBERED = 8192  # tokens whose proof is kept
+
+
+class Judges(Protocol):
+    """What of a snapshot judges a token."""
+
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def keys(self) -> KeySet: ...
+    @property
+    def cutoffs(self) -> CutOffs: ...
+    @property
+    def members(self) -> Mapping[str, Member]: ...
+    @property
+    def clients(self) -> frozenset[str]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minting:
+    """A token to be made. `family` is what a cut ends together; `act` is who acted, for the record."""
+
+    issuer: str
+    subject: str
+    client: str
+    resource: str
+    scope: str
+    life: int
+    family: str = ""
+    auth_time: float = 0
+    acr: str = ""
+    amr: str = ""
+    act: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Minted:
+    """A token, its name for the record, and when it ends."""
+
+    token: str
+    jti: str
+    expires_at: int
+
+    def __repr__(self) -> str:
+        return f"Minted(jti={self.jti!r})"
+
+
+def mint(keys: KeySet, ask: Minting, now: float | None = None) -> Minted:
+    """A signed access token (RFC 9068 section 2.2). Whoever calls has asked whether it may be made."""
+    moment = time.time() if now is None else now
+    issued_at = int(moment)
+    expires_at = issued_at + min(ask.life, LONGEST_LIFE)
+    jti = secrets.token_urlsafe(16)
+    claims: dict[str, Any] = {
+        "iss": ask.issuer, "sub": ask.subject, "aud": ask.resource, "client_id": ask.client, "scope": ask.scope,
+        "iat": issued_at, "exp": expires_at, "jti": jti,
+    }  # fmt: skip
+    claims |= {name: value for name, value in _known(ask).items() if value}
+    key = keys.signer(moment)
+    token = jose.sign(claims, key.private, kid=key.kid, typ=TYP)
+    return Minted(token=token, jti=jti, expires_at=expires_at)
+
+
+def _known(ask: Minting) -> dict[str, Any]:
+    act = {"sub": ask.act} if ask.act else None
+    return {"family": ask.family, "auth_time": int(ask.auth_time), "acr": ask.acr, "amr": ask.amr.split(), "act": act}
+
+
+@dataclass(frozen=True, slots=True)
+class _Proved:
+    """A token whose signature and claims were proved; `principal` holds for one epoch and until `until`."""
+
+    kid: str
+    claims: VerifiedClaims
+    epoch: int
+    principal: Principal
+    until: float
+
+
+class TokenVerifier:
+    """Turns the bytes of a bearer token into a principal, or refuses. One per process; safe between threads."""
+
+    def __init__(self, issuer: str, *, operator_tokens: bool = True) -> None:
+        self._issuer = issuer
+        self._operator_tokens = operator_tokens
+        self._proved: dict[bytes, _Proved] = {}
+
+    def verify(self, token: bytes, resource: str, snapshot: Judges, now: float | None = None) -> Principal:
+        """Who presents `token` at `resource`. Raises TokenRefused, whose text says nothing about why."""
+        moment = time.time() if now is None else now
+        if len(token) > jose.TOKEN_LIMIT:
+            raise TokenRefused("too_long")
+        digest = sha256(token).digest()  # of the whole token: a prefix has been another user's before (T-53)
+        known = self._proved.get(digest)
+        if known is None:
+            kid, claims = self._prove(token, snapshot, moment)
+        elif known.epoch == snapshot.epoch and moment < known.until and known.principal.resource == resource:
+            return known.principal
+        else:
+            kid, claims = known.kid, known.claims
+        try:
+            proved = self._judge(kid, claims, resource, snapshot, moment)
+        except TokenRefused:
+            self._proved.pop(digest, None)
+            raise
+        self._remember(digest, proved)
+        return proved.principal
+
+    def _prove(self, token: bytes, snapshot: Judges, now: float) -> tuple[str, VerifiedClaims]:
+        try:
+            header = jose.read_header(token)
+            kid = _kid(header)
+            key = snapshot.keys.verifying(kid, now)
+            if key is None:
+                raise TokenRefused("unknown_key")
+            claims = jose.verify(token, key.public)
+        except jose.BadSignature as error:
+            raise TokenRefused(str(error)) from error
+        self._check_claims(claims)
+        return kid, VerifiedClaims(claims)
+
+    def _check_claims(self, claims: dict[str, Any]) -> None:
+        """What does not change with time or snapshot."""
+        _check_strings(claims)
+        _check_times(claims)
+        if claims["iss"] != self._issuer:
+            raise TokenRefused("issuer")
+        if "act" in claims and claims["client_id"] != OPERATOR_CLIENT:
+            raise TokenRefused("actor")  # an actor that is not asked about would be an actor without limits
+
+    def _judge(self, kid: str, claims: VerifiedClaims, resource: str, snapshot: Judges, now: float) -> _Proved:
+        """What does change: where and when it is presented, and who still counts."""
+        if claims["aud"] != resource:
+            raise TokenRefused("audience")  # RFC 8707 section 2: useless anywhere but at the one resource
+        key = snapshot.keys.verifying(kid, now)
+        if key is None:
+            raise TokenRefused("unknown_key")
+        _check_now(claims, now)
+        _check_cuts(claims, snapshot.cutoffs)
+        self._check_client(claims["client_id"], snapshot)
+        member = snapshot.members.get(claims["sub"])
+        if member is None:
+            raise TokenRefused("nobody")
+        until = _until(claims, member, key, now)
+        return _Proved(kid, claims, snapshot.epoch, _principal(claims, member, now), until)
+
+    def _check_client(self, client: str, snapshot: Judges) -> None:
+        if client == OPERATOR_CLIENT and not self._operator_tokens:
+            raise TokenRefused("operator_tokens_off")
+        if client not in snapshot.clients:
+            raise TokenRefused("client")
+
+    def _remember(self, digest: bytes, proved: _Proved) -> None:
+        self._proved.pop(digest, None)
+        while len(self._proved) >= REMEMBERED:
+            self._proved.pop(next(iter(self._proved)), None)
+        self._proved[digest] = proved
+
+
+def _kid(header: dict[str, Any]) -> str:
+    if header.get("typ") != TYP:
+        raise TokenRefused("typ")  # RFC 9068 section 4: so that no other JWT of ours passes for one
+    kid = header.get("kid")
+    if not isinstance(kid, str):
+        raise TokenRefused("kid")
+    return kid
+
+
+def _check_strings(claims: dict[str, Any]) -> None:
+    for name in ("iss", "sub", "aud", "client_id", "jti", "scope"):
+        value = claims.get(name)
+        if not isinstance(value, str) or not value:
+            raise TokenRefused(f"claim_{name}")
+    if not isinstance(claims.get("family", ""), str):
+        raise TokenRefused("claim_family")
+    try:
+        parse_scope(claims["scope"])
+    except ScopeRefused as error:
+        raise TokenRefused("claim_scope") from error
+
+
+def _check_times(claims: dict[str, Any]) -> None:
+    for name in ("iat", "exp", "nbf"):
+        value = claims.get(name, 0 if name == "nbf" else None)
+        if type(value) is not int or value < 0:
+            raise TokenRefused(f"claim_{name}")
+    if not 0 < claims["exp"] - claims["iat"] <= LONGEST_LIFE:
+        raise TokenRefused("life")
+
+
+def _check_now(claims: VerifiedClaims, now: float) -> None:
+    if now >= claims["exp"] + LEEWAY:
+        raise TokenRefused("expired")
+    if max(claims["iat"], claims.get("nbf", 0)) > now + LEEWAY:
+        raise TokenRefused("not_yet")
+
+
+def _check_cuts(claims: VerifiedClaims, cutoffs: CutOffs) -> None:
+    held = (
+        (Cut.PERSON, claims["sub"]),
+        (Cut.CLIENT, claims["client_id"]),
+        (Cut.FAMILY, claims.get("family", "")),
+        (Cut.TOKEN, claims["jti"]),
+    )
+    if any(cutoffs.cuts(kind, key, claims["iat"]) for kind, key in held):
+        raise TokenRefused("cut_off")
+
+
+def _until(claims: VerifiedClaims, member: Member, key: Key, now: float) -> float:
+    """The earliest moment at which the same question may get another answer in the same epoch."""
+    ends = [until for until in member.groups.values() if until is not None and until > now]
+    return min([float(claims["exp"]) + LEEWAY, key.gone_at, *ends])
+
+
+def _principal(claims: VerifiedClaims, member: Member, now: float) -> Principal:
+    return Principal(
+        claims=claims,
+        issuer=claims["iss"],
+        subject=claims["sub"],
+        label=member.label,
+        subjects=member.subjects(now),
+        client=claims["client_id"],
+        scopes=parse_scope(claims["scope"]),
+        resource=claims["aud"],
+        expires_at=claims["exp"],
+        is_admin=member.is_admin,
+    )
