@@ -1,0 +1,1 @@
+"""Small real servers that tests run beside the gateway."""
