@@ -28,7 +28,9 @@ class Office:
     journal: Journal
 
     @contextmanager
-    def change(self, event: str, *concerns: Concern, who: str, **facts: Any) -> Iterator[tuple[Session, dict[str, Any]]]:
+    def change(
+        self, event: str, *concerns: Concern, who: str, **facts: Any
+    ) -> Iterator[tuple[Session, dict[str, Any]]]:
         """One transaction that is on record before it counts: if the journal cannot be written, nothing changes.
 
         Yields the session and the facts of the record, to which the block may add.

@@ -1,4 +1,4 @@
-"""Every setting there is: one frozen object, from the file, then `OSTIARY_*`, then flags; all problems named at once."""
+"""Every setting: one frozen object, from the file, then `OSTIARY_*`, then flags; all problems named at once."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 PREFIX = "OSTIARY_"
 MIB = 1024 * 1024
@@ -66,13 +66,15 @@ class Settings(BaseModel):
     host: str = Field("127.0.0.1", description="address to bind")
     port: int = Field(8080, ge=0, le=65535, description="port to bind; 0 lets the system choose")
     data: Path = Field(Path("data"), description="directory of keys, database and journal, made on first start")
-    public_url: PublicUrl | None = Field(None, description="how clients reach us; every link and audience derives from it")
+    public_url: PublicUrl | None = Field(
+        None, description="how clients reach us; every link and audience derives from it"
+    )
     tls_cert: Path | None = Field(None, description="certificate chain (PEM), if we end TLS ourselves")
     tls_key: Path | None = Field(None, description="its private key (PEM)")
     database_url: str | None = Field(None, description="PostgreSQL URL; without it SQLite in the data directory")
-    demo: bool = Field(False, description="start the demo: two servers, two people, an agent, a policy")  # noqa: FBT003
+    demo: bool = Field(False, description="start the demo: two servers, two people, an agent, a policy")
     workers: int = Field(1, ge=1, le=64, description="processes that serve")
-    insecure_bind: bool = Field(False, description="bind beyond loopback without an https public URL")  # noqa: FBT003
+    insecure_bind: bool = Field(False, description="bind beyond loopback without an https public URL")
     trusted_proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = Field(
         (), description="networks whose X-Forwarded-For is believed, for the record and for rate limits"
     )
@@ -85,14 +87,18 @@ class Settings(BaseModel):
     in_flight_limit: int = Field(256 * MIB, ge=MIB, description="bytes held for calls under way before 503")
     call_deadline: float = Field(60.0, gt=0, le=3600, description="silence after which a call to a server is given up")
     call_limit: float = Field(600.0, gt=0, le=86400, description="longest a call may last, progress or not")
-    stale_limit: float = Field(900.0, ge=0, le=86400, description="how long an unreachable server's tools stay callable")
+    stale_limit: float = Field(
+        900.0, ge=0, le=86400, description="how long an unreachable server's tools stay callable"
+    )
     refresh_interval: float = Field(30.0, ge=1, le=3600, description="how often servers are asked what they offer")
     token_life: int = Field(300, ge=30, le=300, description="life of an access token")
     session_life: int = Field(8 * 3600, ge=300, le=7 * 86400, description="life of a browser session and of groups")
     refresh_life: int = Field(30 * 86400, ge=3600, le=180 * 86400, description="life of a refresh token family")
-    operator_tokens: bool = Field(True, description="allow `ostiary token issue`")  # noqa: FBT003
-    dynamic_registration: bool = Field(True, description="allow RFC 7591 registration")  # noqa: FBT003
-    journal_arguments: ArgumentRecord = Field(ArgumentRecord.REDACTED, description="what the journal keeps of arguments")
+    operator_tokens: bool = Field(True, description="allow `ostiary token issue`")
+    dynamic_registration: bool = Field(True, description="allow RFC 7591 registration")
+    journal_arguments: ArgumentRecord = Field(
+        ArgumentRecord.REDACTED, description="what the journal keeps of arguments"
+    )
     journal_durability: Durability = Field(Durability.GROUP, description="when a record counts as written")
 
     @model_validator(mode="after")
@@ -134,13 +140,22 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None, **flag
     given |= _from_file(file, problems)
     given |= _from_environment(os.environ if environment is None else environment, problems)
     given |= {name: value for name, value in flags.items() if value is not None}
-    try:
-        settings = Settings(**given)
-    except ValidationError as refused:
-        problems += [_sentence(error) for error in refused.errors()]
-    if problems:
+    settings = _build(given, problems)
+    if settings is None or problems:
         raise ConfigurationError(sorted({line for problem in problems for line in problem.splitlines()}))
     return settings
+
+
+def _build(given: dict[str, Any], problems: list[str]) -> Settings | None:
+    """The settings, or None with every problem named: fields alone first, then how the good ones agree."""
+    try:
+        return Settings(**given)
+    except ValidationError as refused:
+        problems += [_sentence(error) for error in refused.errors()]
+        bad = {error["loc"][0] for error in refused.errors() if error["loc"]}
+    if bad:
+        _build({name: value for name, value in given.items() if name not in bad}, problems)
+    return None
 
 
 def _from_file(file: Path | None, problems: list[str]) -> dict[str, Any]:
@@ -179,42 +194,67 @@ def _sentence(error: Any) -> str:
     return f"{place}: {message}" if place else message
 
 
-def _contradictions(settings: Settings) -> Any:
-    loopback = is_loopback(settings.host)
+def _contradictions(settings: Settings) -> Iterator[str]:
+    for check in (_tls, _exposure, _counts, _origins, _addresses, _listeners, _database):
+        yield from check(settings)
+
+
+def _tls(settings: Settings) -> Iterator[str]:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         yield "tls_cert, tls_key: give both or neither"
-    for name in ("tls_cert", "tls_key"):
-        path = getattr(settings, name)
+    for name, path in (("tls_cert", settings.tls_cert), ("tls_key", settings.tls_key)):
         if path is not None and not path.is_file():
             yield f"{name}: no file at {path}"
-    if settings.tls_key is not None and settings.tls_key.is_file() and settings.tls_key.stat().st_mode & 0o077:
-        yield f"tls_key: {settings.tls_key} can be read by others; chmod 600 it"
-    if not loopback and not settings.insecure_bind and not settings.secure:
-        yield (
-            f"host: {settings.host} is not loopback and no https public URL is set; give --public-url https://... "
-            "(and --tls-cert/--tls-key, or a proxy in front), or say --insecure-bind"
-        )
+    key = settings.tls_key
+    if key is not None and key.is_file() and key.stat().st_mode & 0o077:
+        yield f"tls_key: {key} can be read by others; chmod 600 it"
+
+
+def _exposure(settings: Settings) -> Iterator[str]:
+    loopback = is_loopback(settings.host)
     if settings.demo and not loopback:
-        yield "demo: has known accounts and runs on loopback only; leave --demo away"
-    if settings.public_url and settings.public_url.startswith("http://"):
-        host = urlsplit(settings.public_url).hostname or ""
-        if not is_loopback(host) and not settings.insecure_bind:
-            yield "public_url: must be https except on loopback, or say --insecure-bind"
+        yield "demo: has accounts that anybody may know and runs on loopback only; leave --demo away"
+    if settings.host in {"0.0.0.0", "::"} and settings.public_url is None:  # noqa: S104 - this is the check
+        yield f"public_url: {settings.host} is every address and no name; say how clients reach us"
+    if settings.insecure_bind:
+        return
+    if not loopback and not settings.secure:
+        yield (
+            f"host: {settings.host} is not loopback and there is no https public URL; give --public-url https://... "
+            "(with --tls-cert/--tls-key, or a proxy in front), or say --insecure-bind"
+        )
+    if not settings.secure and not is_loopback(urlsplit(settings.base_url).hostname or ""):
+        yield "public_url: must be https except on loopback, or say --insecure-bind"
+
+
+def _counts(settings: Settings) -> Iterator[str]:
     if settings.workers > 1 and settings.port == 0:
         yield "port: several workers need a port of your choice, not 0"
     if settings.call_limit < settings.call_deadline:
         yield "call_limit: must not be shorter than call_deadline"
+
+
+def _origins(settings: Settings) -> Iterator[str]:
     for origin in settings.allowed_origins:
-        if "*" in origin or urlsplit(origin).scheme not in {"http", "https"} or urlsplit(origin).path:
+        parts = urlsplit(origin)
+        if "*" in origin or parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
             yield f"allowed_origins: {origin!r} must be scheme://host[:port]"
+
+
+def _addresses(settings: Settings) -> Iterator[str]:
     for line in settings.allow_addresses:
         parts = urlsplit(line)
         if "*" in line or parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
             yield f"allow_addresses: {line!r} must be scheme://host:port"
-    for name in ("admin_listen", "metrics_listen"):
-        value = getattr(settings, name)
+
+
+def _listeners(settings: Settings) -> Iterator[str]:
+    for name, value in (("admin_listen", settings.admin_listen), ("metrics_listen", settings.metrics_listen)):
         if value and not _is_listen(value):
             yield f"{name}: {value!r} must be host:port"
+
+
+def _database(settings: Settings) -> Iterator[str]:
     if settings.database_url and not settings.database_url.startswith(("postgresql:", "postgres:", "sqlite:")):
         yield "database_url: must be a postgresql:// URL"
 

@@ -125,7 +125,7 @@ class Snapshots:
 
     async def _listen(self) -> None:
         """PostgreSQL tells us of a change at once; when the line breaks, the poll goes on and we call again."""
-        from psycopg import AsyncConnection, Error  # noqa: PLC0415 - only with PostgreSQL
+        from psycopg import AsyncConnection, Error
 
         url = self._office.database.url.set(drivername="postgresql").render_as_string(hide_password=False)
         while True:

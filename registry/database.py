@@ -11,7 +11,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event, make_url, text
-from sqlalchemy.engine import Engine
 from sqlmodel import Session, create_engine, select
 
 from registry.tables import Epoch
@@ -19,6 +18,8 @@ from registry.tables import Epoch
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy.engine import Engine
 
 NOTIFY_CHANNEL = "ostiary_epoch"
 

@@ -1,0 +1,69 @@
+"""Installs the Debian packages that the tests against real servers need: as root with CI=true, or after asking."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+# the program that shows that a package is there → the package
+NEEDED = {
+    "/usr/bin/chromium": "chromium",
+    "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
+    "/usr/sbin/nginx": "nginx-light",
+    "/usr/bin/node": "nodejs",
+    "/usr/bin/npm": "npm",
+}
+
+
+def missing() -> list[str]:
+    """The packages whose program is neither at its place nor on the path."""
+    return [
+        package
+        for program, package in NEEDED.items()
+        if not Path(program).exists() and shutil.which(Path(program).name) is None
+    ]
+
+
+def main() -> None:
+    packages = missing()
+    if not packages:
+        return
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    if os.geteuid() != 0:
+        sys.exit(f"these Debian packages are needed: {' '.join(packages)}\nrun as root: {' '.join(command)}")
+    if os.environ.get("CI") != "true" and not _agreed(packages):
+        sys.exit("nothing was installed")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    with NoDaemons():
+        subprocess.run(["apt-get", "update", "-qq"], env=environment, check=True)
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+    if missing():
+        sys.exit(f"still missing after the installation: {' '.join(missing())}")
+
+
+def _agreed(packages: list[str]) -> bool:
+    return sys.stdin.isatty() and input(f"install {' '.join(packages)}? [y/N] ").strip().lower() == "y"
+
+
+class NoDaemons:
+    """Keeps the packages from starting their services while they are installed; puts back what was there."""
+
+    policy = Path("/usr/sbin/policy-rc.d")
+
+    def __enter__(self) -> None:
+        self.before = self.policy.read_bytes() if self.policy.exists() else None
+        self.policy.write_text("#!/bin/sh\nexit 101\n")
+        self.policy.chmod(0o755)
+
+    def __exit__(self, *_: object) -> None:
+        if self.before is None:
+            self.policy.unlink()
+        else:
+            self.policy.write_bytes(self.before)
+
+
+if __name__ == "__main__":
+    main()
