@@ -1,0 +1,203 @@
+"""The one middleware, in front of both planes: whom a request is addressed to, from where, and how much of it there is.
+
+Nothing here reads a body's content. What it learned of the headers it leaves in `scope["ostiary"]`, so that the path
+of a call goes over them once.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from gateway.connection import EdgeProtocol as EdgeProtocol  # noqa: PLC0414 - the two belong together
+from gateway.settings import is_loopback
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from gateway.settings import Settings
+
+# Asked by whoever watches over processes, by address and not by name; they hold no secret.
+_ANY_HOST: Final = frozenset((b"/healthz", b"/readyz"))
+# Read without cookies by browser clients from anywhere (RFC 8414, RFC 9728, RFC 6749, RFC 7591, RFC 7009).
+_ANY_ORIGIN: Final = frozenset(
+    (b"/oauth/token", b"/oauth/register", b"/oauth/revoke", b"/oauth/jwks", b"/token", b"/register")
+)
+_ANY_ORIGIN_BELOW: Final = b"/.well-known/"
+_ONCE: Final = (
+    b"host",
+    b"authorization",
+    b"content-type",
+    b"content-length",
+    b"content-encoding",
+    b"origin",
+    b"cookie",
+)
+_TROUBLE_IN_PATH: Final = (b"//", b";", b"\\", b"/./", b"/../", b"%2f", b"%2e", b"%5c", b"%25", b"%00")
+
+
+@dataclass(slots=True)
+class Arrival:
+    """A request as the edge lets it in. `headers` has the last of doubled ones, `doubled` says which those are."""
+
+    headers: Mapping[bytes, bytes]
+    doubled: frozenset[bytes]
+    request_id: str
+    source: str
+    origin: bytes | None
+
+
+class _Refusal(Exception):  # noqa: N818 - it is an outcome
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Edge:
+    """The ASGI middleware."""
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._base = settings.base_url
+        self._hosts = _hosts(settings)
+        self._origins = frozenset(origin.encode() for origin in (settings.base_url, *settings.allowed_origins))
+        self._limit = settings.request_limit
+        self._proxies = settings.trusted_proxies
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            arrival = scope["ostiary"] = self._admit(scope)
+        except _Refusal as refusal:
+            await _answer(send, refusal)
+            return
+        if b"content-length" in arrival.headers or b"transfer-encoding" not in arrival.headers:
+            await self._app(scope, receive, send)
+        else:
+            await self._limited(scope, receive, send)
+
+    def _admit(self, scope: Scope) -> Arrival:
+        lines = scope["headers"]
+        headers: dict[bytes, bytes] = dict(lines)
+        doubled = frozenset[bytes]() if len(headers) == len(lines) else _doubled(lines)
+        path: bytes = scope["raw_path"]
+        self._check_address(path, headers, doubled)
+        origin = headers.get(b"origin")
+        if origin is not None and origin not in self._origins and not _any_origin(path):
+            raise _Refusal(
+                403, "Requests from this web origin are not accepted; an operator may list it in allowed_origins."
+            )
+        self._check_body(headers)
+        return Arrival(headers, doubled, os.urandom(8).hex(), self._source(scope, headers), origin)
+
+    def _check_address(self, path: bytes, headers: Mapping[bytes, bytes], doubled: frozenset[bytes]) -> None:
+        if doubled and not doubled.isdisjoint(_ONCE):
+            raise _Refusal(400, "A header that may come once came twice.")
+        host = headers.get(b"host")
+        if host is None:
+            raise _Refusal(400, "The Host header is missing.")
+        if host not in self._hosts and host.lower() not in self._hosts and path not in _ANY_HOST:
+            raise _Refusal(
+                421, f"This door answers as {self._base}{_shown(path)} and under no other name: use that URL."
+            )
+        if any(trouble in path for trouble in _TROUBLE_IN_PATH) or (b"%" in path and _troubled(path)):
+            raise _Refusal(404, "Not found.")
+
+    def _check_body(self, headers: Mapping[bytes, bytes]) -> None:
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise _Refusal(415, "Request bodies are taken as they are: send it without Content-Encoding.")
+        length = headers.get(b"content-length")
+        if length is not None and int(length) > self._limit:
+            raise _Refusal(413, f"The body is larger than {self._limit} bytes.")
+
+    def _source(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+        """Who is at the other end: the peer, or what the last of our own proxies says (nearest first)."""
+        client = scope.get("client")
+        peer: str = client[0] if client else ""
+        if not self._proxies:
+            return peer
+        for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
+            if not self._trusted(peer) or not _is_address(hop.strip()):
+                break
+            peer = hop.strip()
+        return peer
+
+    def _trusted(self, address: str) -> bool:
+        return _is_address(address) and any(ipaddress.ip_address(address) in network for network in self._proxies)
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """A body without a length is counted while it comes."""
+        left = self._limit
+
+        async def counted() -> Message:
+            nonlocal left
+            message = await receive()
+            left -= len(message.get("body", b""))
+            if left < 0:
+                raise _Refusal(413, f"The body is larger than {self._limit} bytes.")
+            return message
+
+        try:
+            await self._app(scope, counted, send)
+        except _Refusal as refusal:
+            await _answer(send, refusal)
+
+
+def _hosts(settings: Settings) -> frozenset[bytes]:
+    """The names in a Host header that mean us: the public one, with its port left away where it is the usual one."""
+    parts = urlsplit(settings.base_url)
+    host = parts.netloc
+    usual = 443 if parts.scheme == "https" else 80
+    names = {host, f"{host}:{usual}"} if parts.port is None else {host}
+    if parts.port == usual:
+        names.add(host.rpartition(":")[0])
+    if settings.admin_listen:
+        names |= _listener_names(settings.admin_listen)
+    return frozenset(name.encode() for name in names)
+
+
+def _listener_names(listen: str) -> set[str]:
+    host, _, port = listen.rpartition(":")
+    return {listen, f"localhost:{port}"} if is_loopback(host.strip("[]")) else {listen}
+
+
+def _doubled(lines: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    seen: set[bytes] = set()
+    return frozenset(name for name, _ in lines if name in seen or seen.add(name))
+
+
+def _any_origin(path: bytes) -> bool:
+    return path in _ANY_ORIGIN or path.startswith(_ANY_ORIGIN_BELOW)
+
+
+def _troubled(path: bytes) -> bool:
+    lowered = path.lower()
+    return any(trouble in lowered for trouble in _TROUBLE_IN_PATH)
+
+
+def _shown(path: bytes) -> str:
+    text = path.decode("ascii", "replace")
+    return text if len(text) <= 200 and text.isprintable() else ""
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+async def _answer(send: Send, refusal: _Refusal) -> None:
+    body = f"{refusal}\n".encode()
+    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+    headers += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
