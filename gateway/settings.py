@@ -215,7 +215,7 @@ def _exposure(settings: Settings) -> Iterator[str]:
     if settings.demo and not loopback:
         yield "demo: has accounts that anybody may know and runs on loopback only; leave --demo away"
     if settings.host in {"0.0.0.0", "::"} and settings.public_url is None:  # noqa: S104 - this is the check
-        yield f"public_url: {settings.host} is every address and no name; say how clients reach us"
+        yield f"host, public_url: {settings.host} is every address and no name; say how clients reach us"
     if settings.insecure_bind:
         return
     if not loopback and not settings.secure:
