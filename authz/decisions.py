@@ -1,0 +1,63 @@
+"""What policy answers, and the actions it is asked about."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Action(StrEnum):
+    """CALL, READ and GET imply LIST: what may be used may be seen. LIST alone shows a thing that is then refused."""
+
+    LIST = "list"
+    CALL = "call"
+    READ = "read"
+    GET = "get"
+
+
+class Word(StrEnum):
+    """Why, for records and programs; `Decision.reason` says it to people and models."""
+
+    ALLOWED = "allowed"
+    NO_POLICY = "no_policy"
+    NO_RULE = "no_rule"
+    DENIED = "denied_by_rule"
+    SCOPE = "scope"  # policy says yes, the token is too narrow: a wider one would help
+    NAME = "bad_name"
+    TOO_SLOW = "too_slow"
+    FAULT = "fault"
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """What holds for everybody of the same standing, until `until` (None: until the policy changes)."""
+
+    allowed: bool
+    word: Word
+    rule: str = ""
+    note: str = ""
+    until: float | None = None
+
+
+class Decision(msgspec.Struct, frozen=True, gc=False):
+    """True when allowed. `reason` and `remedy` are sentences that a model can act on; `id` finds it in the record.
+
+    `until` is the earliest moment at which the same question may get another answer under the same `epoch`.
+    """
+
+    allowed: bool
+    id: str
+    reason: str
+    remedy: str
+    rule: str
+    epoch: int
+    until: float | None
+    word: Word = Word.FAULT
+
+    def __bool__(self) -> bool:
+        return self.allowed
+
+    @property
+    def wider_token_helps(self) -> bool:
+        """Whether only the scopes of the token are in the way (RFC 6750 section 3.1, insufficient_scope)."""
+        return self.word is Word.SCOPE

@@ -1,0 +1,48 @@
+"""A refusal in words that a person or a model can act on: what is refused to whom, why, and whom to ask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from authz.decisions import Action, Word
+
+if TYPE_CHECKING:
+    from authz.decisions import Verdict
+    from authz.principals import Principal
+
+VERB = {Action.LIST: "see", Action.CALL: "call", Action.READ: "read", Action.GET: "use"}
+ADMINISTRATOR = "Do not retry. Ask an administrator of this gateway"
+
+
+def explain(verdict: Verdict, principal: Principal, party: Principal, name: str, action: Action) -> tuple[str, str]:
+    """Reason and remedy. `party` is who is refused: `principal`, or somebody acting for them."""
+    if verdict.allowed:
+        return "allowed", ""
+    who = party.label if party is principal else f"{party.label}, acting for {principal.label},"
+    verb = VERB.get(action, action)
+    if verdict.word is Word.SCOPE:
+        return (
+            f"The access token does not cover {name}, although {who} may {verb} it.",
+            f"Ask for a token with the scope {name} (or mcp) and try again.",
+        )
+    return _reason(verdict, who, f"{verb} {name}"), _remedy(verdict, party.label, f"{verb} {name}")
+
+
+def _reason(verdict: Verdict, who: str, deed: str) -> str:
+    if verdict.word is Word.DENIED:
+        return f"A rule forbids {who} to {deed}{': ' + verdict.note if verdict.note else '.'}"
+    if verdict.word is Word.NO_RULE:
+        return f"No rule allows {who} to {deed} here."
+    if verdict.word is Word.NO_POLICY:
+        return f"No rule is in force, so nobody may {deed}."
+    if verdict.word is Word.NAME:
+        return "This is not the name of anything that policy can allow."
+    return f"Whether {who} may {deed} could not be found out, so it is refused."
+
+
+def _remedy(verdict: Verdict, label: str, deed: str) -> str:
+    if verdict.word is Word.NAME:
+        return "List what is available and use a name from there."
+    if verdict.word in {Word.FAULT, Word.TOO_SLOW}:
+        return "Try again once. If it happens again, give an administrator of this gateway the decision id."
+    return f"{ADMINISTRATOR} to allow {label} to {deed}, and give the decision id."

@@ -1,0 +1,214 @@
+"""May this principal do this here? One question for lists and calls alike, so that they cannot disagree.
+
+An answer costs about a microsecond when it was asked before: answers are kept per standing (the subjects of a
+principal that any rule speaks of, in one portal), inside a policy that never changes; a new epoch is a new policy.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from os import urandom
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from simpleeval import InvalidExpression
+from sqlmodel import select
+
+from authz import grammar
+from authz.decisions import Action, Decision, Verdict, Word
+from authz.enforcing import Enforcer, Line, Question
+from authz.explaining import explain
+from authz.rulebook import Rulebook
+from authz.tables import RoleBinding, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Sequence
+
+    from sqlmodel import Session
+
+    from authz.grammar import Place
+    from authz.principals import Principal
+
+__all__ = ["Action", "Decision", "Policy", "Word", "load_policy"]
+
+log = logging.getLogger("ostiary.policy")
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+SLOW = 0.25  # seconds after which an answer counts as a denial (T-43); a usual one takes 20 microseconds
+STANDINGS = 4096
+VERDICTS = 16384
+DEEPEST_CHAIN = 4  # of parties acting for each other (M-12)
+
+FAULTS = (
+    ArithmeticError,
+    AttributeError,
+    InvalidExpression,
+    LookupError,
+    NameError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+
+
+class Standing(NamedTuple):
+    """What policy knows somebody as, in one portal; everybody of the same standing gets the same answers."""
+
+    portal: str
+    subjects: frozenset[str]
+    verdicts: dict[tuple[str, str], Verdict]
+
+
+class Policy:
+    """The rules of one epoch. Safe to share between threads."""
+
+    def __init__(
+        self,
+        rules: Iterable[Rule] = (),
+        bindings: Iterable[RoleBinding] = (),
+        *,
+        epoch: int = 0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.epoch = epoch
+        self._book = Rulebook(rules, bindings)
+        self._enforcer = Enforcer()
+        self._clock = clock
+        self._standings: dict[tuple[frozenset[str], str, str], Standing] = {}
+        self._shared: dict[tuple[str, frozenset[str]], Standing] = {}
+
+    @property
+    def broken(self) -> Sequence[str]:
+        """Ids of stored rules that are not well formed, and are therefore without effect."""
+        return tuple(self._book.broken)
+
+    def decide(
+        self,
+        principal: Principal,
+        portal: str,
+        object: str,  # noqa: A002  # the word of policy and records
+        action: Action,
+        arguments: bytes = b"",
+    ) -> Decision:
+        """Never raises: a fault is a denial. Everybody who acts in `principal` must be allowed."""
+        try:
+            party, verdict = self._judge(principal, portal, object, action, arguments)
+        except FAULTS as fault:
+            log.error("policy could not be asked: %s", type(fault).__name__)  # noqa: TRY400  # its text may be private
+            party, verdict = principal, Verdict(False, Word.FAULT)
+        reason, remedy = explain(verdict, principal, party, object, action)
+        decision_id = urandom(16).hex()
+        return Decision(
+            verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word
+        )
+
+    def view_key(self, principal: Principal, portal: str) -> Hashable:
+        """Two principals with the same key see the same lists here, until `view_until`."""
+        parties: list[tuple[frozenset[str], frozenset[str]]] = []
+        party: Principal | None = principal
+        while party is not None and len(parties) <= DEEPEST_CHAIN:
+            parties.append((self._standing(party, portal).subjects, party.scopes))
+            party = party.actor
+        return (self.epoch, portal, *parties)
+
+    def view_until(self, principal: Principal, portal: str) -> float | None:
+        """When a list made now for this view may change although the policy does not; None is never."""
+        ends = []
+        party: Principal | None = principal
+        while party is not None:
+            ends.append(self._book.next_end(self._standing(party, portal).subjects, self._clock()))
+            party = party.actor
+        return min((end for end in ends if end is not None), default=None)
+
+    def _judge(
+        self, principal: Principal, portal: str, name: str, action: Action, arguments: bytes
+    ) -> tuple[Principal, Verdict]:
+        """The first party that is refused, or the whole chain's consent with its earliest end."""
+        verdict = self._party(principal, portal, name, action, arguments)
+        acting, depth = principal.actor, 1
+        while acting is not None and verdict.allowed:
+            second = self._party(acting, portal, name, action, arguments)
+            if not second.allowed or depth > DEEPEST_CHAIN:
+                return acting, second if not second.allowed else Verdict(False, Word.NO_RULE)
+            verdict = _sooner(verdict, second)
+            acting, depth = acting.actor, depth + 1
+        return principal, verdict
+
+    def _party(self, party: Principal, portal: str, name: str, action: Action, arguments: bytes) -> Verdict:
+        place = grammar.place(name)
+        if place is None:
+            return Verdict(False, Word.NAME)
+        verdict = self._verdict(self._standing(party, portal), place, action, arguments)
+        scopes = party.scopes
+        if not verdict.allowed or "mcp" in scopes or name in scopes or place.all in scopes:
+            return verdict
+        return Verdict(False, Word.SCOPE, verdict.rule, "", verdict.until)
+
+    def _verdict(self, standing: Standing, place: Place, action: Action, arguments: bytes) -> Verdict:
+        key = (place.object if self._book.is_named(place.object) else place.all, action)
+        verdict = standing.verdicts.get(key)
+        if verdict is not None and (verdict.until is None or verdict.until > self._clock()):
+            return verdict
+        lines, until = self._alive(self._book.lines(standing.subjects, standing.portal, place, action))
+        verdict = self._ask(lines, Question(standing.subjects, standing.portal, *place, action, arguments), until)
+        lasting = verdict.word is not Word.TOO_SLOW and all(line.cond is None for line in lines)
+        if lasting:
+            _keep(standing.verdicts, key, verdict, VERDICTS)
+        return verdict
+
+    def _alive(self, lines: list[Line]) -> tuple[list[Line], float | None]:
+        """The lines that have not ended, and the earliest end among them."""
+        if not self._book.ends:
+            return lines, None
+        now, ends = self._clock(), self._book.ends
+        alive = [line for line in lines if line.id not in ends or ends[line.id] > now]
+        return alive, min((ends[line.id] for line in alive if line.id in ends), default=None)
+
+    def _ask(self, lines: list[Line], question: Question, until: float | None) -> Verdict:
+        started = time.monotonic()
+        allowed, rule = self._enforcer.ask(lines, question)
+        if time.monotonic() - started > SLOW:
+            return Verdict(False, Word.TOO_SLOW)
+        if allowed:
+            return Verdict(True, Word.ALLOWED, rule, "", until)
+        if rule:
+            return Verdict(False, Word.DENIED, rule, self._book.notes.get(rule, ""), until)
+        return Verdict(False, Word.NO_POLICY if self._book.empty else Word.NO_RULE, "", "", until)
+
+    def _standing(self, party: Principal, portal: str) -> Standing:
+        client = party.client if party.client in self._book.clients else ""
+        key = (party.subjects, portal, client)
+        standing = self._standings.get(key)
+        if standing is None:
+            standing = self._stand(party.subjects, portal, client)
+            _keep(self._standings, key, standing, STANDINGS)
+        return standing
+
+    def _stand(self, subjects: frozenset[str], portal: str, client: str) -> Standing:
+        known = {*subjects, *self._book.roles(subjects, portal)}
+        if client:
+            known.add(grammar.CLIENT + client)
+        relevant = frozenset(known & self._book.subjects)
+        standing = self._shared.get((portal, relevant))
+        if standing is None:
+            standing = Standing(portal, relevant, {})
+            _keep(self._shared, (portal, relevant), standing, STANDINGS)
+        return standing
+
+
+def load_policy(session: Session, epoch: int) -> Policy:
+    """The policy as the database has it. Raises PolicyBroken when the engine does not answer as it must."""
+    return Policy(session.exec(select(Rule)).all(), session.exec(select(RoleBinding)).all(), epoch=epoch)
+
+
+def _keep(kept: dict[K, V], key: K, value: V, most: int) -> None:
+    if len(kept) >= most:
+        kept.clear()  # rare, cheap, and what is asked again comes back
+    kept[key] = value
+
+
+def _sooner(one: Verdict, other: Verdict) -> Verdict:
+    until = min((end for end in (one.until, other.until) if end is not None), default=None)
+    return Verdict(True, Word.ALLOWED, one.rule, "", until)
