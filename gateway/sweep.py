@@ -1,4 +1,4 @@
-"""Removes what has expired: codes, links, sessions, dead refresh families, unused dynamic clients, old cut-offs."""
+"""Removes what has expired (codes, links, sessions, refresh families, unused clients, cut-offs) and rotates our keys."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import time
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col, delete
+from sqlmodel import col, delete, select
 
+from authz import throttle
+from authz.keys import rotate, rotation_due
 from authz.tables import BrowserSession, Client, Code, CutOff, OneTimeLink, RefreshToken
 from registry.database import Concern
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 INTERVAL = 600.0  # seconds
+WHO = "ostiary"
 KEPT = 86400.0  # seconds that an ended code or token is remembered, so that its reuse is still recognised
 
 log = logging.getLogger("ostiary")
@@ -39,12 +42,33 @@ def sweep(office: Office, now: float) -> None:
         session.execute(delete(RefreshToken).where(col(RefreshToken.expires_at) < now - KEPT))
         session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
         session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now - KEPT))
+        throttle.sweep(session, now)
+    _expire_clients(office, now)
+    _expire_cutoffs(office, now)
+    _rotate_keys(office, now)
+
+
+def _expire_clients(office: Office, now: float) -> None:
+    """Dynamic clients that nobody used within a day."""
     with office.database.read() as session:
-        unused = [row.id for row in session.query(Client).filter(col(Client.expires_at) < now)]
-        over = session.query(CutOff).filter(col(CutOff.until) < now).count()
+        unused = session.exec(select(Client.id).where(col(Client.expires_at) < now)).all()
     if unused:
-        with office.change("client.expired", Concern.PEOPLE, who="ostiary", clients=unused) as (session, _):
+        with office.change("client.expired", Concern.PEOPLE, who=WHO, clients=list(unused)) as (session, _):
             session.execute(delete(Client).where(col(Client.id).in_(unused), col(Client.expires_at) < now))
-    if over:
-        with office.database.change(Concern.CUTOFFS) as session:
-            session.execute(delete(CutOff).where(col(CutOff.until) < now))
+
+
+def _expire_cutoffs(office: Office, now: float) -> None:
+    with office.database.read() as session:
+        if session.exec(select(CutOff).where(col(CutOff.until) < now)).first() is None:
+            return
+    with office.database.change(Concern.CUTOFFS) as session:
+        session.execute(delete(CutOff).where(col(CutOff.until) < now))
+
+
+def _rotate_keys(office: Office, now: float) -> None:
+    with office.database.read() as session:
+        if not rotation_due(session, now):
+            return
+    with office.change("key.rotated", Concern.KEYS, who=WHO) as (session, facts):
+        if rotation_due(session, now):  # another process may have been first
+            facts["kid"] = rotate(session, office.vault, now=now)
