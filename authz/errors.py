@@ -8,7 +8,8 @@ AuthzError
 ├── RuleRefused          a rule is not well formed
 ├── AccountRefused       a change of a person, group or client is not possible
 ├── SignInRefused        wrong credentials, locked for a while, disabled: one text for all
-└── SignInBusy           too many passwords to check at once; nothing was checked
+├── SignInBusy           too many passwords to check at once; nothing was checked
+└── LinkSpent            a one-time link was used already, or is too old
 """
 
 from __future__ import annotations
@@ -57,6 +58,10 @@ class SignInRefused(AuthzError):
 
 
 class SignInBusy(AuthzError):
+    pass
+
+
+class LinkSpent(AuthzError):
     pass
 
 

@@ -9,7 +9,7 @@ from starlette.applications import Starlette
 from gateway import health
 from gateway.oauth.routes import routes as oauth_routes
 from gateway.pages.forms import ReadForms
-from gateway.pages.render import not_found, server_error
+from gateway.pages.problems import HANDLERS
 from gateway.pages.routes import admin_routes
 from gateway.pages.routes import routes as page_routes
 from gateway.portal import Portal
@@ -49,6 +49,6 @@ def build_admin(world: World) -> ASGIApp:
 
 
 def control_plane(world: World, routes: list[BaseRoute]) -> ASGIApp:
-    app = Starlette(routes=routes, exception_handlers={404: not_found, 500: server_error})
+    app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.state.world = world
     return ReadForms(app)

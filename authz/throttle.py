@@ -1,0 +1,86 @@
+"""How often one may guess: 5 failures an account and 20 an address in a minute, then growing pauses.
+
+An attempt is counted as failed before its password is looked at and taken back when it was right, so that a hundred
+guesses sent at once are a hundred guesses and not one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from typing import TYPE_CHECKING, Final
+
+from sqlmodel import Session, col, delete
+
+from authz.errors import SignInRefused
+from authz.tables import FailedSignIns
+
+if TYPE_CHECKING:
+    from registry.database import Database
+
+MINUTE: Final = 60.0
+ACCOUNT_LIMIT: Final = 5
+ADDRESS_LIMIT: Final = 20
+FIRST_PAUSE: Final = 30.0
+LONGEST_PAUSE: Final = 900.0
+
+
+def count_attempt(database: Database, handle: str, address: str, now: float) -> None:
+    """Counts one more attempt against both; raises SignInRefused with `retry_after` while either is paused."""
+    with database.change() as session:
+        rows = [
+            (_row(session, account_key(handle)), ACCOUNT_LIMIT),
+            (_row(session, address_key(address)), ADDRESS_LIMIT),
+        ]
+        pause = max(row.paused_until for row, _ in rows) - now
+        if pause <= 0:
+            for row, limit in rows:
+                _count(row, limit, now)
+    if pause > 0:
+        raise SignInRefused("throttled", retry_after=int(pause) + 1)
+
+
+def take_back(database: Database, handle: str, address: str) -> None:
+    """It was the right password: the account starts anew, the address is owed one."""
+    with database.change() as session:
+        session.delete(_row(session, account_key(handle)))
+        row = _row(session, address_key(address))
+        row.count = max(0, row.count - 1)
+
+
+def sweep(session: Session, now: float) -> None:
+    """Forgets what no longer counts."""
+    session.execute(delete(FailedSignIns).where(col(FailedSignIns.last_at) < now - 4 * LONGEST_PAUSE))
+
+
+def account_key(handle: str) -> str:
+    """Hashed: what is typed as a name may be a password, typed into the wrong field."""
+    return "account:" + hashlib.sha256(handle.encode()).hexdigest()
+
+
+def address_key(address: str) -> str:
+    """One host of IPv6 has a /64 to itself, so that is what is counted."""
+    try:
+        ip = ipaddress.ip_address(address)
+    except ValueError:
+        return "address:unknown"
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
+        return f"address:{ipaddress.ip_network((ip, 64), strict=False)}"
+    return f"address:{getattr(ip, 'ipv4_mapped', None) or ip}"
+
+
+def _row(session: Session, key: str) -> FailedSignIns:
+    row = session.get(FailedSignIns, key)
+    if row is None:
+        row = FailedSignIns(key=key)
+        session.add(row)
+        session.flush()
+    return row
+
+
+def _count(row: FailedSignIns, limit: int, now: float) -> None:
+    if now - row.last_at > max(MINUTE, 2 * (row.paused_until - row.last_at)):
+        row.count = 0
+    row.count += 1
+    row.last_at = now
+    row.paused_until = now + min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (row.count - limit)) if row.count >= limit else 0.0

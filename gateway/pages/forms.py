@@ -1,0 +1,80 @@
+"""Bodies and forms of the control plane: read once, under a cap, urlencoded and nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import parse_qsl
+
+from starlette.responses import PlainTextResponse
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+BODY_LIMIT: Final = 64 * 1024
+FIELD_LIMIT: Final = 600  # the review of a server sends one field per definition
+_FORM_TYPE: Final = "application/x-www-form-urlencoded"
+
+
+class FormRefused(Exception):
+    """A form that we did not make, or not like this; its text is shown. `status` is the answer's."""
+
+    def __init__(self, message: str, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ReadForms:
+    """Reads the body of each POST into `request.state.form_body`, so that handlers can be plain functions.
+
+    More than 64 KiB is answered with 413. Harmless when two of it meet on one route.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST" and "form_body" not in scope.setdefault("state", {}):
+            body = await _read(receive)
+            if body is None:
+                await PlainTextResponse("This form is too large.\n", 413)(scope, receive, send)
+                return
+            scope["state"]["form_body"] = body
+        await self.app(scope, receive, send)
+
+
+async def _read(receive: Receive) -> bytes | None:
+    body = bytearray()
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return b""
+        body += message.get("body", b"")
+        if len(body) > BODY_LIMIT:
+            return None
+        more = message.get("more_body", False)
+    return bytes(body)
+
+
+def read_form(request: Request) -> dict[str, str]:
+    """The fields of a posted form; a field given twice is refused, because two readers would choose differently."""
+    fields = read_fields(request)
+    form = dict(fields)
+    if len(form) != len(fields):
+        raise FormRefused("A field of this form was given twice.")
+    return form
+
+
+def read_fields(request: Request) -> list[tuple[str, str]]:
+    """The same for forms in which a name may come more than once, in order."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != _FORM_TYPE:
+        raise FormRefused(f"This address takes forms as {_FORM_TYPE}.", 415)
+    try:
+        text = request.state.form_body.decode("ascii")
+        return parse_qsl(
+            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=FIELD_LIMIT
+        )
+    except (ValueError, UnicodeDecodeError) as refused:
+        raise FormRefused("This form cannot be read.") from refused

@@ -1,0 +1,32 @@
+"""The addresses of the pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.routing import Route
+
+from gateway.pages import account, signin
+from gateway.pages.assets import serve_asset
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+
+def routes() -> list[BaseRoute]:
+    """Pages for everybody and for each person."""
+    return [
+        Route("/assets/{name}", serve_asset),
+        Route("/signin", signin.show),
+        Route("/signin", signin.submit, methods=["POST"]),
+        Route("/signout", signin.sign_out, methods=["POST"]),
+        Route("/account/password", account.show_password),
+        Route("/account/password", account.change_password, methods=["POST"]),
+        Route("/setup/{token}", account.show_setup),
+        Route("/setup/{token}", account.submit_setup, methods=["POST"]),
+    ]
+
+
+def admin_routes() -> list[BaseRoute]:
+    """What moves to the admin's own listener, if there is one."""
+    return []

@@ -1,0 +1,120 @@
+"""Who the browser is, by its cookie, and proof that a form came from a page of ours.
+
+Cookies count on pages alone: nothing under `/mcp`, `/servers` or `/oauth/token` looks at one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from authz.sessions import SignedIn, find_session
+from gateway.pages.forms import FormRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from gateway.settings import Settings
+    from gateway.world import World
+
+CSRF_FIELD: Final = "csrf"
+
+
+def world_of(request: Request) -> World:
+    world: World = request.app.state.world
+    return world
+
+
+def signed_in(request: Request) -> SignedIn | None:
+    """Who is signed in with this browser; asked of the database once per request."""
+    state: dict[str, Any] = request.scope.setdefault("state", {})
+    if "signed_in" not in state:
+        state["signed_in"] = _look_up(request)
+    found: SignedIn | None = state["signed_in"]
+    return found
+
+
+def _look_up(request: Request) -> SignedIn | None:
+    office = world_of(request).office
+    token = request.cookies.get(session_cookie(office.settings), "")
+    if not token:
+        return None
+    with office.database.read() as session:
+        return find_session(session, token, time.time())
+
+
+def session_cookie(settings: Settings) -> str:
+    """`__Host-` binds a cookie to this host and to https; browsers differ about it on loopback http."""
+    return "__Host-ostiary" if settings.secure else "ostiary"
+
+
+def form_cookie(settings: Settings) -> str:
+    return "__Host-ostiary-form" if settings.secure else "ostiary-form"
+
+
+def give_session(response: Response, settings: Settings, token: str) -> None:
+    _set(response, settings, session_cookie(settings), token, settings.session_life)
+
+
+def take_session(response: Response, settings: Settings) -> None:
+    """Makes the browser forget; the session itself is ended in the database."""
+    _set(response, settings, session_cookie(settings), "", 0)
+
+
+def csrf_token(request: Request) -> str:
+    """What a form of ours must send back: bound to this browser, and to the session if there is one."""
+    settings = world_of(request).settings
+    seed = request.cookies.get(form_cookie(settings), "") or _fresh_seed(request)
+    session = request.cookies.get(session_cookie(settings), "")
+    key = world_of(request).office.vault.key("csrf")
+    return hmac.new(key, f"{seed}\n{session}".encode(), hashlib.sha256).hexdigest()
+
+
+def _fresh_seed(request: Request) -> str:
+    state: dict[str, Any] = request.scope.setdefault("state", {})
+    seed: str = state.setdefault("form_seed", secrets.token_urlsafe(16))
+    return seed
+
+
+def keep_seed(request: Request, response: Response) -> None:
+    """Gives the browser the cookie that a form on this page is bound to, if it has none yet."""
+    seed = request.scope.get("state", {}).get("form_seed")
+    if seed:
+        settings = world_of(request).settings
+        _set(response, settings, form_cookie(settings), seed, None)
+
+
+def check_csrf(request: Request, form: Mapping[str, str]) -> None:
+    """Raises FormRefused (403) unless the form came from a page of ours, in this browser."""
+    if not _from_us(request) or not hmac.compare_digest(
+        form.get(CSRF_FIELD, "").encode(), csrf_token(request).encode()
+    ):
+        raise FormRefused(
+            "This form did not come from a page of ours, or is too old. Reload the page and send it again.", 403
+        )
+
+
+def _from_us(request: Request) -> bool:
+    """Browsers say where a form comes from; where they say it, it must be here (Fetch Metadata, RFC 6454)."""
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return False
+    return request.headers.get("origin") in {None, *own_origins(world_of(request).settings)}
+
+
+def own_origins(settings: Settings) -> set[str]:
+    origins = {settings.base_url}
+    if settings.admin_listen:
+        scheme = urlsplit(settings.base_url).scheme
+        origins |= {f"{scheme}://{settings.admin_listen}", f"http://{settings.admin_listen}"}
+    return origins
+
+
+def _set(response: Response, settings: Settings, name: str, value: str, life: int | None) -> None:
+    response.set_cookie(name, value, max_age=life, path="/", secure=settings.secure, httponly=True, samesite="lax")
