@@ -1,4 +1,4 @@
-"""Removes what has expired (codes, links, sessions, refresh families, unused clients, cut-offs) and rotates our keys."""
+"""Removes what has expired: codes, links, sessions, tokens, unused clients, cut-offs; and rotates our keys."""
 
 from __future__ import annotations
 
