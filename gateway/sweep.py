@@ -12,7 +12,6 @@ from sqlmodel import col, delete, select
 
 from authz import throttle
 from authz.keys import rotate, rotation_due
-from authz import throttle
 from authz.tables import BrowserSession, Client, Code, CutOff, OneTimeLink, RefreshToken
 from registry.database import Concern
 
@@ -42,7 +41,6 @@ def sweep(office: Office, now: float) -> None:
         session.execute(delete(Code).where(col(Code.expires_at) < now - KEPT))
         session.execute(delete(RefreshToken).where(col(RefreshToken.expires_at) < now - KEPT))
         session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
-        throttle.sweep(session, now)
         session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now - KEPT))
         throttle.sweep(session, now)
     _expire_clients(office, now)
