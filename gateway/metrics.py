@@ -1,0 +1,182 @@
+"""Prometheus: what is counted, and the address where it is read.
+
+Several workers count into files of one directory (prometheus_client's multi-process mode), which a small process of
+its own reads out, so that metrics are there whichever worker dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import threading
+from socketserver import ThreadingMixIn
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from gateway.settings import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import CollectorRegistry, Counter
+
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
+BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
+
+
+def shared_directory() -> str | None:
+    """Where the workers of one parent count together."""
+    return os.environ.get(DIRECTORY)
+
+
+class Counts:
+    """The counters of a process. Children are looked up once: `labels()` costs more than the counting."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Histogram
+
+        self.registry = CollectorRegistry()
+        decisions = self._counter(Counter, "decisions", "Answers of policy.", "decision")
+        self._allowed = decisions.labels("allowed").inc
+        self._denied = decisions.labels("denied").inc
+        self._refusals = self._counter(Counter, "refusals", "Requests refused, by the stage that refused.", "stage")
+        self._calls = self._counter(Counter, "calls", "Calls that left, by server and outcome.", "server", "outcome")
+        self._lists = self._counter(Counter, "lists", "Lists answered, by what was listed.", "kind")
+        self._seconds = Histogram(
+            "ostiary_call_seconds", "From intent to outcome.", ["server"], buckets=BUCKETS, registry=self.registry
+        )
+        self._children: dict[tuple[str, ...], Any] = {}
+
+    def decided(self, allowed: bool) -> None:
+        self._allowed() if allowed else self._denied()
+
+    def refused(self, stage: str) -> None:
+        child = self._children.get((stage,))
+        if child is None:
+            child = self._children[stage,] = self._refusals.labels(stage)
+        child.inc()
+
+    def listed(self, kind: str) -> None:
+        child = self._children.get(("list", kind, ""))
+        if child is None:
+            child = self._children["list", kind, ""] = self._lists.labels(kind)
+        child.inc()
+
+    def concluded(self, server: str, outcome: str, seconds: float) -> None:
+        pair = self._children.get((server, outcome))
+        if pair is None:
+            pair = (self._calls.labels(server, outcome), self._seconds.labels(server))
+            self._children[server, outcome] = pair
+        pair[0].inc()
+        pair[1].observe(seconds)
+
+    def _counter(self, kind: type[Counter], name: str, text: str, *labels: str) -> Counter:
+        return kind(f"ostiary_{name}", text, labels, registry=self.registry)
+
+
+class Exporter:
+    """A thread that answers scrapes on an address of its own. Raises ConfigurationError when it cannot be bound."""
+
+    def __init__(self, listen: str, registry: CollectorRegistry) -> None:
+        self._server = _server(listen, registry)
+        self.address = f"{listen.rpartition(':')[0]}:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True, name="metrics")
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@contextlib.contextmanager
+def shared(listen: str | None) -> Iterator[str | None]:
+    """For the parent of several workers, around all forks: a directory to count into and a process that serves it.
+
+    Gives the address. The parent itself stays without threads, so that its forks are clean.
+    """
+    if not listen:
+        yield None
+        return
+    directory = tempfile.mkdtemp(prefix="ostiary-metrics-")
+    os.environ[DIRECTORY] = directory
+    try:
+        with _child(listen) as address:
+            yield address
+    finally:
+        del os.environ[DIRECTORY]
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _child(listen: str) -> Iterator[str]:
+    from prometheus_client import CollectorRegistry, multiprocess
+
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's is untyped
+    server = _server(listen, registry)
+    pid = os.fork()
+    if pid == 0:
+        _serve_until_told(server)
+    address = f"{listen.rpartition(':')[0]}:{server.server_port}"
+    server.socket.close()
+    try:
+        yield address
+    finally:
+        _end(pid)
+
+
+def _serve_until_told(server: WSGIServer) -> None:
+    parent = os.getppid()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us; the parent ends us last
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    server.timeout = 1.0
+    while os.getppid() == parent:  # an orphan goes too
+        server.handle_request()
+    os._exit(0)
+
+
+def _end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, ChildProcessError):  # it may have been buried already
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        # Not WSGIServer's: it asks the resolver for our own name, which can take seconds.
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+        self.setup_environ()
+
+
+class _Silent(WSGIRequestHandler):
+    timeout = 5
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  # the library's name
+        """Scrapes are not news."""
+
+
+def _server(listen: str, registry: CollectorRegistry) -> WSGIServer:
+    import socket
+
+    from prometheus_client import make_wsgi_app
+
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    kind = type("Server", (_Server,), {"address_family": family})
+    try:
+        server: WSGIServer = kind((host, int(port)), _Silent)
+    except OSError as error:
+        raise ConfigurationError(
+            [f"metrics_listen: {listen} cannot be bound ({error.strerror}); choose another, or leave it empty"]
+        ) from error
+    server.set_app(make_wsgi_app(registry))
+    return server

@@ -1,0 +1,49 @@
+"""What is counted and what is traced. Labels are words of ours and slugs of approved servers: never a caller's text.
+
+Counting a call costs about two microseconds: the labelled children are made once and kept. Tracing costs nothing
+where no `OTEL_*` variable asks for it; OpenTelemetry is not even imported then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.metrics import Counts, Exporter, shared_directory
+from gateway.tracing import Trace, Tracing, configured
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+
+class Telemetry:
+    """One process's. Serves its own metrics when it is the only process; several are served by their parent."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.counts = Counts()
+        alone = settings.metrics_listen and shared_directory() is None and settings.workers == 1
+        self._exporter = Exporter(settings.metrics_listen or "", self.counts.registry) if alone else None
+        self._tracing = Tracing() if configured() else None
+        self.refused = self.counts.refused
+        self.decided = self.counts.decided
+        self.concluded = self.counts.concluded
+        self.listed = self.counts.listed
+
+    @property
+    def address(self) -> str | None:
+        """Where this process serves its metrics, as `host:port`."""
+        return self._exporter.address if self._exporter else None
+
+    def trace(self, meta_traceparent: str | None, header: str | None) -> Trace | None:
+        """A span for the request under way, or None when it is not sampled or nobody asked for traces.
+
+        `_meta.traceparent` goes before the HTTP header: the header may belong to a hop in between (SEP-414).
+        """
+        if self._tracing is None:
+            return None
+        return self._tracing.begin(meta_traceparent or header)
+
+    def close(self) -> None:
+        if self._exporter is not None:
+            self._exporter.close()
+        if self._tracing is not None:
+            self._tracing.close()
