@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import secrets
 import time
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlmodel import or_, select
+from sqlmodel import col, or_, select
 
 from authz.tables import Client
 from authz.tokens import OPERATOR_CLIENT
@@ -13,9 +17,54 @@ from authz.tokens import OPERATOR_CLIENT
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+UNUSED_LIFE = 86400.0  # seconds that a client which registered itself may stay unused
+
+
+class Origin(StrEnum):
+    """How we came to know a client."""
+
+    REGISTERED = "registered"  # by an administrator
+    METADATA = "metadata"  # its id is the address of a document about it
+    DYNAMIC = "dynamic"  # it registered itself (RFC 7591)
+    AGENT = "agent"  # a principal of its own, with a secret
+
 
 def load_clients(session: Session) -> frozenset[str]:
     """The ids of all that may be used now, the command line's own among them."""
-    alive = or_(Client.expires_at.is_(None), Client.expires_at > time.time())  # type: ignore[union-attr,operator]
-    rows = session.exec(select(Client.id).where(Client.disabled_at.is_(None), alive)).all()  # type: ignore[union-attr]
+    alive = or_(col(Client.expires_at).is_(None), col(Client.expires_at) > time.time())
+    rows = session.exec(select(Client.id).where(col(Client.disabled_at).is_(None), alive)).all()
     return frozenset((*rows, OPERATOR_CLIENT))
+
+
+def find_client(session: Session, client_id: str, now: float) -> Client | None:
+    """The client, unless it is unknown, disabled or has expired unused."""
+    row = session.get(Client, client_id)
+    if row is None or row.disabled_at is not None:
+        return None
+    if row.expires_at is not None and row.expires_at <= now:
+        return None
+    return row
+
+
+def mark_used(client: Client, now: float) -> bool:
+    """A client in use no longer expires; whether this was its first use."""
+    first = client.expires_at is not None
+    client.expires_at = None
+    client.last_used_at = now
+    return first
+
+
+def new_secret() -> tuple[str, str]:
+    """A client secret of 256 random bits, shown once, and the hash to store."""
+    secret = "ost_cs_" + secrets.token_urlsafe(32)
+    return secret, hash_secret(secret)
+
+
+def hash_secret(secret: str) -> str:
+    """SHA-256 is enough for 256 random bits; slowness protects secrets that people chose."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def secret_matches(client: Client, secret: str) -> bool:
+    """Compared in constant time; a client without a secret matches none."""
+    return bool(client.secret_hash) and hmac.compare_digest(hash_secret(secret), client.secret_hash)

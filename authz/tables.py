@@ -82,6 +82,7 @@ class Client(SQLModel, table=True):
     application_type: str = "native"
     secret_hash: str = ""
     metadata_document: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    fresh_until: float | None = None  # of the metadata document, as its HTTP headers said
     created_at: float = 0
     last_used_at: float | None = None
     expires_at: float | None = None
@@ -114,6 +115,8 @@ class Code(SQLModel, table=True):
     family: str
     session: str = ""
     auth_time: float = 0
+    acr: str = ""
+    amr: str = ""
     expires_at: float
     used_at: float | None = None
 
@@ -129,6 +132,8 @@ class RefreshToken(SQLModel, table=True):
     resource: str
     scope: str
     auth_time: float = 0
+    acr: str = ""
+    amr: str = ""
     created_at: float
     expires_at: float
     rotated_at: float | None = None

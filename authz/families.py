@@ -1,0 +1,162 @@
+"""Codes and refresh tokens. All that one sign-in of one client leads to is a family, and ends together.
+
+Every function works inside a transaction of its caller. Whoever rotates or redeems holds the lock of the person's row,
+so of two that present the same secret at once the second sees what the first did, on SQLite and on PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlmodel import col, select, update
+
+from authz.cutoffs import Cut, cut_off, is_cut
+from authz.tables import Code, Person, RefreshToken
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from registry.vault import Vault
+
+CODE_LIFE = 60.0  # seconds; OAuth 2.1 section 4.1.2 recommends minutes at most, a browser needs less
+GRACE = 10.0  # seconds after a rotation in which the predecessor still leads to the same successor
+
+
+@dataclass(frozen=True, slots=True)
+class Reused:
+    """Somebody presented what was spent: the family has been ended."""
+
+    family: str
+    person: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What a person allowed a client, as it is carried from code to refresh token to refresh token."""
+
+    client: str
+    person: str
+    resource: str
+    scope: str
+    auth_time: float
+    acr: str = ""
+    amr: str = ""
+
+
+def fingerprint(secret: str) -> str:
+    """Under which a secret of 256 random bits is stored."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def new_code(
+    session: Session, allowed: Allowance, *, redirect_uri: str, challenge: str, browser: str, now: float
+) -> str:
+    """An authorization code, and the family that it founds."""
+    code = "ost_ac_" + secrets.token_urlsafe(32)
+    session.add(
+        Code(
+            hash=fingerprint(code),
+            redirect_uri=redirect_uri,
+            challenge=challenge,
+            family=secrets.token_urlsafe(16),
+            session=browser,
+            expires_at=now + CODE_LIFE,
+            **_carried(allowed),
+        )
+    )
+    return code
+
+
+def redeem(session: Session, code: str, client: str, now: float) -> Code | Reused | None:
+    """The code, if this client may have it. Presented a second time it ends its family (RFC 6749 section 4.1.2)."""
+    found = session.get(Code, fingerprint(code))
+    if found is None or found.client != client:
+        return None
+    lock_person(session, found.person)
+    session.refresh(found)
+    if found.used_at is not None:
+        end_family(session, found.family, now)
+        return Reused(found.family, found.person)
+    if found.expires_at <= now or _cut(session, found, found.expires_at - CODE_LIFE):
+        return None
+    return found
+
+
+def first_refresh(session: Session, code: Code, now: float, life: float) -> str:
+    """The first refresh token of a family. `life` is the family's, not only this token's."""
+    return _issue(session, _allowance(code), code.family, now, now + life)
+
+
+def present(session: Session, token: str, client: str, now: float) -> RefreshToken | Reused | None:
+    """The refresh token, if this client may use it now: unspent, or spent within the grace of a racing twin."""
+    row = session.get(RefreshToken, fingerprint(token))
+    if row is None or row.client != client:
+        return None
+    lock_person(session, row.person)
+    session.refresh(row)
+    if row.ended_at is not None or row.expires_at <= now or _cut(session, row, row.created_at):
+        return None
+    if row.rotated_at is not None and now - row.rotated_at > GRACE:
+        end_family(session, row.family, now)
+        return Reused(row.family, row.person)
+    return row
+
+
+def successor(session: Session, vault: Vault, row: RefreshToken, token: str, now: float) -> str:
+    """The refresh token that follows `token`: made now, or the one that a racing twin has been given already.
+
+    Only who holds the predecessor can have it: the successor is sealed with the predecessor as its context.
+    """
+    context = b"refresh:" + token.encode()
+    if row.successor is not None:
+        return vault.unwrap(context, row.successor).decode()
+    following = _issue(session, _allowance(row), row.family, now, row.expires_at)
+    row.rotated_at, row.successor = now, vault.wrap(context, following.encode())
+    session.add(row)
+    return following
+
+
+def end_family(session: Session, family: str, now: float) -> None:
+    """No refresh token of it works any more, nor an access token. The caller moves the epoch of the cut-offs."""
+    alive = (col(RefreshToken.family) == family, col(RefreshToken.ended_at).is_(None))
+    session.execute(update(RefreshToken).where(*alive).values(ended_at=now, successor=None))
+    cut_off(session, Cut.FAMILY, family, now=now)
+
+
+def disconnect(session: Session, person: str, client: str, now: float) -> int:
+    """Ends every family of a client at a person; how many there were. The caller moves the epoch of the cut-offs."""
+    held = select(RefreshToken.family).where(RefreshToken.person == person, RefreshToken.client == client)
+    given = select(Code.family).where(Code.person == person, Code.client == client)
+    families = {*session.exec(held), *session.exec(given)}
+    for family in families:
+        end_family(session, family, now)
+    return len(families)
+
+
+def lock_person(session: Session, person: str) -> Person | None:
+    """The person's row, locked until the transaction ends (SQLite has one writer anyway)."""
+    return session.get(Person, person, with_for_update=True, populate_existing=True)
+
+
+def _issue(session: Session, allowed: Allowance, family: str, now: float, until: float) -> str:
+    token = "ost_rt_" + secrets.token_urlsafe(32)
+    session.add(
+        RefreshToken(hash=fingerprint(token), family=family, created_at=now, expires_at=until, **_carried(allowed))
+    )
+    return token
+
+
+def _allowance(row: Code | RefreshToken) -> Allowance:
+    return Allowance(**{name: getattr(row, name) for name in Allowance.__dataclass_fields__})
+
+
+def _carried(allowed: Allowance) -> dict[str, Any]:
+    return {name: getattr(allowed, name) for name in Allowance.__dataclass_fields__}
+
+
+def _cut(session: Session, row: Code | RefreshToken, issued_at: float) -> bool:
+    held = ((Cut.PERSON, row.person), (Cut.CLIENT, row.client), (Cut.FAMILY, row.family))
+    return any(is_cut(session, kind, key, issued_at) for kind, key in held)
