@@ -1,0 +1,85 @@
+"""The shape of the source, kept by tests where a linter has no rule for it."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("gateway", "authz", "registry", "idp_adapters")
+SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+
+
+def _functions(tree: ast.AST) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    yield from (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def test_alembic_is_no_package_so_that_the_library_is_found() -> None:
+    assert not (ROOT / "alembic/__init__.py").exists()
+
+
+def test_the_code_knows_the_newest_migration() -> None:
+    revisions = [
+        re.search(r'^revision = "(\w+)"', path.read_text(), re.MULTILINE)
+        for path in (ROOT / "alembic/versions").glob("*.py")
+    ]
+    assert max(found[1] for found in revisions if found) == schema.HEAD
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_file_can_be_held_in_the_head(source: Path) -> None:
+    text = source.read_text()
+    assert len(text.splitlines()) <= LONGEST_FILE
+    long = [
+        node.name for node in _functions(ast.parse(text)) if (node.end_lineno or 0) - node.lineno > LONGEST_FUNCTION
+    ]
+    assert not long
+
+
+def test_half_of_all_functions_are_at_most_eleven_lines_long() -> None:
+    lengths = sorted(
+        (node.end_lineno or 0) - node.lineno + 1
+        for source in SOURCES
+        for node in _functions(ast.parse(source.read_text()))
+    )
+    assert lengths[len(lengths) // 2] <= 11
+
+
+def test_casbin_is_never_switched_off() -> None:
+    assert not [source for source in SOURCES if "enable_enforce" in source.read_text()]
+
+
+def test_decisions_never_read_the_url_that_the_host_header_can_bend() -> None:
+    assert not [source for source in SOURCES if re.search(r"request\.url\b", source.read_text())]
+
+
+def test_the_environment_is_read_in_few_known_places() -> None:
+    readers = {
+        str(source.relative_to(ROOT)) for source in SOURCES if re.search(r"os\.environ|os\.getenv", source.read_text())
+    }
+    assert readers <= {"gateway/settings.py", "gateway/assembly.py", "gateway/telemetry.py", "gateway/cli/server.py"}
+
+
+def test_no_broad_except_outside_the_edges() -> None:
+    broad = {
+        str(source.relative_to(ROOT))
+        for source in SOURCES
+        if re.search(r"except (Base)?Exception\b|except:", source.read_text())
+    }
+    assert broad <= {
+        "gateway/background.py",
+        "gateway/edge.py",
+        "gateway/journal/writer.py",
+        "gateway/portal/__init__.py",
+    }
