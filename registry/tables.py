@@ -163,9 +163,10 @@ class Parcel(SQLModel, table=True):
 
 
 class Letter(SQLModel, table=True):
-    """A message in a box of the rendezvous; read in the order of `id`."""
+    """A message in a box of the rendezvous; read in the order of `id`, which is never used twice."""
 
     __tablename__ = "letter"
+    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
     id: int | None = Field(default=None, primary_key=True)
     box: str = Field(index=True)
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
@@ -196,6 +197,9 @@ class Segment(SQLModel, table=True):
     opened_at: float = 0
     sealed_at: float | None = None
     pruned_at: float | None = None
+    position: int = Field(unique=True)  # in the order of opening, without gaps
+    indexed: int = Field(default=0, sa_type=BigInteger)  # bytes of the file that are copied into journal_entry
+    indexed_seq: int = Field(default=0, sa_type=BigInteger)  # the last record of them: a file that is shorter was cut
 
 
 class JournalEntry(SQLModel, table=True):
@@ -206,6 +210,8 @@ class JournalEntry(SQLModel, table=True):
     at: float = Field(index=True)
     event: str = Field(index=True)
     call: str = Field(default="", index=True)
+    decision: str = Field(default="", index=True)
+    segment: str = Field(default="", index=True)
     principal: str = Field(default="", index=True)
     server: str = ""
     object: str = Field(default="", index=True)

@@ -19,18 +19,18 @@ class JournalDown(Exception):
 class Journal(Protocol):
     """What the rest of the gateway may do with the record.
 
-    Events are dotted nouns and verbs: `call.intent`, `call.outcome`, `call.refused`, `list`, `signin`, `signin.refused`,
-    `token.issued`, `policy.changed`, `server.approved` …; field names are those of docs/journal.md.
+    Events are dotted nouns and verbs: `call.intent`, `call.outcome`, `call.refused`, `list`, `signin`,
+    `signin.refused`, `token.issued`, `policy.changed`, `server.approved` …; field names are those of docs/journal.md.
     """
 
-    def intend(  # noqa: D417
+    def intend(
         self,
         principal: Principal,
         *,
         call: str,
         method: str,
         server: str,
-        object: str,
+        object: str,  # noqa: A002
         arguments: bytes,
         decision: str,
         rule: str,
@@ -47,11 +47,19 @@ class Journal(Protocol):
     def note(self, event: str, *, who: str, **facts: Any) -> None:
         """Anything that is not a call: a refusal, a listing, a sign-in, a change. Raises JournalDown."""
 
+    def refused_unauthenticated(self, source: str, *, reason: str, **facts: Any) -> None:
+        """A refusal of somebody unknown at the address `source`: in full at first, then counted. Raises JournalDown."""
+
     async def durable(self) -> None:
         """With strict durability: returns when all written so far is on the disk. Otherwise at once."""
 
     @property
-    def healthy(self) -> bool: ...
+    def healthy(self) -> bool:
+        """Whether a record could be written now, as far as is known."""
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should know before it is too late, as sentences."""
 
     def close(self) -> None:
         """Seal the segment."""

@@ -1,0 +1,129 @@
+"""Reading the files back: only records that fit the chain count."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.journal.records import BadLine, Record, check
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LONGEST = 64 * 1024 * 1024  # of a line: a first or last record names all calls under way
+
+
+class Gist(msgspec.Struct):
+    """The members of a record by which this package finds its way."""
+
+    seq: int = 0
+    event: str = ""
+    at: float = 0.0
+    call: str = ""
+    segment: str = ""
+    previous: str = ""
+    open: list[str] = []
+    mark: str = ""
+    by: str = ""
+    left: str = ""
+    left_after: int = 0
+    confirmed: int = 0
+
+
+_gist = msgspec.json.Decoder(Gist)
+
+
+@dataclass(slots=True)
+class Ending:
+    """How a reading ended: the last good record, and what came after it, if anything."""
+
+    seq: int
+    digest: bytes
+    offset: int = 0
+    bad: str = ""  # why the next line is no record; empty at the end of the file
+    rest: int = 0  # bytes after the last good record
+    torn: bool = False  # what comes after is one line that was never finished
+
+
+def gist(line: bytes) -> Gist:
+    """Raises BadLine."""
+    try:
+        return _gist.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadLine("is not JSON") from error
+
+
+def fields(line: bytes) -> dict[str, Any]:
+    """The whole record. Raises BadLine."""
+    try:
+        found = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadLine("is not JSON") from error
+    if not isinstance(found, dict):
+        raise BadLine("is not an object")
+    return found
+
+
+def records(path: Path, ending: Ending) -> Iterator[Record]:
+    """The records that follow `ending`, which is kept up to date and says in the end how it ended."""
+    with path.open("rb") as file:
+        file.seek(ending.offset)
+        for raw in iter(lambda: file.readline(LONGEST), b""):
+            record = _next(raw, ending)
+            if record is None:
+                break
+            ending.seq, ending.digest, ending.offset = record.seq, record.digest, record.end
+            yield record
+        ending.rest = os.fstat(file.fileno()).st_size - ending.offset
+
+
+def first(path: Path) -> Gist | None:
+    """The first record as it stands, unchecked; None when there is none."""
+    with path.open("rb") as file:
+        line = file.readline(LONGEST)
+    try:
+        found = gist(line)
+    except BadLine:
+        return None
+    return found if found.event == "journal.opened" else None
+
+
+def last(path: Path) -> Gist | None:
+    """The last whole line as it stands, unchecked; None when it is no record."""
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        reach = 4096
+        while True:
+            file.seek(max(0, size - reach))
+            tail = file.read()
+            start = tail[:-1].rfind(b"\n")
+            if start >= 0 or reach >= size:
+                break
+            reach *= 16
+    try:
+        return gist(tail[start + 1 :]) if tail.endswith(b"\n") else None
+    except BadLine:
+        return None
+
+
+def beginning(opened: Gist) -> Ending:
+    """Where the chain stands before a segment's first record."""
+    try:
+        return Ending(seq=opened.seq - 1, digest=bytes.fromhex(opened.previous))
+    except ValueError:
+        return Ending(seq=opened.seq - 1, digest=b"")
+
+
+def _next(raw: bytes, ending: Ending) -> Record | None:
+    if not raw.endswith(b"\n"):
+        ending.bad, ending.torn = "was never finished", True
+        return None
+    try:
+        return check(ending.digest, ending.seq + 1, raw[:-1], ending.offset + len(raw))
+    except BadLine as bad:
+        ending.bad = str(bad)
+        return None

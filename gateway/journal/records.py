@@ -1,0 +1,116 @@
+"""The grammar of a line: one JSON object, its sequence number first and its hash last.
+
+`hash` is SHA-256 over the hash before it and the bytes of this line up to itself, so a line vouches for all before it.
+Whatever could end a line or move a terminal's cursor is escaped, in every field (threat M-67).
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+FIELD_LIMIT = 1024  # characters of one value; the record stays readable whoever sends it
+LINE_LIMIT = 64 * 1024
+_TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"}')
+_TAIL_LENGTH = 75
+# What JSON leaves as it is although terminals or editors act on it: DEL and C1, zero width, line separators, bidi.
+_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_SECRET_FACTS = frozenset(
+    {"password", "secret", "token", "access_token", "refresh_token", "code", "cookie", "assertion", "authorization"}
+)
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A line that was read and that fits the chain."""
+
+    seq: int
+    digest: bytes
+    line: bytes  # without the line feed
+    end: int  # the offset after it in its file
+
+
+class BadLine(Exception):
+    """A line is not a record, or not the one that belongs here; says why."""
+
+
+def genesis(writer: str) -> bytes:
+    """What the first record of a writer is chained to."""
+    return sha256(b"ostiary journal 1\n" + writer.encode()).digest()
+
+
+def encode(fields: dict[str, Any]) -> bytes:
+    """The fields as a JSON object on one line, bounded and escaped."""
+    body = _encode(fields)
+    if len(body) > 4 * FIELD_LIMIT:
+        body = _encode(_bounded(fields))
+    if len(body) > LINE_LIMIT:
+        body = _encode({key: fields[key] for key in ("at", "event") if key in fields} | {"oversize": len(body)})
+    if body.isascii() and b"\x7f" not in body:
+        return body
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
+
+
+def chain(previous: bytes, seq: int, body: bytes) -> tuple[bytes, bytes]:
+    """The finished line, line feed included, and its digest."""
+    start = b'{"seq":%d,%b' % (seq, body[1:-1])
+    digest = sha256(previous + start)
+    return b'%b,"hash":"%b"}\n' % (start, digest.hexdigest().encode()), digest.digest()
+
+
+def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:
+    """The record that `line` is, if it follows `previous` as number `seq`. Raises BadLine."""
+    tail = _TAIL.fullmatch(line, len(line) - _TAIL_LENGTH) if len(line) > _TAIL_LENGTH else None
+    if tail is None:
+        raise BadLine("is not a record")
+    if not line.startswith(b'{"seq":%d,' % seq):
+        raise BadLine(f"is not number {seq}: a record was removed, doubled or moved")
+    digest = sha256(previous + line[:-_TAIL_LENGTH])
+    if digest.hexdigest().encode() != tail[1]:
+        raise BadLine("does not match its hash: it or the one before was changed")
+    return Record(seq, digest.digest(), line, end)
+
+
+def mark(key: bytes, what: str, segment: str, seq: int, head: bytes) -> str:
+    """The keyed mark on a segment's first and last record: without the key no segment can be made up."""
+    text = f"{what}\0{segment}\0{seq}\0{head.hex()}"
+    return hmac.digest(key, text.encode(), "sha256").hex()
+
+
+def presentable(facts: dict[str, Any]) -> dict[str, Any]:
+    """Facts fit for the record: nothing by a secret's name, no empty ones."""
+    return {key: "[redacted]" if key in _SECRET_FACTS and value else value for key, value in facts.items()}
+
+
+def _encode(fields: dict[str, Any]) -> bytes:
+    try:
+        return _encoder.encode(fields)
+    except UnicodeEncodeError:
+        return _encoder.encode({key: _paired(value) for key, value in fields.items()})
+
+
+def _paired(value: Any) -> Any:
+    """Lone surrogates made visible; they cannot be written as UTF-8."""
+    text = value if isinstance(value, str) else repr(value)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
+    return {key: _cut(value) for key, value in fields.items()}
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > FIELD_LIMIT:
+        return f"{value[:FIELD_LIMIT]}… ({len(value) - FIELD_LIMIT} more)"
+    if isinstance(value, dict):
+        return {_cut(str(key)): _cut(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_cut(item) for item in value]
+    return value

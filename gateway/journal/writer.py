@@ -1,0 +1,166 @@
+"""The journal of this process, as the gateway sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from gateway.journal import JournalDown
+from gateway.journal.book import Book
+from gateway.journal.flood import Flood
+from gateway.journal.ledger import Ledger
+from gateway.journal.records import encode, presentable
+from gateway.journal.recovery import settle
+from gateway.journal.redaction import Redactor
+from gateway.journal.segments import SEGMENT_LIMIT, Disk
+from gateway.settings import ArgumentRecord, Durability
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from authz.principals import Principal
+    from registry.database import Database
+
+COMMAND = "cli"  # the role of a process that lives for one command
+DISK_WARNING = 0.10  # of the disk still free
+
+
+def open_journal(
+    directory: Path,
+    hmac_key: bytes,
+    database: Database | None = None,
+    arguments: ArgumentRecord = ArgumentRecord.REDACTED,
+    durability: Durability = Durability.GROUP,
+    role: str = "gateway",
+    *,
+    disk: Disk | None = None,
+    limit: int = SEGMENT_LIMIT,
+) -> FileJournal:
+    """The journal of this process. Raises JournalDown when it cannot be written.
+
+    A command opens its segment with its first record, so that one which only reads leaves nothing behind. Every other
+    role opens it now, and settles what dead writers left.
+    """
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalDown(f"{directory} cannot be made ({error.strerror}): let us write there") from error
+    book = Book(database)
+    ledger = Ledger(directory, hmac_key, book, role, disk or Disk(), limit)
+    journal = FileJournal(ledger, Redactor(hmac_key, arguments), book, strict=durability is Durability.STRICT)
+    if role != COMMAND:
+        ledger.begin()
+        settle(directory, hmac_key, journal, book)
+    return journal
+
+
+class FileJournal:
+    """The `Journal` of this process: JSON lines, chained, in segments."""
+
+    def __init__(self, ledger: Ledger, redactor: Redactor, book: Book, *, strict: bool) -> None:
+        self._ledger = ledger
+        self._redactor = redactor
+        self._book = book
+        self._strict = strict
+        self._flood = Flood(self.note)
+        ledger.syncing.chores.append(self._count_flood)
+
+    @property
+    def directory(self) -> Path:
+        return self._ledger.directory
+
+    @property
+    def writer(self) -> str:
+        return self._ledger.writer
+
+    def intend(
+        self,
+        principal: Principal,
+        *,
+        call: str,
+        method: str,
+        server: str,
+        object: str,  # noqa: A002
+        arguments: bytes,
+        decision: str,
+        rule: str,
+        epoch: int,
+        portal: str,
+        request_id: str,
+        era: str,
+    ) -> None:
+        fields = {
+            "at": time.time(),
+            "event": "call.intent",
+            "call": call,
+            "who": principal.label,
+            "subject": principal.subject,
+            "client": principal.client,
+            "portal": portal,
+            "method": method,
+            "server": server,
+            "object": object,
+            "decision": decision,
+            "rule": rule,
+            "epoch": epoch,
+            "request": request_id,
+            "era": era,
+        }
+        if principal.actor is not None:
+            fields["actors"] = _actors(principal.actor)
+        fields.update(self._redactor.facts(arguments))
+        self._ledger.append(encode(fields), opens=call)
+
+    def conclude(self, call: str, outcome: str, **facts: Any) -> None:
+        fields = {"at": time.time(), "event": "call.outcome", "call": call, "outcome": outcome, **presentable(facts)}
+        self._ledger.append(encode(fields), closes=call)
+
+    def note(self, event: str, *, who: str, **facts: Any) -> None:
+        self._ledger.append(encode({"at": time.time(), "event": event, "who": who, **presentable(facts)}))
+
+    def refused_unauthenticated(self, source: str, *, reason: str, **facts: Any) -> None:
+        self._flood.refused(source, reason, presentable(facts))
+
+    async def durable(self) -> None:
+        if self._strict and self._ledger.synced < self._ledger.seq:
+            await self._ledger.syncing.wait(asyncio.get_running_loop())
+
+    @property
+    def healthy(self) -> bool:
+        return not self._ledger.failed and not self._ledger.closed
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.healthy:
+            return (f"the journal at {self.directory} cannot be written: calls are refused until it can",)
+        try:
+            disk = shutil.disk_usage(self.directory)
+        except OSError as error:
+            return (f"{self.directory} cannot be asked how full it is ({error.strerror})",)
+        if disk.free >= disk.total * DISK_WARNING:
+            return ()
+        free = disk.free * 100 // disk.total
+        return (f"the journal's disk has {free} % free: add space, or `ostiary audit prune --before DATE`",)
+
+    def close(self) -> None:
+        with suppress(JournalDown):
+            self._flood.tell(now=True)
+        self._ledger.close()
+        self._book.close()
+
+    def _count_flood(self) -> bool:
+        with suppress(JournalDown):
+            return self._flood.tell()
+        return True
+
+
+def _actors(actor: Principal | None) -> list[dict[str, str]]:
+    """Who acts for them, nearest first (RFC 8693 section 4.1)."""
+    found: list[dict[str, str]] = []
+    while actor is not None:
+        found.append({"who": actor.label, "subject": actor.subject, "client": actor.client})
+        actor = actor.actor
+    return found
