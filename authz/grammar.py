@@ -12,10 +12,12 @@ CLIENT = "client:"  # a client may only restrict: rules about one can deny, neve
 
 # A tool's or prompt's name (protocol revision 2026-07-28, tools: [A-Za-z0-9_.-] and at most 128 characters) …
 _NAME = r"[A-Za-z0-9_.-]{1,128}"
-# … or a resource's URI or template (RFC 3986, RFC 6570) without quotes and parentheses.
-_URI = r"[A-Za-z][A-Za-z0-9+.-]{0,31}:[A-Za-z0-9_.~:/?#\[\]@!$&+,;=%{}*|-]{0,2000}"
+# … or a resource's URI or template (RFC 3986, RFC 6570), as the server writes it.
+_URI = r"[A-Za-z][A-Za-z0-9+.-]{0,31}:[^\x00-\x20\x7f-\xa0\s]{0,2000}"
 
 _OBJECT = re.compile(rf"({SLUG})\.(?:{_NAME}|{_URI})")
+# What looks like a piece of a program has no place in a rule (T-42); such a resource is reached by `server.*`.
+_PROGRAM = re.compile(r"""[()'"`\\]|(?:^|\.)__\w+__(?:$|\.)""")
 _OBJECTS = re.compile(rf"({SLUG})\.\*")
 _PORTAL = re.compile(rf"\*|{SLUG}|server:{SLUG}")
 _HANDLE = r"[A-Za-z0-9](?:[A-Za-z0-9._@+ -]{0,126}[A-Za-z0-9])?"
@@ -36,14 +38,14 @@ class Place(NamedTuple):
 def place(name: str) -> Place | None:
     """The place of a canonical object `server.name`; None when it is not one (and so nothing can be allowed)."""
     found = _OBJECT.fullmatch(name)
-    if found is None or _dunder(name):
+    if found is None:
         return None
     return Place(name, f"{found[1]}.{ANYTHING}")
 
 
 def is_object(text: str) -> bool:
     """Whether a rule may say it: one object, or everything on one server."""
-    return _OBJECTS.fullmatch(text) is not None or place(text) is not None
+    return _OBJECTS.fullmatch(text) is not None or (place(text) is not None and _PROGRAM.search(text) is None)
 
 
 def is_portal(text: str) -> bool:
@@ -65,8 +67,3 @@ def is_bindable(text: str) -> bool:
 
 def is_role(text: str) -> bool:
     return _ROLE.fullmatch(text) is not None
-
-
-def _dunder(name: str) -> bool:
-    local = name.partition(".")[2]
-    return any(part.startswith("__") and part.endswith("__") for part in local.split("."))

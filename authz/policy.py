@@ -84,6 +84,11 @@ class Policy:
         """Ids of stored rules that are not well formed, and are therefore without effect."""
         return tuple(self._book.broken)
 
+    @property
+    def empty(self) -> bool:
+        """Whether no rule is in force, so that nobody may do anything."""
+        return self._book.empty
+
     def decide(
         self,
         principal: Principal,

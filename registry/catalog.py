@@ -31,6 +31,7 @@ class Upstream:
     instructions: str = ""  # empty unless approved as it is now
     address_exception: bool = False
     stale_since: float | None = None  # set while it fails; its last good definitions stay callable for a while
+    failure: str = ""  # why it fails, in our words, with what to do
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,135 @@
+"""Whether this process lives, whether it can do its work, and if not, why not and what to do (no secrets, no sign-in)."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import msgspec
+from starlette.responses import Response
+from starlette.routing import Route
+
+from authz.errors import AuthzError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from starlette.requests import Request
+    from starlette.routing import BaseRoute
+
+    from gateway.world import Snapshot, World
+
+AMBER_AGE = 10.0  # seconds without a word from the database
+RED_AGE = 60.0  # seconds after which calls stop: a revocation could not be felt any more
+CLOCK_STEP = 30.0  # seconds between the wall clock and the monotonic one since the start, as the leeway of tokens
+
+HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+
+
+class State(IntEnum):
+    """GREEN works; AMBER works, and somebody should look; RED does not take calls."""
+
+    GREEN = 0
+    AMBER = 1
+    RED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that we lean on."""
+
+    name: str
+    state: State
+    why: str = ""
+    remedy: str = ""
+
+
+def routes() -> list[BaseRoute]:
+    """The two probes."""
+    return [Route("/healthz", live, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
+
+
+async def live(_request: Request) -> Response:
+    """The event loop answers: that is all."""
+    return _answer(200, {"status": "live"})
+
+
+async def ready(request: Request) -> Response:
+    """200 while calls are taken, 503 when not; either way every check with its reason. Nothing here can block."""
+    checks = list(examine(request.app.state.world))
+    worst = max(check.state for check in checks)
+    report = {"status": worst.name.lower(), "checks": [asdict(c) | {"state": c.state.name.lower()} for c in checks]}
+    return _answer(503 if worst is State.RED else 200, report)
+
+
+def examine(world: World) -> Iterator[Check]:
+    """All checks, from memory alone."""
+    snapshot = world.snapshots.current
+    yield from _journal(world)
+    yield _database(world.snapshots.age())
+    yield _policy(snapshot)
+    yield _keys(snapshot, time.time())
+    yield _clock()
+    yield from _servers(snapshot, time.time(), world.settings.stale_limit)
+
+
+def _journal(world: World) -> Iterator[Check]:
+    if not world.journal.healthy:
+        why = "records cannot be written, so calls are refused"
+        yield Check("journal", State.RED, why, "free or repair the disk of the data directory; we go on by ourselves")
+        return
+    warnings = world.journal.warnings
+    yield Check("journal", State.AMBER if warnings else State.GREEN, "; ".join(warnings))
+
+
+def _database(age: float) -> Check:
+    why = f"no word from it for {age:.0f} s"
+    remedy = "bring the database back; nothing needs to be restarted here"
+    if age > RED_AGE:
+        return Check("database", State.RED, f"{why}: a revocation could be missed, so calls are refused", remedy)
+    if age > AMBER_AGE:
+        return Check("database", State.AMBER, f"{why}; calls stop after {RED_AGE:.0f} s", remedy)
+    return Check("database", State.GREEN)
+
+
+def _policy(snapshot: Snapshot) -> Check:
+    if snapshot.policy.empty:
+        return Check("policy", State.AMBER, "no rule is in force: nobody may do anything", "`ostiary policy add`")
+    broken = snapshot.policy.broken
+    if broken:
+        why = f"{len(broken)} stored rules are not well formed and allow nothing: {', '.join(broken[:5])}"
+        return Check("policy", State.AMBER, why, "`ostiary policy list` shows them; remove them")
+    return Check("policy", State.GREEN)
+
+
+def _keys(snapshot: Snapshot, now: float) -> Check:
+    try:
+        snapshot.keys.signer(now)
+    except AuthzError as none:
+        return Check("keys", State.RED, str(none), "tokens cannot be made until there is one")
+    return Check("keys", State.GREEN)
+
+
+def _clock(begun: float = time.time() - time.monotonic()) -> Check:
+    step = (time.time() - time.monotonic()) - begun
+    if abs(step) <= CLOCK_STEP:
+        return Check("clock", State.GREEN)
+    why = f"the clock was moved by {step:+.0f} s since the start; times of tokens and records are in doubt"
+    return Check("clock", State.AMBER, why, "check the clock (NTP), then restart")
+
+
+def _servers(snapshot: Snapshot, now: float, stale_limit: float) -> Iterator[Check]:
+    """A server that is down does not make us unready; its line says so all the same."""
+    for slug, server in snapshot.catalogue.upstreams.items():
+        if server.stale_since is None:
+            yield Check(f"server:{slug}", State.GREEN)
+            continue
+        away = now - server.stale_since
+        rest = "its tools stay callable" if away < stale_limit else "its tools are no longer offered"
+        yield Check(f"server:{slug}", State.GREEN, f"failing for {away:.0f} s; {rest}", server.failure)
+
+
+def _answer(status: int, body: dict[str, object]) -> Response:
+    return Response(msgspec.json.encode(body), status, media_type="application/json", headers=HEADERS)
