@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlmodel import Session, col, delete, select
 
+from authz.clients import Origin
 from authz.errors import AccountRefused
 from authz.passwords import check_strength, hash_password
 from authz.principals import Member
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOCAL_ISSUER: Final = "local"
-AGENT_ORIGIN: Final = "agent"
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}", re.ASCII)
 
 
@@ -37,7 +37,7 @@ def load_members(session: Session) -> dict[str, Member]:
 
 def agents(session: Session) -> Iterable[Client]:
     """The agents that are enabled."""
-    return session.exec(select(Client).where(Client.origin == AGENT_ORIGIN, col(Client.disabled_at).is_(None)))
+    return session.exec(select(Client).where(Client.origin == Origin.AGENT, col(Client.disabled_at).is_(None)))
 
 
 def check_handle(handle: str) -> str:
@@ -138,7 +138,7 @@ def member_id(session: Session, handle: str) -> str:
 
 
 def find_agent(session: Session, handle: str) -> Client:
-    found = session.exec(select(Client).where(Client.origin == AGENT_ORIGIN, Client.handle == handle)).one_or_none()
+    found = session.exec(select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)).one_or_none()
     if found is None:
         raise AccountRefused(f"no agent is called {handle!r}; `ostiary client list` shows those there are")
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, signin
+from gateway.pages import account, home, signin
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 def routes() -> list[BaseRoute]:
     """Pages for everybody and for each person."""
     return [
+        Route("/", home.show),
         Route("/assets/{name}", serve_asset),
         Route("/signin", signin.show),
         Route("/signin", signin.submit, methods=["POST"]),
         Route("/signout", signin.sign_out, methods=["POST"]),
         Route("/account/password", account.show_password),
         Route("/account/password", account.change_password, methods=["POST"]),
+        Route("/account/clients/revoke", home.revoke, methods=["POST"]),
         Route("/setup/{token}", account.show_setup),
         Route("/setup/{token}", account.submit_setup, methods=["POST"]),
     ]

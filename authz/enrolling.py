@@ -1,0 +1,86 @@
+"""Clients that an administrator registers, and agents, which are clients and principals at once."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import TYPE_CHECKING
+
+from sqlmodel import col, select
+
+from authz import redirects
+from authz.accounts import check_handle
+from authz.clients import Origin, new_secret
+from authz.errors import AccountRefused
+from authz.tables import Client
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlmodel import Session
+
+
+def add_agent(session: Session, handle: str, *, name: str = "") -> tuple[Client, str]:
+    """An agent, `agent:{handle}` in policy, and its secret, which is not kept and not shown again."""
+    check_handle(handle)
+    taken = select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)
+    if session.exec(taken).first() is not None:
+        raise AccountRefused(f"an agent is called {handle!r} already; choose another name")
+    secret, secret_hash = new_secret()
+    agent = Client(
+        id=f"agt_{secrets.token_hex(16)}",
+        handle=handle,
+        name=name or handle,
+        origin=Origin.AGENT,
+        grant_types=["client_credentials"],
+        auth_method="client_secret_basic",
+        secret_hash=secret_hash,
+        created_at=time.time(),
+    )
+    session.add(agent)
+    session.flush()
+    return agent, secret
+
+
+def add_client(
+    session: Session, name: str, redirect_uris: Sequence[str], *, confidential: bool = False
+) -> tuple[Client, str]:
+    """A client that people use; with a secret (else empty) if it runs on a server that can keep one."""
+    web = confidential and not any(redirects.is_loopback(uri) for uri in redirect_uris)
+    _check_redirects(redirect_uris, web=web)
+    secret, secret_hash = new_secret() if confidential else ("", "")
+    client = Client(
+        id=f"cli_{secrets.token_hex(16)}",
+        name=name,
+        origin=Origin.REGISTERED,
+        redirect_uris=list(redirect_uris),
+        grant_types=["authorization_code", "refresh_token"],
+        auth_method="client_secret_basic" if confidential else "none",
+        application_type="web" if web else "native",
+        secret_hash=secret_hash,
+        created_at=time.time(),
+    )
+    session.add(client)
+    session.flush()
+    return client, secret
+
+
+def find_any(session: Session, key: str) -> Client:
+    """By id, or `agent:{handle}`, or a handle that only an agent has."""
+    found = session.get(Client, key)
+    if found is None:
+        handle = key.removeprefix("agent:")
+        asked = select(Client).where(col(Client.origin) == Origin.AGENT, col(Client.handle) == handle)
+        found = session.exec(asked).one_or_none()
+    if found is None:
+        raise AccountRefused(f"there is no client {key!r}; `ostiary client list` shows those there are")
+    return found
+
+
+def _check_redirects(redirect_uris: Sequence[str], *, web: bool) -> None:
+    if not redirect_uris:
+        raise AccountRefused("a client that people use needs a redirect URI: --redirect-uri URI (or is it an --agent?)")
+    for uri in redirect_uris:
+        problem = redirects.problem(uri, web=web)
+        if problem:
+            raise AccountRefused(f"the redirect URI {uri[:200]!r} {problem}")

@@ -1,0 +1,166 @@
+"""What the portal's home shows a person: their servers and tools, what is paused, which clients act for them."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from sqlmodel import Session, col, select
+
+from authz.decisions import Action, Decision
+from authz.tables import Client, Consent, RefreshToken
+from registry.catalog import DEFAULT_PORTAL, Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from authz.policy import Policy
+    from authz.principals import Principal
+    from gateway.world import Snapshot
+
+PORTAL_PATH = "/mcp"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """Something a person can see: a tool, prompt, resource or template. `refused` says why they may not use it."""
+
+    kind: str
+    name: str
+    title: str
+    description: str
+    refused: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """One server, as far as it is this person's."""
+
+    slug: str
+    title: str
+    path: str
+    offers: tuple[Offer, ...]
+    failing: bool
+
+    def count(self, kind: str) -> int:
+        return sum(1 for offer in self.offers if offer.kind == kind)
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A client that a person said yes to."""
+
+    id: str
+    name: str
+    where: str
+    since: float
+    last_used: float | None
+    resources: tuple[str, ...]
+
+
+def shelves(snapshot: Snapshot, me: Principal) -> list[Shelf]:
+    """The default portal as policy lets this person see it, server by server."""
+    mount = snapshot.catalogue.mounts.get(PORTAL_PATH)
+    if mount is None:
+        return []
+    found: dict[str, list[Offer]] = {}
+    for action, entries in (
+        (Action.CALL, mount.tools),
+        (Action.GET, mount.prompts),
+        (Action.READ, mount.resources),
+        (Action.READ, mount.templates),
+    ):
+        for entry in entries.values():
+            if snapshot.policy.decide(me, mount.portal, entry.object, Action.LIST):
+                use = snapshot.policy.decide(me, mount.portal, entry.object, action)
+                found.setdefault(entry.server, []).append(_offer(entry, use))
+    return [_shelf(snapshot, slug, offers) for slug, offers in sorted(found.items())]
+
+
+def _offer(entry: Entry, use: Decision) -> Offer:
+    described = _decoded(entry.raw)
+    return Offer(
+        kind=str(entry.kind),
+        name=entry.exposed,
+        title=_text(described.get("title")),
+        description=_first_sentence(_text(described.get("description"))),
+        refused="" if use else use.reason,
+    )
+
+
+def _shelf(snapshot: Snapshot, slug: str, offers: list[Offer]) -> Shelf:
+    server = snapshot.catalogue.upstreams.get(slug)
+    return Shelf(
+        slug=slug,
+        title=server.title or slug if server else slug,
+        path=f"/servers/{slug}/mcp",
+        offers=tuple(offers),
+        failing=server is not None and server.stale_since is not None,
+    )
+
+
+def paused(catalogue_paused: Mapping[str, str], policy: Policy, me: Principal) -> list[tuple[str, str]]:
+    """What this person could see if it were not awaiting review, and why it does."""
+    return [
+        (name, why)
+        for name, why in sorted(catalogue_paused.items())
+        if policy.decide(me, DEFAULT_PORTAL, name, Action.LIST)
+    ]
+
+
+def connected(session: Session, person: str, now: float | None = None) -> list[Connected]:
+    """The clients with a consent or a living refresh token."""
+    alive = _alive(session, person, time.time() if now is None else now)
+    consents: dict[str, list[Consent]] = {}
+    for consent in session.exec(select(Consent).where(Consent.person == person)):
+        consents.setdefault(consent.client, []).append(consent)
+    found = [_connected(session, id_, consents.get(id_, []), alive.get(id_, [])) for id_ in {*consents, *alive}]
+    return sorted(found, key=lambda client: (-client.since, client.id))
+
+
+def _alive(session: Session, person: str, now: float) -> dict[str, list[RefreshToken]]:
+    tokens = select(RefreshToken).where(
+        RefreshToken.person == person, col(RefreshToken.ended_at).is_(None), RefreshToken.expires_at > now
+    )
+    found: dict[str, list[RefreshToken]] = {}
+    for token in session.exec(tokens):
+        found.setdefault(token.client, []).append(token)
+    return found
+
+
+def _connected(session: Session, id_: str, consents: list[Consent], tokens: list[RefreshToken]) -> Connected:
+    client = session.get(Client, id_)
+    given = [consent.given_at for consent in consents] + [token.created_at for token in tokens]
+    return Connected(
+        id=id_,
+        name=(client.name if client else "") or id_,
+        where=_where(consent.redirect_uri for consent in consents),
+        since=min(given, default=0.0),
+        last_used=max((token.created_at for token in tokens), default=None),
+        resources=tuple(sorted({*(c.resource for c in consents), *(t.resource for t in tokens)})),
+    )
+
+
+def _where(redirect_uris: Iterable[str]) -> str:
+    """Where a client really is: its name is its own word, its redirect is not."""
+    places = {urlsplit(uri).netloc or urlsplit(uri).scheme + ":" for uri in redirect_uris}
+    return ", ".join(sorted(places))
+
+
+def _decoded(raw: bytes) -> dict[str, Any]:
+    decoded = json.loads(raw)
+    return decoded if isinstance(decoded, dict) else {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _first_sentence(text: str, longest: int = 200) -> str:
+    line = text.strip().split("\n", 1)[0]
+    end = line.find(". ")
+    line = line if end < 0 else line[: end + 1]
+    return line if len(line) <= longest else line[: longest - 1].rstrip() + "…"
