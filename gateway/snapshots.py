@@ -45,6 +45,7 @@ class Snapshots:
         self._epochs: dict[str, int] = {}
         self._confirmed = time.monotonic()
         self._wake = asyncio.Event()
+        self._refreshing = asyncio.Lock()  # one build at a time, so that an older one never replaces a newer
         self._changed: asyncio.Future[Snapshot] | None = None
         self.current = self._build(None)
 
@@ -69,14 +70,15 @@ class Snapshots:
 
     async def refresh(self) -> None:
         """One look at the epochs; builds and swaps when one has moved. What fails leaves the old snapshot in place."""
-        try:
-            new = await asyncio.to_thread(self._rebuilt)
-        except (SQLAlchemyError, AuthzError, RegistryError) as error:
-            log.warning("the snapshot could not be renewed: %s", type(error).__name__)
-            return
-        if new is not self.current:
-            self.current = new
-            self._tell(new)
+        async with self._refreshing:
+            try:
+                new = await asyncio.to_thread(self._rebuilt)
+            except (SQLAlchemyError, AuthzError, RegistryError) as error:
+                log.warning("the snapshot could not be renewed: %s", type(error).__name__)
+                return
+            if new is not self.current:
+                self.current = new
+                self._tell(new)
 
     async def changes(self) -> AsyncIterator[Snapshot]:
         """Every snapshot from now on; a slow reader misses those in between, never the last."""

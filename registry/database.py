@@ -58,7 +58,7 @@ class Database:
             if not self.is_postgresql:
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             yield session
-            self._move_epochs(session, concerns)
+            self.move(session, *concerns)
 
     def epochs(self) -> dict[str, int]:
         """The present epoch of every concern."""
@@ -68,7 +68,8 @@ class Database:
     def close(self) -> None:
         self.engine.dispose()
 
-    def _move_epochs(self, session: Session, concerns: tuple[Concern, ...]) -> None:
+    def move(self, session: Session, *concerns: Concern) -> None:
+        """Moves the epochs of `concerns` within a transaction that learned only on its way what it touches."""
         for concern in sorted(concerns):  # one order, so that two changes cannot deadlock
             session.connection().execute(
                 text("UPDATE epoch SET value = value + 1 WHERE concern = :concern"), {"concern": str(concern)}
