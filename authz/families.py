@@ -51,23 +51,27 @@ def fingerprint(secret: str) -> str:
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def new_code(
-    session: Session, allowed: Allowance, *, redirect_uri: str, challenge: str, browser: str, now: float
+def new_code() -> str:
+    return "ost_ac_" + secrets.token_urlsafe(32)
+
+
+def keep_code(
+    session: Session, code: str, allowed: Allowance, *, redirect_uri: str, challenge: str, browser: str, now: float
 ) -> str:
-    """An authorization code, and the family that it founds."""
-    code = "ost_ac_" + secrets.token_urlsafe(32)
+    """Remembers an authorization code by its hash; gives the name of the family that it founds."""
+    family = secrets.token_urlsafe(16)
     session.add(
         Code(
             hash=fingerprint(code),
             redirect_uri=redirect_uri,
             challenge=challenge,
-            family=secrets.token_urlsafe(16),
+            family=family,
             session=browser,
             expires_at=now + CODE_LIFE,
             **_carried(allowed),
         )
     )
-    return code
+    return family
 
 
 def redeem(session: Session, code: str, client: str, now: float) -> Code | Reused | None:

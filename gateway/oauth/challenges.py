@@ -1,0 +1,25 @@
+"""What the portal answers to a call without a good token (RFC 6750 section 3, RFC 9728 section 5.1)."""
+
+from __future__ import annotations
+
+from authz.scopes import ALL
+
+HEADER = b"www-authenticate"
+
+
+def challenge_401(resource_metadata_url: str, *, invalid: bool, scope: str = ALL) -> tuple[bytes, bytes]:
+    """Where to get a token. `invalid` when one was sent: only then is an error named."""
+    error = 'error="invalid_token", ' if invalid else ""
+    return HEADER, f'Bearer {error}resource_metadata="{resource_metadata_url}", scope="{scope}"'.encode()
+
+
+def challenge_403(resource_metadata_url: str, *, scope: str, description: str = "") -> tuple[bytes, bytes]:
+    """A token that is good but too narrow: `scope` is all that this operation needs (MCP authorization, step-up)."""
+    words = f', error_description="{_quotable(description)}"' if description else ""
+    value = f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{resource_metadata_url}"{words}'
+    return HEADER, value.encode()
+
+
+def _quotable(text: str) -> str:
+    """RFC 6750 section 3: printable ASCII without quote and backslash."""
+    return "".join(char if " " <= char <= "~" and char not in '"\\' else "'" for char in text[:300])

@@ -1,0 +1,42 @@
+"""What a token may be for: each portal and each mount is a resource of its own (RFC 8707, RFC 9728)."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gateway.world import Snapshot
+
+DEFAULT_PATH = "/mcp"
+WELL_KNOWN = "/.well-known/oauth-protected-resource"
+
+_MOUNT = re.compile(r"/mcp(?:/[a-z0-9][a-z0-9_-]{0,63})?|/servers/[a-z0-9][a-z0-9_-]{0,63}/mcp")
+
+
+def is_mount_path(path: str) -> bool:
+    """Whether something could be mounted there. What is, anonymous people are not told."""
+    return _MOUNT.fullmatch(path) is not None
+
+
+def resource_of(base: str, path: str) -> str:
+    """The identifier of what is mounted at `path`; the audience of its tokens."""
+    return base + path
+
+
+def metadata_url(base: str, path: str) -> str:
+    """Where the resource describes itself: RFC 9728 section 3.1, the well-known part before the path."""
+    return base + WELL_KNOWN + path
+
+
+def find_resource(base: str, asked: str | None, snapshot: Snapshot) -> str | None:
+    """The canonical identifier of a resource that exists now; nothing asked means the default portal.
+
+    One trailing slash is forgiven: people paste URLs with it, and the audience is ours to write.
+    """
+    if not asked:
+        return base + DEFAULT_PATH
+    path = asked.removeprefix(base).removesuffix("/") if asked.startswith(base + "/") else ""
+    if path != DEFAULT_PATH and path not in snapshot.catalogue.mounts:
+        return None
+    return base + path
