@@ -61,8 +61,8 @@ def encode(fields: dict[str, Any]) -> bytes:
 def chain(previous: bytes, seq: int, body: bytes) -> tuple[bytes, bytes]:
     """The finished line, line feed included, and its digest."""
     start = b'{"seq":%d,%b' % (seq, body[1:-1])
-    digest = sha256(previous + start)
-    return b'%b,"hash":"%b"}\n' % (start, digest.hexdigest().encode()), digest.digest()
+    digest = sha256(previous + start).digest()
+    return b"".join((start, b',"hash":"', digest.hex().encode(), b'"}\n')), digest
 
 
 def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:

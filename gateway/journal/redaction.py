@@ -6,8 +6,9 @@ few microseconds for a usual call and is bounded for a large one: beyond the lim
 
 from __future__ import annotations
 
-import hmac
 import re
+from functools import lru_cache
+from hashlib import sha256
 from typing import Any
 
 import msgspec
@@ -26,30 +27,37 @@ _SECRET_KEY = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(
-    r"eyJ[\w-]{8,}\.|ost_\w+|\bsk-[\w-]{8}|\bgh[pousr]_\w{8}|\bgithub_pat_|\bxox[abprs]-|\bAKIA[0-9A-Z]{8}|\bAIza[\w-]{8}"
-    r"|-----BEGIN |\b(?:Bearer|Basic) [\w.~+/-]{8}|://[^\s/@:]+:[^\s/@]+@|[?&](?:token|key|sig|secret|password|code)=",
+    r"eyJ[\w-]{8,}\.|ost_\w{4}|sk-[\w-]{8}|gh[pousr]_\w{8}|github_pat_\w|xox[abprs]-|AKIA[0-9A-Z]{8}|AIza[\w-]{8}"
+    r"|-----BEGIN |(?:Bearer|Basic) [\w.~+/-]{8}|://[^\s/@:]*:[^\s/@]+@|(?:token|key|sig|secret|password|code)=",
     re.IGNORECASE,
 )
-# One look over the raw bytes: if nothing in it asks for care, it is kept as it came.
-_CARE = re.compile(
-    rb"[\x00-\x1f\\]|" + _SECRET_KEY.pattern.replace("$", '"').encode() + b"|" + _SECRET_VALUE.pattern.encode(),
-    re.IGNORECASE,
-)
+# Something of each alternative above: a search for these is a tenth of the pattern's cost.
+_HINTS = ("eyj", "ost_", "sk-", "gh", "xox", "akia", "aiza", "-----b", "bearer", "basic", "@", "=")
 
 
 class Redactor:
     """Makes the `arguments` facts of an intent."""
 
     def __init__(self, key: bytes, keep: ArgumentRecord) -> None:
-        self._key = key
         self._keep = keep
+        # HMAC (RFC 2104) with both pads hashed once: half the cost of hmac.digest for short arguments.
+        padded = (key if len(key) <= 64 else sha256(key).digest()).ljust(64, b"\0")
+        self._inner = sha256(bytes(byte ^ 0x36 for byte in padded))
+        self._outer = sha256(bytes(byte ^ 0x5C for byte in padded))
+
+    def digest(self, arguments: bytes) -> str:
+        """HMAC-SHA-256 under the journal's key."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(arguments)
+        outer.update(inner.digest())
+        return outer.hexdigest()
 
     def facts(self, arguments: bytes) -> dict[str, Any]:
         """`arguments_hmac`, `arguments_size` and, where they are kept, `arguments`."""
         if self._keep is ArgumentRecord.NONE or not arguments:
             return {}
         facts: dict[str, Any] = {
-            "arguments_hmac": hmac.digest(self._key, arguments, "sha256").hex(),
+            "arguments_hmac": self.digest(arguments),
             "arguments_size": len(arguments),
         }
         shown = self._shown(arguments)
@@ -69,11 +77,8 @@ def redacted(arguments: bytes) -> Any:
     """The arguments without what looks like a secret, long strings cut; None when there is too much to look at."""
     if len(arguments) > LOOKED_AT:
         return None
-    if len(arguments) <= SHOWN and _CARE.search(arguments) is None:
-        return msgspec.Raw(arguments)
     try:
-        value = msgspec.json.decode(arguments)
-        return _Walk().clean(value)
+        return _Walk().clean(msgspec.json.decode(arguments))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _TooMuch):
         return None
 
@@ -103,20 +108,28 @@ class _Walk:
         if isinstance(value, str):
             return _string(value)
         if isinstance(value, dict):
-            return {_string(key): self._member(key, item) for key, item in value.items()}
+            return {_string(key): REDACTED if _names_a_secret(key) else self.clean(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self.clean(item) for item in value]
         return value
 
-    def _member(self, key: str, value: Any) -> Any:
-        if _SECRET_KEY.search(key):
-            return REDACTED
-        return self.clean(value)
+
+@lru_cache(1024)
+def _names_a_secret(key: str) -> bool:
+    return _SECRET_KEY.search(key) is not None
 
 
 def _string(value: str) -> str:
-    if _SECRET_VALUE.search(value):
+    if _is_secret(value):
         return REDACTED
     if len(value) > SHOWN:
         return f"{value[:SHOWN]}… ({len(value) - SHOWN} more)"
     return value
+
+
+def _is_secret(value: str) -> bool:
+    lower = value.lower()
+    for hint in _HINTS:
+        if hint in lower:
+            return _SECRET_VALUE.search(value) is not None
+    return False
