@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 from sqlmodel import Session, col, delete, select
 
 from authz.clients import Origin
+from authz.cutoffs import Cut, cut_off
 from authz.errors import AccountRefused
 from authz.passwords import check_strength, hash_password
 from authz.principals import Member
-from authz.tables import Client, Group, Membership, Person
+from authz.sessions import end_sessions
+from authz.tables import Client, Group, Membership, Person, RoleBinding, Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -87,6 +89,21 @@ def new_hash(handle: str, password: str) -> str:
     return hash_password(password)
 
 
+def disable_person(session: Session, person: Person, now: float) -> None:
+    """Nothing of theirs counts from now on, and what was issued stays dead if they are enabled again."""
+    person.disabled_at = now
+    end_sessions(session, person.id)
+    cut_off(session, Cut.PERSON, person.id, now=now)
+
+
+def disable_client(session: Session, client: Client, now: float) -> None:
+    """The same for a client; if it is an agent, for what it holds itself too."""
+    client.disabled_at = now
+    cut_off(session, Cut.CLIENT, client.id, now=now)
+    if client.origin == Origin.AGENT:
+        cut_off(session, Cut.PERSON, client.id, now=now)
+
+
 def admins(session: Session) -> int:
     """How many enabled administrators there are; with two, proposer and approver must differ."""
     found = session.exec(select(Person.id).where(col(Person.is_admin).is_(True), col(Person.disabled_at).is_(None)))
@@ -114,6 +131,13 @@ def remove_group(session: Session, name: str) -> None:
     """Its memberships go with it, so that a later group of the same name begins empty."""
     session.delete(find_group(session, name))
     session.execute(delete(Membership).where(col(Membership.group) == name))
+
+
+def rules_about(session: Session, subject: str) -> int:
+    """How many rules and bindings name `subject`: a group of the same name made later would have them again."""
+    rules = session.exec(select(Rule.id).where(Rule.subject == subject)).all()
+    bindings = session.exec(select(RoleBinding.role).where(RoleBinding.subject == subject)).all()
+    return len(rules) + len(bindings)
 
 
 def join(session: Session, group: str, member: str, until: float | None = None) -> None:
