@@ -34,7 +34,7 @@ class Rendezvous(Protocol):
     async def send(self, box: str, body: bytes, ttl: float) -> None:
         """Post a letter; letters of a box are received once, in order."""
 
-    async def receive(self, box: str, timeout: float) -> bytes | None:
+    async def receive(self, box: str, timeout: float) -> bytes | None:  # noqa: ASYNC109
         """The next letter, or None when none came in time."""
 
     async def publish(self, topic: str, body: bytes) -> None:
