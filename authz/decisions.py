@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Protocol
 
 import msgspec
 
@@ -14,6 +15,21 @@ class Action(StrEnum):
     CALL = "call"
     READ = "read"
     GET = "get"
+
+
+class Party(Protocol):
+    """Who policy can be asked about: a Principal, or a hypothetical one in `ostiary policy test`."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def subjects(self) -> frozenset[str]: ...
+    @property
+    def client(self) -> str: ...
+    @property
+    def scopes(self) -> frozenset[str]: ...
+    @property
+    def actor(self) -> Party | None: ...
 
 
 class Word(StrEnum):

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 from authz.decisions import Action, Word
 
 if TYPE_CHECKING:
-    from authz.decisions import Verdict
-    from authz.principals import Principal
+    from authz.decisions import Party, Verdict
 
 VERB = {Action.LIST: "see", Action.CALL: "call", Action.READ: "read", Action.GET: "use"}
 ADMINISTRATOR = "Do not retry. Ask an administrator of this gateway"
 
 
-def explain(verdict: Verdict, principal: Principal, party: Principal, name: str, action: Action) -> tuple[str, str]:
+def explain(verdict: Verdict, principal: Party, party: Party, name: str, action: Action) -> tuple[str, str]:
     """Reason and remedy. `party` is who is refused: `principal`, or somebody acting for them."""
     if verdict.allowed:
         return "allowed", ""

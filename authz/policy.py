@@ -15,7 +15,7 @@ from simpleeval import InvalidExpression
 from sqlmodel import select
 
 from authz import grammar
-from authz.decisions import Action, Decision, Verdict, Word
+from authz.decisions import Action, Decision, Party, Verdict, Word
 from authz.enforcing import Enforcer, Line, Question
 from authz.explaining import explain
 from authz.rulebook import Rulebook
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from authz.grammar import Place
-    from authz.principals import Principal
 
 __all__ = ["Action", "Decision", "Policy", "Word", "load_policy"]
 
@@ -91,7 +90,7 @@ class Policy:
 
     def decide(
         self,
-        principal: Principal,
+        principal: Party,
         portal: str,
         object: str,  # noqa: A002  # the word of policy and records
         action: Action,
@@ -109,27 +108,27 @@ class Policy:
             verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word
         )
 
-    def view_key(self, principal: Principal, portal: str) -> Hashable:
+    def view_key(self, principal: Party, portal: str) -> Hashable:
         """Two principals with the same key see the same lists here, until `view_until`."""
         parties: list[tuple[frozenset[str], frozenset[str]]] = []
-        party: Principal | None = principal
+        party: Party | None = principal
         while party is not None and len(parties) <= DEEPEST_CHAIN:
             parties.append((self._standing(party, portal).subjects, party.scopes))
             party = party.actor
         return (self.epoch, portal, *parties)
 
-    def view_until(self, principal: Principal, portal: str) -> float | None:
+    def view_until(self, principal: Party, portal: str) -> float | None:
         """When a list made now for this view may change although the policy does not; None is never."""
         ends = []
-        party: Principal | None = principal
+        party: Party | None = principal
         while party is not None:
             ends.append(self._book.next_end(self._standing(party, portal).subjects, self._clock()))
             party = party.actor
         return min((end for end in ends if end is not None), default=None)
 
     def _judge(
-        self, principal: Principal, portal: str, name: str, action: Action, arguments: bytes
-    ) -> tuple[Principal, Verdict]:
+        self, principal: Party, portal: str, name: str, action: Action, arguments: bytes
+    ) -> tuple[Party, Verdict]:
         """The first party that is refused, or the whole chain's consent with its earliest end."""
         verdict = self._party(principal, portal, name, action, arguments)
         acting, depth = principal.actor, 1
@@ -141,7 +140,7 @@ class Policy:
             acting, depth = acting.actor, depth + 1
         return principal, verdict
 
-    def _party(self, party: Principal, portal: str, name: str, action: Action, arguments: bytes) -> Verdict:
+    def _party(self, party: Party, portal: str, name: str, action: Action, arguments: bytes) -> Verdict:
         place = grammar.place(name)
         if place is None:
             return Verdict(False, Word.NAME)
@@ -182,7 +181,7 @@ class Policy:
             return Verdict(False, Word.DENIED, rule, self._book.notes.get(rule, ""), until)
         return Verdict(False, Word.NO_POLICY if self._book.empty else Word.NO_RULE, "", "", until)
 
-    def _standing(self, party: Principal, portal: str) -> Standing:
+    def _standing(self, party: Party, portal: str) -> Standing:
         client = party.client if party.client in self._book.clients else ""
         key = (party.subjects, portal, client)
         standing = self._standings.get(key)

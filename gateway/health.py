@@ -1,4 +1,4 @@
-"""Whether this process lives, whether it can do its work, and if not, why not and what to do (no secrets, no sign-in)."""
+"""Whether this process lives, whether it can do its work, and if not, why not. Open to all, so without secrets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from starlette.routing import Route
 from authz.errors import AuthzError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from starlette.requests import Request
     from starlette.routing import BaseRoute
@@ -131,5 +131,5 @@ def _servers(snapshot: Snapshot, now: float, stale_limit: float) -> Iterator[Che
         yield Check(f"server:{slug}", State.GREEN, f"failing for {away:.0f} s; {rest}", server.failure)
 
 
-def _answer(status: int, body: dict[str, object]) -> Response:
+def _answer(status: int, body: Mapping[str, object]) -> Response:
     return Response(msgspec.json.encode(body), status, media_type="application/json", headers=HEADERS)
