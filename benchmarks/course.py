@@ -1,0 +1,157 @@
+"""The parts of a run, in an order in which the catalogue only grows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmarks import wire
+from benchmarks.measuring import Figures, Load, measure, open_session
+from benchmarks.processes import used
+from benchmarks.table import table
+from benchmarks.wire import Door
+
+if TYPE_CHECKING:
+    from tests.fakes.gateway import Gateway
+
+CONNECTIONS = (1, 8, 64)
+SIZES = {"100 B": 100, "10 KiB": 10 * 1024}
+MIB, KIB = 1024 * 1024, 1024
+COLUMNS = (
+    "connections",
+    "door µs",
+    "nginx µs",
+    "ratio",
+    "added p50 ms",
+    "added p99 ms",
+    "door calls/s",
+    "direct calls/s",
+)
+
+
+@dataclass
+class Course:
+    """A gateway, what stands behind it, and how to go through them."""
+
+    PARTS: ClassVar[tuple[str, ...]] = ("rest", "calls", "churn", "sessions", "lists", "crowd", "endurance")
+
+    gateway: Gateway
+    nginx: tuple[str, int] | None
+    servers: dict[str, str]
+    quick: bool
+    missed: list[str] = field(default_factory=list)
+    _known: set[str] = field(default_factory=set)
+
+    def rest(self) -> None:
+        """Memory of a gateway that has done nothing yet."""
+        self._budget("memory at rest, MiB", used(self.gateway.pid).rss / MIB, 120)
+
+    def calls(self) -> None:
+        for era, slug in (("modern", "few"), ("legacy", "old")):
+            for label, size in SIZES.items():
+                self._calls(era, slug, label, size)
+
+    def _calls(self, era: str, slug: str, label: str, size: int) -> None:
+        rows = [(count, *self._compared(era, slug, size, count)) for count in CONNECTIONS]
+        print(table(f"tools/call, {era} client and server, {label}", COLUMNS, rows))
+        if label == "100 B":
+            limit = 100 if era == "modern" else 150
+            self._budget(f"{era} call, 100 B, 8 connections, µs", _number(rows[1][1]), limit)
+            self._budget(f"{era} call, 100 B, 64 connections, µs", _number(rows[2][1]), limit)
+            self._budget(f"{era} call, added p50 at one connection, ms", _number(rows[0][4]), 0.5)
+            self._budget(f"{era} call, added p99 at 64 connections, ms", _number(rows[2][5]), 10)
+
+    def _compared(self, era: str, slug: str, size: int, connections: int) -> tuple[object, ...]:
+        direct = self._one(Door(self.servers[slug]), None, era, size, connections)
+        through = self._one(self._door(slug), self.gateway.pid, era, size, connections)
+        plain = self._one(Door(self.nginx[0]), self.nginx[1], "modern", size, connections) if self.nginx else None
+        ratio = through.cpu / plain.cpu if plain and plain.cpu else None
+        added = (through.p50 - direct.p50, through.p99 - direct.p99)
+        return (through.cpu, plain.cpu if plain else None, ratio, *added, through.rate, direct.rate)
+
+    def _one(self, door: Door, pid: int | None, era: str, size: int, connections: int) -> Figures:
+        session = open_session(door) if era == "legacy" else ""
+        script = [wire.call(door, era, size, session)]
+        return measure(door, pid, Load(script=script, connections=connections, calls=self._count(connections)))
+
+    def churn(self) -> None:
+        """A new connection for each call; a new session for each call."""
+        modern, old = self._door("few"), self._door("old")
+        session = [
+            wire.initialize(old),
+            wire.initialized(old, "{session}"),
+            wire.call(old, "legacy", 100, "{session}"),
+            wire.goodbye(old, "{session}"),
+        ]
+        turns = {"a connection for each call": (modern, [wire.call(modern, "modern", 100)], True)}
+        turns["a session for each call (four requests)"] = (old, session, False)
+        calls = 300 if self.quick else 3_000
+        rows = []
+        for label, (door, script, anew) in turns.items():
+            load = Load(script=script, connections=8, calls=calls, churn=anew)
+            found = measure(door, self.gateway.pid, load)
+            rows.append((label, found.cpu, found.p50, found.p99, found.rate))
+        print(table("churn, 8 at a time", ("", "door µs", "p50 ms", "p99 ms", "turns/s"), rows))
+
+    def sessions(self) -> None:
+        """Memory of legacy sessions that wait."""
+        count = 500 if self.quick else 5_000
+        door = self._door("old")
+        open_session(door)
+        before = used(self.gateway.pid).rss
+        measure(door, None, Load(script=[wire.initialize(door)], connections=8, calls=count))
+        self._budget("memory of an idle legacy session, KiB", (used(self.gateway.pid).rss - before) / KIB / count, 8)
+
+    def lists(self) -> None:
+        """`tools/list` of ten, a thousand and ten thousand tools, each on its own mount."""
+        rows = []
+        for slug in ("few", "many", "most"):
+            door = self._door(slug)
+            load = Load(script=[wire.modern(door, "tools/list", {})], connections=8, calls=40 if self.quick else 400)
+            found = measure(door, self.gateway.pid, load)
+            rows.append((slug, found.cpu / 1e3, found.p50, found.p99))
+        print(table("tools/list (few: 10, many: 1,000, most: 10,000 tools)", ("", "door ms", "p50 ms", "p99 ms"), rows))
+        self._budget("tools/list of 1,000 tools, ms", _number(rows[1][1]), 0.3)
+
+    def crowd(self) -> None:
+        """The same call as at first, now beside 10,000 other tools and 10,000 rules."""
+        for slug in ("many", "most"):
+            self._door(slug)
+        self.gateway.apply_rules([f"most.tool_{number:05}" for number in range(1, 10_000)])
+        found = self._one(self._door("few"), self.gateway.pid, "modern", 100, 8)
+        self._budget("modern call, 100 B, 8 connections, with 10,000 tools and rules, µs", found.cpu, 100)
+
+    def endurance(self) -> None:
+        """Memory before and after many calls: it must be flat."""
+        before = used(self.gateway.pid).rss / MIB
+        door = self._door("few")
+        calls = 10_000 if self.quick else 100_000
+        measure(door, None, Load(script=[wire.call(door, "modern", 100)], connections=64, calls=calls))
+        after = used(self.gateway.pid).rss / MIB
+        print(f"\nmemory under load: {before:.0f} MiB before, {after:.0f} MiB after {calls:,} calls")
+
+    def _door(self, slug: str) -> Door:
+        """The mount of a server, with a token that has its whole life before it."""
+        if not self._known:
+            self.gateway.add_user("bench")
+        if slug not in self._known:
+            self.gateway.add_server(slug, self.servers[slug])
+            self.gateway.allow("user:bench", f"{slug}.*")
+            self._known.add(slug)
+        path = f"/servers/{slug}/mcp"
+        return Door(self.gateway.url + path, self.gateway.token("bench", path))
+
+    def _count(self, connections: int) -> int:
+        calls = 5_000 if connections == 1 else 20_000
+        return calls // 10 if self.quick else calls
+
+    def _budget(self, what: str, found: float, limit: float) -> None:
+        met = found <= limit
+        if not met:
+            self.missed.append(what)
+        print(f"  {'within' if met else 'OVER  '}  {what}: {found:.2f} (budget {limit:g})")
+
+
+def _number(value: object) -> float:
+    assert isinstance(value, float)
+    return value
