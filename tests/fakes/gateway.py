@@ -1,0 +1,113 @@
+"""The real gateway, `ostiary up`, with a data directory of its own, and its command line."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+ROOT = Path(__file__).parents[2]
+START_DEADLINE = 60.0
+END_DEADLINE = 20.0
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class CommandFailed(Exception):
+    pass
+
+
+class Gateway:
+    """`with Gateway(tmp_path) as gateway:`; `url` is the public one, which differs behind a forwarder."""
+
+    def __init__(self, data: Path, *flags: str, url: str = "", core: int | None = None) -> None:
+        self.data = data
+        self.port = free_port()
+        self.url = url or f"http://127.0.0.1:{self.port}"
+        self._flags = flags
+        self._pin = [] if core is None else ["taskset", "-c", str(core)]
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def __enter__(self) -> Self:
+        self.data.mkdir(parents=True, exist_ok=True)
+        command = [*self._pin, *self._command("up", "--port", str(self.port), *self._flags)]
+        with (self.data / "output").open("w") as output:
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, cwd=ROOT, env=self._environment(), start_new_session=True
+            )
+        try:
+            self._wait()
+        except BaseException:
+            self._process.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(END_DEADLINE)
+            return
+        self._process.kill()
+        self._process.wait()
+
+    def run(self, *arguments: str, given: str = "") -> str:
+        """What `ostiary ARGUMENTS --data ...` prints."""
+        done = subprocess.run(
+            self._command(*arguments),
+            input=given,
+            capture_output=True,
+            text=True,
+            cwd=ROOT,
+            env=self._environment(),
+            check=False,
+        )
+        if done.returncode != 0:
+            raise CommandFailed(f"ostiary {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+    def output(self) -> str:
+        """What the gateway itself has printed so far."""
+        return (self.data / "output").read_text()
+
+    def add_server(self, slug: str, url: str) -> None:
+        """Add it, approve it and everything that it offers."""
+        self.run("server", "add", slug, url, "--allow-address")
+        self.run("server", "approve", slug, "--yes", "--accept-findings")
+
+    def add_user(self, handle: str) -> None:
+        self.run("user", "add", handle, "--password-stdin", given=f"{handle}-has-a-long-password\n")
+
+    def allow(self, subject: str, thing: str) -> None:
+        """All actions on `thing`, such as `notes.*`, on every portal."""
+        self.run("policy", "add", "allow", subject, thing)
+
+    def token(self, handle: str, path: str) -> str:
+        """An access token of 300 seconds for the resource at `path`."""
+        printed = self.run("token", "issue", "--user", handle, "--resource", self.url + path, "--ttl", "300")
+        return printed.strip().splitlines()[-1]
+
+    def _command(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "gateway", *arguments, "--data", str(self.data)]
+
+    def _environment(self) -> dict[str, str]:
+        return os.environ | {"OSTIARY_PUBLIC_URL": self.url}
+
+    def _wait(self) -> None:
+        end = time.monotonic() + START_DEADLINE
+        while time.monotonic() < end and self._process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            time.sleep(0.05)
+        raise CommandFailed(f"the gateway did not start:\n{self.output()}")
