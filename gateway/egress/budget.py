@@ -1,0 +1,26 @@
+"""One budget for all bytes that calls under way hold in this process."""
+
+from __future__ import annotations
+
+from gateway.upstream import UpstreamBusy
+
+
+class Budget:
+    """Counts bytes; only ever used on the event loop, so a plain integer does."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def admit(self, size: int) -> None:
+        """Refuses a call before it leaves while too much is held already."""
+        if self.used + size > self.limit:
+            raise UpstreamBusy("too many bytes are in flight at this gateway; nothing was sent, try again shortly")
+
+    def take(self, size: int) -> bool:
+        """Count `size` more; whether that still fits."""
+        self.used += size
+        return self.used <= self.limit
+
+    def give(self, size: int) -> None:
+        self.used -= size

@@ -1,0 +1,284 @@
+"""One HTTP/1.1 connection (RFC 9112) to a server: one exchange at a time, strict about what comes back.
+
+What comes back is counted while it comes: head bytes and lines, raw bytes, decoded bytes, and the budget in flight. A
+connection on which anything was odd is closed, so that no byte can reach whoever asks next.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from typing import TYPE_CHECKING, Any
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from gateway.egress.reply import Reply, Terms
+from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.egress.budget import Budget
+
+HEAD_BYTES = 64 * 1024
+HEAD_LINES = 100
+INTERIM_REPLIES = 8  # 1xx answers that one request may be sent
+DRAIN_TIME = 1.0  # seconds in which an event stream must end after its answer
+DRAIN_BYTES = 4096
+CHUNKS_FREE = 4096  # pieces of a body; beyond them a piece must hold FLOOD_BYTES on average (T-76)
+FLOOD_BYTES = 16
+FRAMING_FREE = 1024 * 1024  # raw bytes beyond twice the decoded cap
+IDLE_LIFE = 4.0  # seconds; common servers close an idle connection after 5
+LOOK_AFTER = 0.05  # seconds idle after which the socket is looked at before it is used again
+
+
+class Stale(UpstreamBroken):
+    """The connection ended before a byte of the answer came."""
+
+
+class Connection(asyncio.Protocol):
+    """The protocol of one connection; `freed` and `lost` tell its pool."""
+
+    def __init__(self, budget: Budget, freed: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._budget = budget
+        self._freed = freed
+        self._lost = lost
+        self._transport: Any = None
+        self._parser = HttpResponseParser(self)
+        self._poll = select.poll()
+        self._reply: Reply | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._fault: UpstreamError | None = None
+        self._started = self._heard = self._idle_since = self._loop.time()
+        self.opened = self._started
+        self.life = IDLE_LIFE
+        self._restart()
+
+    def _restart(self) -> None:
+        self._head_bytes = 0
+        self._head_lines = 0
+        self._pieces = 0
+        self._raw = 0
+        self._interim = 0
+        self._head_done = False
+        self._complete = False
+        self._spoilt = False
+        self._keep_alive = False
+        self._framed = False  # has a length or chunks, so that its end is not the end of the connection
+
+    # -- for the pool -----------------------------------------------------------------------------------------------
+
+    def usable(self) -> bool:
+        """Whether another request may be sent; looks at the socket if it has been idle for a moment."""
+        if self._transport is None or self._transport.is_closing() or self._reply is not None:
+            return False
+        idle = self._loop.time() - self._idle_since
+        if idle > self.life:
+            return False
+        return idle < LOOK_AFTER or not self._poll.poll(0)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def exchange(self, request: bytes, terms: Terms) -> Reply:
+        """Send and wait: for the whole answer, or for the head of an event stream."""
+        loop = self._loop
+        reply = Reply(self, self._budget, terms, loop)
+        reply.hold(len(request))
+        self._reply = reply
+        self._started = self._heard = loop.time()
+        self._arm(min(terms.silence, terms.total))
+        self._transport.write(request)
+        try:
+            await reply.arrival
+        except BaseException:
+            reply.close()
+            raise
+        return reply
+
+    def abandon(self, reply: Reply) -> None:
+        """Nobody waits for the rest of `reply`: closing the connection tells a modern server so."""
+        if self._reply is reply:
+            self._reply = None
+            self.close()
+
+    def drain(self, reply: Reply) -> None:
+        """The answer was in the stream already: read what little should follow, so that the connection stays good."""
+        if self._reply is reply:
+            now = self._heard = self._loop.time()
+            reply.terms = Terms(DRAIN_TIME, now - self._started + DRAIN_TIME, reply.received + DRAIN_BYTES)
+            self._arm(reply.terms.total)
+            self.resume()
+
+    def resume(self) -> None:
+        if self._reply is not None and self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # -- from the socket --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN | select.POLLHUP)
+
+    def data_received(self, data: bytes) -> None:
+        reply = self._reply
+        if reply is None:
+            self.close()  # nobody asked: whatever this is, no later caller may read it
+            return
+        self._heard = self._loop.time()
+        self._raw += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._fault = self._fault or self._unless_complete("did not answer in HTTP/1.1")
+            self._spoilt = True
+        self._conclude(reply)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost(self)
+        reply, self._reply = self._reply, None
+        if self._timer is not None:
+            self._timer.cancel()
+        if reply is None:
+            return
+        if exc is None and self._head_done and not self._framed:
+            reply.end(None)  # RFC 9112 section 6.3: without framing the body ends with the connection
+        elif self._raw == 0:
+            reply.end(Stale("the server closed the connection before it answered; the call may have been carried out"))
+        else:
+            reply.end(UpstreamBroken("the server closed the connection in the middle of its answer"))
+
+    def _unless_complete(self, sentence: str) -> UpstreamError | None:
+        return None if self._complete else UpstreamBroken(f"the server {sentence}")
+
+    def _conclude(self, reply: Reply) -> None:
+        if not self._head_done and self._raw > HEAD_BYTES:
+            self._fault = self._fault or UpstreamBroken("the head of the server's answer is too large")
+        elif reply.terms.size and self._raw > 2 * reply.terms.size + FRAMING_FREE:
+            self._fault = self._fault or UpstreamBroken("the server's answer is too large")
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            self._reply = None
+            self.close()
+            reply.end(fault)
+        elif self._complete:
+            self._finish(reply)
+
+    def _finish(self, reply: Reply) -> None:
+        self._reply = None
+        keep = self._keep_alive and not self._spoilt
+        self._restart()
+        if keep:
+            self._idle_since = self._heard
+            self._freed(self)
+        else:
+            self.close()
+        reply.end(None)
+
+    # -- from the parser --------------------------------------------------------------------------------------------
+
+    def on_message_begin(self) -> None:
+        self._spoilt = self._complete
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        self._head_lines += 1
+        if self._head_lines > HEAD_LINES or self._head_bytes > HEAD_BYTES:
+            self._fault = UpstreamBroken("the head of the server's answer is too large")
+        elif self._reply is not None and not self._head_done:
+            self._header(self._reply, name.lower(), value)
+
+    def _header(self, reply: Reply, name: bytes, value: bytes) -> None:
+        if name in _FRAMING:
+            self._framed = True
+        elif name == b"content-type":
+            reply.content_type = value.partition(b";")[0].strip().lower()
+        elif name == b"mcp-session-id":
+            reply.session = value
+        elif name == b"retry-after":
+            reply.retry_after = value
+        elif name == b"keep-alive":
+            self.life = _life(value)
+        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+            self._fault = UpstreamBroken("the server encoded its answer although it was asked not to")
+
+    def on_headers_complete(self) -> None:
+        reply = self._reply
+        if reply is None or self._complete or self._fault is not None:
+            return
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._interim += 1
+            if self._interim > INTERIM_REPLIES:
+                self._fault = UpstreamBroken("the server did not answer in HTTP/1.1")
+            return
+        reply.status = status
+        self._head_done = True
+        self._keep_alive = self._parser.should_keep_alive()
+        self._framed = self._framed or status in {204, 304}
+        if reply.content_type == b"text/event-stream" and status == 200:
+            reply.begin_stream()
+
+    def on_body(self, piece: bytes) -> None:
+        reply = self._reply
+        if reply is None or self._fault is not None or self._complete:
+            return
+        self._pieces += 1
+        if self._pieces > CHUNKS_FREE and reply.received < self._pieces * FLOOD_BYTES and reply.terms.size:
+            self._fault = UpstreamBroken("the server cut its answer into too many pieces")
+        elif reply.terms.size and reply.received + len(piece) > reply.terms.size:
+            self._fault = UpstreamBroken("the server's answer is too large")
+        elif not reply.hold(len(piece)):
+            self._fault = UpstreamBusy(
+                "too many bytes are in flight at this gateway; the call may have been carried out"
+            )
+        elif reply.push(piece):
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        if self._head_done:
+            self._complete = True
+
+    # -- deadlines --------------------------------------------------------------------------------------------------
+
+    def _arm(self, delay: float) -> None:
+        """One timer per connection, moved when it fires, so that a call in time costs none."""
+        if self._timer is not None:
+            if self._timer.when() <= self._started + delay:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_later(delay, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        reply = self._reply
+        if reply is None:
+            return
+        now = self._loop.time()
+        if reply.patient:
+            self._heard = now
+        terms = reply.terms
+        left = min(self._heard + terms.silence, self._started + terms.total) - now
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._tick)
+            return
+        self._reply = None
+        self.close()
+        reply.end(UpstreamSlow("the server did not answer in time; the call may have been carried out"))
+
+
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+
+
+def _life(value: bytes) -> float:
+    """How long an idle connection may be used again, after `Keep-Alive: timeout=5`."""
+    for part in value.split(b","):
+        name, _, number = part.strip().partition(b"=")
+        if name.lower() == b"timeout" and number.isdigit():
+            return min(max(float(number[:4]) - 1, 0.0), 60.0)
+    return IDLE_LIFE

@@ -1,0 +1,166 @@
+"""What came back on a connection: whole, or piece by piece when it is an event stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from gateway.egress.budget import Budget
+    from gateway.egress.connection import Connection
+    from gateway.upstream import UpstreamError
+
+PAUSE_AT = 256 * 1024  # bytes of a stream nobody has read yet, at which we stop reading from the server
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What an exchange may take: seconds of silence, seconds in all, decoded bytes (0: an endless stream)."""
+
+    silence: float
+    total: float
+    size: int
+
+
+class Reply:
+    """Whoever gets one closes it: that gives its bytes back to the budget and ends what still comes."""
+
+    __slots__ = (
+        "_budget",
+        "_connection",
+        "_discarding",
+        "_ended",
+        "_fault",
+        "_held",
+        "_loop",
+        "_paused",
+        "_pieces",
+        "_reader",
+        "_waiting",
+        "arrival",
+        "content_type",
+        "patient",
+        "received",
+        "retry_after",
+        "session",
+        "status",
+        "stream",
+        "terms",
+    )
+
+    def __init__(self, connection: Connection, budget: Budget, terms: Terms, loop: asyncio.AbstractEventLoop) -> None:
+        self._connection = connection
+        self._budget = budget
+        self._loop = loop
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._waiting = 0
+        self._ended = False
+        self._discarding = False
+        self._paused = False
+        self._fault: UpstreamError | None = None
+        self._reader: asyncio.Future[None] | None = None
+        self.arrival: asyncio.Future[None] = loop.create_future()
+        self.terms = terms
+        self.status = 0
+        self.content_type = b""
+        self.session = b""
+        self.retry_after = b""
+        self.received = 0
+        self.stream = False
+        self.patient = False  # silence is ours: somebody is being asked something
+
+    def body(self) -> bytes:
+        """All of it; only when it is no stream."""
+        return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
+
+    async def more(self) -> bytes:
+        """The next bytes of a stream, or none at its end."""
+        while not self._pieces:
+            if self._fault is not None:
+                raise self._fault
+            if self._ended:
+                return b""
+            self._reader = self._loop.create_future()
+            await self._reader
+        piece = self.body()
+        self._pieces.clear()
+        self._waiting = 0
+        self._give(len(piece))
+        if self._paused:
+            self._paused = self.patient = False
+            self._connection.resume()
+        return piece
+
+    def close(self) -> None:
+        """Done with it. What has not arrived yet will not."""
+        self._budget.give(self._held)
+        self._held = 0
+        if not self._ended:
+            self._ended = True
+            self._connection.abandon(self)
+
+    def drain(self) -> None:
+        """Done with a stream whose answer has been read: what still comes is thrown away, but it may end by itself."""
+        self._discarding = True
+        self._pieces.clear()
+        self._give(self._held)
+        if not self._ended:
+            self.patient = self._paused = False
+            self._connection.drain(self)
+
+    # -- from the connection ----------------------------------------------------------------------------------------
+
+    def hold(self, size: int) -> bool:
+        if self._discarding:
+            return True
+        self._held += size
+        return self._budget.take(size)
+
+    def _give(self, size: int) -> None:
+        self._held -= size
+        self._budget.give(size)
+
+    def begin_stream(self) -> None:
+        self.stream = True
+        if not self.arrival.done():
+            self.arrival.set_result(None)
+
+    def push(self, piece: bytes) -> bool:
+        """Take a piece; whether the server should pause."""
+        self.received += len(piece)
+        if self._discarding:
+            return False
+        self._pieces.append(piece)
+        if not self.stream:
+            return False
+        self._waiting += len(piece)
+        self._wake()
+        if self._waiting < PAUSE_AT or self._paused:
+            return False
+        self._paused = self.patient = True
+        return True
+
+    def end(self, fault: UpstreamError | None) -> None:
+        """The last of it has come, or `fault` happened instead."""
+        self._ended = True
+        self._fault = fault
+        if self.arrival.done():
+            self._wake()
+        elif fault is None:
+            self.arrival.set_result(None)
+        else:
+            self.arrival.set_exception(fault)
+
+    def fail(self, fault: UpstreamError) -> None:
+        """Somebody on our side found that it cannot go on."""
+        if not self._ended:
+            self._connection.abandon(self)
+            self.end(fault)
+
+    def _wake(self) -> None:
+        reader, self._reader = self._reader, None
+        if reader is not None and not reader.done():
+            reader.set_result(None)

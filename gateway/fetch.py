@@ -1,0 +1,181 @@
+"""Fetching a document from an address that somebody else named: a client's metadata, an issuer's keys.
+
+For the control plane, in its threads. The name is resolved once, each address it leads to must be admitted, and the
+connection goes to the first of them; nothing else is followed: no redirect, no proxy of the environment.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import httpcore2
+import httpx2
+
+from registry.addresses import admit, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from registry.addresses import Address
+
+CHUNK = 16 * 1024
+
+
+class FetchFailed(Exception):
+    """The document could not be had; the text is ours and fit to be shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer that came whole. Header names are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+class Fetcher:
+    """Safe to share between threads: each fetch has its own connection. `exceptions` are `scheme://host:port` lines."""
+
+    def __init__(self, exceptions: Collection[str]) -> None:
+        self._exceptions = tuple(exceptions)
+        self._tls: ssl.SSLContext | None = None
+
+    def get(self, url: str, *, limit: int, timeout: float) -> Fetched:
+        """GET within `timeout` seconds in all and `limit` bytes. Raises AddressRefused or FetchFailed."""
+        address = parse(url, self._exceptions)
+        transport = _Pinned(address, self._context(), time.monotonic() + timeout)
+        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "ostiary"}
+        try:
+            with (
+                httpx2.Client(transport=transport, follow_redirects=False, trust_env=False, timeout=timeout) as client,
+                client.stream("GET", url, headers=headers) as response,
+            ):
+                return _read(response, limit)
+        except (httpx2.HTTPError, httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+            raise FetchFailed(f"{address.origin} could not be fetched from ({type(error).__name__})") from error
+
+    def _context(self) -> ssl.SSLContext:
+        """Made once: it costs 25 ms."""
+        if self._tls is None:
+            self._tls = ssl.create_default_context()
+            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+        return self._tls
+
+
+def _read(response: httpx2.Response, limit: int) -> Fetched:
+    if 300 <= response.status_code < 400:
+        raise FetchFailed("the address redirects, which is not followed")
+    if response.headers.get("content-encoding", "identity") != "identity":
+        raise FetchFailed("the answer is encoded although it was asked not to be")
+    body = bytearray()
+    for piece in response.iter_raw(CHUNK):
+        body += piece
+        if len(body) > limit:
+            raise FetchFailed(f"the answer is larger than {limit} bytes")
+    return Fetched(response.status_code, dict(response.headers), bytes(body))
+
+
+class _Pinned(httpx2.BaseTransport):
+    """One connection to one address, whatever the name may lead to a moment later."""
+
+    def __init__(self, address: Address, tls: ssl.SSLContext, deadline: float) -> None:
+        backend = _Backend(address, deadline)
+        self._pool = httpcore2.ConnectionPool(ssl_context=tls, network_backend=backend, max_connections=1)
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        url = httpcore2.URL(
+            scheme=request.url.raw_scheme,
+            host=request.url.raw_host,
+            port=request.url.port,
+            target=request.url.raw_path,
+        )
+        asked = httpcore2.Request(
+            method=request.method, url=url, headers=request.headers.raw, extensions=request.extensions
+        )
+        reply = self._pool.handle_request(asked)
+        return httpx2.Response(reply.status, headers=reply.headers, stream=_Body(reply))
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Body(httpx2.SyncByteStream):
+    def __init__(self, reply: httpcore2.Response) -> None:
+        self._reply = reply
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._reply.iter_stream()
+
+    def close(self) -> None:
+        self._reply.close()
+
+
+class _Backend(httpcore2.NetworkBackend):
+    """Connects where `registry.addresses` admits, and to nothing else."""
+
+    def __init__(self, address: Address, deadline: float) -> None:
+        self._address = address
+        self._deadline = deadline
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore2.SOCKET_OPTION] | None = None,
+    ) -> httpcore2.NetworkStream:
+        ip = _resolve(host, port, self._address)
+        stream = httpcore2.SyncBackend().connect_tcp(
+            ip, port, _left(self._deadline, timeout), local_address, socket_options
+        )
+        return _Hurried(stream, self._deadline)
+
+
+class _Hurried(httpcore2.NetworkStream):
+    """A stream on which all waiting together ends at the deadline, however slowly bytes drip."""
+
+    def __init__(self, stream: httpcore2.NetworkStream, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._stream.read(max_bytes, _left(self._deadline, timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(self._deadline, timeout))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        left = _left(self._deadline, timeout)
+        return _Hurried(self._stream.start_tls(ssl_context, server_hostname, left), self._deadline)
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def get_extra_info(self, info: str) -> object:
+        return self._stream.get_extra_info(info)
+
+
+def _resolve(host: str, port: int, address: Address) -> str:
+    """The first address of the name, provided that every one of them may be connected to."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise FetchFailed(f"the name {address.host} cannot be resolved") from error
+    for info in found:
+        admit(str(info[4][0]), address)
+    return str(found[0][4][0])
+
+
+def _left(deadline: float, timeout: float | None) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise httpcore2.ReadTimeout
+    return left if timeout is None else min(left, timeout)

@@ -1,0 +1,127 @@
+"""All approved servers, as this process reaches them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from gateway.egress.pool import Egress
+from gateway.egress.reply import Terms
+from gateway.egress.routes import Route, route_to
+from gateway.upstream import Answer, Probed, UpstreamBusy, UpstreamError, modern
+from gateway.upstream.breaker import Breaker
+from gateway.upstream.feeds import Feeds
+from gateway.upstream.handshake import Greeting, end, session_lines
+from gateway.upstream.legacy import SHORT, Legacy
+from gateway.upstream.messages import CredentialRefused
+from gateway.upstream.probe import probe
+from gateway.upstream.sessions import Sessions
+from registry.tables import Era
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from authz.principals import Principal
+    from gateway.rendezvous import Rendezvous
+    from gateway.settings import Settings
+    from gateway.telemetry import Telemetry
+    from gateway.upstream import Ask, Downstream, FeedEvent, Upstreams
+    from registry.catalog import Credential, Upstream
+    from registry.vault import Vault
+
+SWEEP_EVERY = 60.0
+
+
+def open_upstreams(settings: Settings, vault: Vault, rendezvous: Rendezvous, _telemetry: Telemetry) -> Upstreams:
+    """The servers' side of a process, on the running loop. What a call took is told to telemetry by whoever made it."""
+    return Servers(
+        vault,
+        rendezvous,
+        Terms(settings.call_deadline, settings.call_limit, settings.answer_limit),
+        settings.in_flight_limit,
+    )
+
+
+class Servers:
+    """`Upstreams` over HTTP. Everything is used on one event loop."""
+
+    def __init__(self, vault: Vault, rendezvous: Rendezvous, terms: Terms, in_flight_limit: int) -> None:
+        self._terms = terms
+        self._loop = asyncio.get_running_loop()
+        self._egress = Egress(in_flight_limit)
+        self._sessions = Sessions(self._egress, rendezvous, vault)
+        self._legacy = Legacy(self._egress, self._sessions)
+        self._feeds = Feeds(self._egress, self._sessions, self._legacy)
+        self._routes: dict[tuple[str, str, bool], Route] = {}
+        self._breakers: dict[str, Breaker] = {}
+        self._sweeping = self._loop.create_task(self._sweep())
+
+    async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
+        breaker = self._breaker(server.slug)
+        breaker.admit(self._loop.time())
+        try:
+            answer = await self._send(server, ask, down, credential)
+        except (UpstreamBusy, CredentialRefused):
+            raise
+        except UpstreamError:
+            breaker.failed(self._loop.time())
+            raise
+        breaker.succeeded()
+        return answer
+
+    async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
+        """Asks afresh each time. A legacy server's session is kept, for refreshing."""
+        route = self._route(server)
+        found = await probe(self._egress, route, credential)
+        if isinstance(found, Probed):
+            return found
+        await self._keep(found, route, credential)
+        return found.probed
+
+    async def events(
+        self, server: Upstream, _principal: Principal | None, uris: frozenset[str], credential: Credential | None
+    ) -> AsyncIterator[FeedEvent]:
+        events = self._feeds.events(server, self._route(server), uris, credential)
+        try:
+            async for event in events:
+                yield event
+        finally:
+            await events.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    async def close(self) -> None:
+        self._sweeping.cancel()
+        self._feeds.close()
+        await self._legacy.close()
+        await self._sessions.close()
+        self._egress.close()
+
+    async def _send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
+        route = self._route(server)
+        if server.era is Era.MODERN:
+            return await modern.send(self._egress, route, ask, down, credential, self._terms)
+        return await self._legacy.send(route, ask, down, credential, self._terms)
+
+    async def _keep(self, greeting: Greeting, route: Route, credential: Credential | None) -> None:
+        key = self._sessions.key(None, route, credential, b"{}")
+        if not self._sessions.known(key):
+            self._sessions.adopt(key, greeting, route, credential)
+        elif greeting.session:
+            await end(self._egress, route, session_lines(greeting), credential, SHORT)
+
+    def _route(self, server: Upstream) -> Route:
+        key = (server.slug, server.url, server.address_exception)
+        route = self._routes.get(key)
+        if route is None:
+            route = self._routes[key] = route_to(server)
+        return route
+
+    def _breaker(self, slug: str) -> Breaker:
+        breaker = self._breakers.get(slug)
+        if breaker is None:
+            breaker = self._breakers[slug] = Breaker()
+        return breaker
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_EVERY)
+            await self._sessions.sweep()

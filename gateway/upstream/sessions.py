@@ -1,0 +1,196 @@
+"""Sessions with legacy servers (2025-11-25 and before): one per principal, server, credential and capabilities.
+
+Sharing one between principals would leak what a server keeps in it. Other processes of ours find it through the
+rendezvous, where it lies sealed; whoever finds it ended begins a new one, once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.egress.reply import Terms
+from gateway.rendezvous import RendezvousDown
+from gateway.upstream.handshake import Greeting, end, greet
+from registry.errors import SecretRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from authz.principals import Principal
+    from gateway.egress.pool import Egress
+    from gateway.egress.routes import Route
+    from gateway.rendezvous import Rendezvous
+    from registry.catalog import Credential
+    from registry.vault import Vault
+
+IDLE_LIFE = 600.0  # seconds without use after which a session is ended
+TOUCH_EVERY = 60.0  # how often its use is made known to other processes
+PREFIX = "upstream-session:"
+SWEEP_TERMS = Terms(5.0, 5.0, 64 * 1024)
+
+
+class _Parcel(msgspec.Struct):
+    id: str
+    version: str
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """An open session: the id that the server gave it (none, if it keeps no state), and what was set in it."""
+
+    key: str
+    id: bytes
+    version: str
+    route: Route
+    credential: Credential | None
+    log_level: str = ""
+    used: float = 0.0
+    touched: float = 0.0
+    feeding: bool = False  # an event stream hangs on it
+    watched: set[str] = field(default_factory=set)  # URIs subscribed to
+
+    @property
+    def lines(self) -> bytes:
+        id_line = b"Mcp-Session-Id: %s\r\n" % self.id if self.id else b""
+        return b"MCP-Protocol-Version: %s\r\n" % self.version.encode("ascii") + id_line
+
+
+class Sessions:
+    """The sessions this process knows. Opening one is done once for all who wait for it."""
+
+    def __init__(self, egress: Egress, rendezvous: Rendezvous, vault: Vault) -> None:
+        self._egress = egress
+        self._rendezvous = rendezvous
+        self._vault = vault
+        self._key = vault.key("upstream-session")
+        self._open: dict[str, Session] = {}
+        self._opening: dict[str, asyncio.Task[Session]] = {}
+
+    def key(self, principal: Principal | None, route: Route, credential: Credential | None, capabilities: bytes) -> str:
+        """What tells sessions apart; an HMAC, because it names a secret and leaves this process."""
+        who = [principal.issuer, principal.subject, _actor(principal)] if principal is not None else []
+        secret = credential.value.hex() if credential is not None else ""
+        facts = msgspec.json.encode([who, route.server, route.address.origin, route.address.target, secret])
+        return PREFIX + hmac.new(self._key, facts + capabilities, hashlib.sha256).hexdigest()
+
+    async def enter(self, key: str, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
+        """The session under `key`, opened if need be."""
+        session = self._open.get(key)
+        if session is None:
+            session = await self._once(key, self._find_or_open(key, route, credential, capabilities))
+        now = asyncio.get_running_loop().time()
+        session.used = now
+        if now - session.touched > TOUCH_EVERY:
+            session.touched = now
+            await self._leave(session)
+        return session
+
+    async def renew(self, gone: Session, capabilities: bytes) -> Session:
+        """Another session in place of one that the server has ended."""
+        if self._open.get(gone.key) is gone:
+            del self._open[gone.key]
+        current = self._open.get(gone.key)
+        if current is not None:
+            return current
+        return await self._once(gone.key, self._replace(gone, capabilities))
+
+    def adopt(self, key: str, greeting: Greeting, route: Route, credential: Credential | None) -> Session:
+        """A session that was opened for another reason than a call."""
+        session = Session(key, greeting.session, greeting.probed.protocol_version, route, credential)
+        session.used = asyncio.get_running_loop().time()
+        self._open[key] = session
+        return session
+
+    def known(self, key: str) -> bool:
+        return key in self._open
+
+    async def sweep(self) -> None:
+        """End what has been idle, unless another process used it meanwhile."""
+        horizon = asyncio.get_running_loop().time() - IDLE_LIFE - TOUCH_EVERY
+        for session in [one for one in self._open.values() if one.used < horizon and not one.feeding]:
+            self._open.pop(session.key, None)
+            if await self._fetch(session.key) is None:
+                await end(self._egress, session.route, session.lines, session.credential, SWEEP_TERMS)
+
+    async def close(self) -> None:
+        """End all of them; of several processes that share one, the first does."""
+        sessions, self._open = list(self._open.values()), {}
+        for task in self._opening.values():
+            task.cancel()
+        await asyncio.gather(*(self._finish(session) for session in sessions if session.id))
+
+    async def _finish(self, session: Session) -> None:
+        try:
+            mine = await self._rendezvous.take(session.key)
+        except RendezvousDown:
+            return
+        if mine is not None or session.feeding:
+            await end(self._egress, session.route, session.lines, session.credential, SWEEP_TERMS)
+
+    async def _once(self, key: str, work: Coroutine[None, None, Session]) -> Session:
+        task = self._opening.get(key)
+        if task is None:
+            task = self._opening[key] = asyncio.ensure_future(work)
+            task.add_done_callback(lambda done: self._opened(key, done))
+        else:
+            work.close()
+        return await asyncio.shield(task)  # one who gives up must not take the others along
+
+    def _opened(self, key: str, task: asyncio.Task[Session]) -> None:
+        self._opening.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # looked at, because all who waited may have given up
+
+    async def _find_or_open(
+        self, key: str, route: Route, credential: Credential | None, capabilities: bytes
+    ) -> Session:
+        parcel = await self._fetch(key)
+        if parcel is None:
+            return await self._begin(key, route, credential, capabilities)
+        return self._enter_found(key, parcel, route, credential)
+
+    async def _replace(self, gone: Session, capabilities: bytes) -> Session:
+        parcel = await self._fetch(gone.key)
+        if parcel is not None and parcel.id.encode("ascii") != gone.id:
+            return self._enter_found(gone.key, parcel, gone.route, gone.credential)
+        return await self._begin(gone.key, gone.route, gone.credential, capabilities)
+
+    def _enter_found(self, key: str, parcel: _Parcel, route: Route, credential: Credential | None) -> Session:
+        session = Session(key, parcel.id.encode("ascii"), parcel.version, route, credential)
+        session.touched = session.used = asyncio.get_running_loop().time()
+        self._open[key] = session
+        return session
+
+    async def _begin(self, key: str, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
+        greeting = await greet(self._egress, route, credential, capabilities)
+        return self.adopt(key, greeting, route, credential)
+
+    async def _fetch(self, key: str) -> _Parcel | None:
+        """What another process left; what cannot be had or opened is as good as absent: a new session is safe."""
+        try:
+            sealed = await self._rendezvous.get(key)
+            opened = self._vault.unwrap(key.encode("ascii"), sealed) if sealed is not None else None
+        except (RendezvousDown, SecretRefused):
+            return None
+        return msgspec.json.decode(opened, type=_Parcel) if opened is not None else None
+
+    async def _leave(self, session: Session) -> None:
+        if not session.id:
+            return
+        value = msgspec.json.encode(_Parcel(session.id.decode("ascii"), session.version))
+        try:
+            sealed = self._vault.wrap(session.key.encode("ascii"), value)
+            await self._rendezvous.put(session.key, sealed, IDLE_LIFE)
+        except RendezvousDown:
+            session.touched = 0.0  # tried again with the next call
+
+
+def _actor(principal: Principal) -> list[str]:
+    actor = principal.actor
+    return [actor.issuer, actor.subject] if actor is not None else []
