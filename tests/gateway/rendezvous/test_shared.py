@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlmodel import Session, SQLModel, select
+
+from gateway.rendezvous import RendezvousDown, mail
+from gateway.rendezvous.shared import SharedRendezvous
+from registry.database import Database, sqlite_url
+from registry.tables import Letter, Parcel, Tally
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    database = Database(sqlite_url(tmp_path))
+    SQLModel.metadata.create_all(database.engine)
+    return database
+
+
+async def test_a_database_that_is_away_is_an_error_and_never_an_answer(tmp_path: Path) -> None:
+    rendezvous = SharedRendezvous(Database(f"sqlite:///{tmp_path}/nowhere/x.db"))
+    with pytest.raises(RendezvousDown):
+        await rendezvous.get("k")
+    with pytest.raises(RendezvousDown):
+        await rendezvous.add("nonce", b"", 10)
+    with pytest.raises(RendezvousDown):
+        await rendezvous.count("k", 60)
+    with pytest.raises(RendezvousDown):
+        await rendezvous.receive("box", 0.2)
+    await rendezvous.close()
+
+
+async def test_nothing_runs_while_nobody_waits(database: Database) -> None:
+    rendezvous = SharedRendezvous(database)
+    assert await rendezvous.receive("box", 0.05) is None
+    await asyncio.sleep(0.1)
+    assert rendezvous._looking is not None
+    assert rendezvous._looking.done()
+    await rendezvous.close()
+    database.close()
+
+
+async def test_what_is_too_old_leaves_the_tables(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mail, "SWEEP", 0.0)
+    rendezvous = SharedRendezvous(database)
+    await rendezvous.put("old", b"", 0.01)
+    await rendezvous.send("box", b"", 0.01)
+    await rendezvous.count("k", 0.01)
+    await asyncio.sleep(0.05)
+    await rendezvous.put("new", b"", 10)
+    with Session(database.engine) as session:
+        assert [row.key for row in session.exec(select(Parcel))] == ["new"]
+        assert session.exec(select(Letter)).all() == []
+        assert session.exec(select(Tally)).all() == []
+    await rendezvous.close()
+    database.close()
