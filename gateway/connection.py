@@ -29,7 +29,7 @@ _TEXT: Final = {
 }
 
 
-class _Refused(Exception):  # noqa: N818 - it is an outcome
+class _Refused(Exception):
     def __init__(self, status: int) -> None:
         super().__init__()
         self.status = status

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -52,7 +53,7 @@ class Arrival:
     origin: bytes | None
 
 
-class _Refusal(Exception):  # noqa: N818 - it is an outcome
+class _Refusal(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
@@ -91,9 +92,7 @@ class Edge:
         self._check_address(path, headers, doubled)
         origin = headers.get(b"origin")
         if origin is not None and origin not in self._origins and not _any_origin(path):
-            raise _Refusal(
-                403, "Requests from this web origin are not accepted; an operator may list it in allowed_origins."
-            )
+            raise _Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
         self._check_body(headers)
         return Arrival(headers, doubled, os.urandom(8).hex(), self._source(scope, headers), origin)
 
@@ -104,9 +103,7 @@ class Edge:
         if host is None:
             raise _Refusal(400, "The Host header is missing.")
         if host not in self._hosts and host.lower() not in self._hosts and path not in _ANY_HOST:
-            raise _Refusal(
-                421, f"This door answers as {self._base}{_shown(path)} and under no other name: use that URL."
-            )
+            raise _Refusal(421, f"This door answers as {self._base}{_shown(path)} and under no other name.")
         if any(trouble in path for trouble in _TROUBLE_IN_PATH) or (b"%" in path and _troubled(path)):
             raise _Refusal(404, "Not found.")
 
@@ -169,8 +166,8 @@ def _listener_names(listen: str) -> set[str]:
 
 
 def _doubled(lines: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    seen: set[bytes] = set()
-    return frozenset(name for name, _ in lines if name in seen or seen.add(name))
+    count = Counter(name for name, _ in lines)
+    return frozenset(name for name, times in count.items() if times > 1)
 
 
 def _any_origin(path: bytes) -> bool:

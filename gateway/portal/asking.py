@@ -1,0 +1,99 @@
+"""From what a client asked to what may leave: the server's own names, and nothing of ours or of the envelope."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.oauth.challenges import challenge_403
+from gateway.oauth.resources import metadata_url
+from gateway.portal.exchange import relayable
+from gateway.portal.headers import (
+    CAPABILITIES_KEY,
+    CLIENT_INFO_KEY,
+    LOG_LEVEL_KEY,
+    VERSION_KEY,
+    check_params,
+    param_lines,
+)
+from gateway.problems import REFUSED, Problem
+from gateway.upstream import Ask
+from registry.tables import Era, Kind
+
+if TYPE_CHECKING:
+    from authz.policy import Decision
+    from gateway.portal.exchange import Exchange
+    from gateway.portal.targets import Target
+
+OURS: Final = "dev.ostiary/"
+PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a word of the protocol
+LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
+
+_ENVELOPE: Final = frozenset((VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY, PROGRESS_TOKEN))
+# A modern server asks within its answer. A legacy client cannot be asked that way yet, but it can be told the question,
+# so the question must be put: a server that is told of no such capability would only say that it needs it.
+_ASKS_IN_ITS_ANSWER: Final = b'{"elicitation":{"form":{}}}'
+
+
+def prepare(exchange: Exchange, target: Target) -> Ask:
+    """The ask that leaves, if it may."""
+    message = exchange.message
+    params: dict[str, bytes] = {name: bytes(raw) for name, raw in message.params.items()}
+    params.update(target.replaced)
+    return Ask(
+        method=message.method,
+        name=target.upstream_name,
+        params=params,
+        meta={name: bytes(raw) for name, raw in message.meta.items() if _travels(name)} if message.meta else {},
+        principal=exchange.principal,
+        capabilities=_capabilities(exchange, target),
+        client_info=_client_info(exchange),
+        param_headers=_param_headers(exchange, target),
+        progress=PROGRESS_TOKEN in message.meta,
+        log_level=log_level(exchange),
+        legacy_session=exchange.session.id if exchange.session is not None else "",
+    )
+
+
+def _travels(name: str) -> bool:
+    return name not in _ENVELOPE and not name.startswith(OURS)
+
+
+def _capabilities(exchange: Exchange, target: Target) -> bytes:
+    if exchange.modern:
+        return relayable(bytes(exchange.message.meta[CAPABILITIES_KEY]))
+    upstream = exchange.snapshot.catalogue.upstreams[target.server]
+    if upstream.era is Era.MODERN:
+        return _ASKS_IN_ITS_ANSWER
+    return exchange.session.capabilities if exchange.session is not None else b"{}"
+
+
+def _client_info(exchange: Exchange) -> bytes:
+    if exchange.session is not None:
+        return exchange.session.client_info
+    raw = exchange.message.meta.get(CLIENT_INFO_KEY)
+    return bytes(raw) if raw is not None else b""
+
+
+def log_level(exchange: Exchange) -> str:
+    level = exchange.message.meta_value(LOG_LEVEL_KEY) if exchange.modern else exchange.log_level
+    if level and level not in LEVELS:
+        raise Problem(400, -32602, f"{LOG_LEVEL_KEY} must be one of {', '.join(LEVELS)}.")
+    return level or ""
+
+
+def _param_headers(exchange: Exchange, target: Target) -> tuple[tuple[bytes, bytes], ...]:
+    if target.kind is not Kind.TOOL or target.entry is None or not target.entry.param_headers:
+        return ()
+    declared, arguments = target.entry.param_headers, exchange.message.value("arguments")
+    if exchange.modern:
+        check_params(exchange.arrival, declared, arguments, exchange.message.id)
+    return param_lines(declared, arguments)
+
+
+def insufficient_scope(exchange: Exchange, target: Target, decision: Decision) -> Problem:
+    """A wider token would help: the challenge says which (RFC 6750 section 3.1, MCP authorization, step-up)."""
+    scope = " ".join(sorted({*exchange.principal.scopes, target.object}))
+    url = metadata_url(exchange.world.settings.base_url, exchange.mount.path)
+    data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}
+    challenge = challenge_403(url, scope=scope, description=decision.reason)
+    return Problem(403, REFUSED, decision.reason, data=data, headers=(challenge,))

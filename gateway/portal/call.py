@@ -1,0 +1,172 @@
+"""The spine: what happens to one call, from a parsed message to its answer.
+
+find → decide → intend → send → conclude. tools/call, prompts/get, resources/read and completion/complete share it;
+everything that may leave for a server on a principal's behalf passes here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from os import urandom
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from authz.policy import Action
+from gateway.portal import asking, rounds
+from gateway.portal.relay import Relay
+from gateway.portal.targets import TARGETS, Target, unknown
+from gateway.problems import REFUSED, Problem, of_upstream
+from gateway.settings import Durability
+from gateway.upstream import Answer, UpstreamError, UpstreamSlow
+from registry.tables import Kind
+
+if TYPE_CHECKING:
+    from authz.policy import Decision
+    from gateway.portal.exchange import Exchange
+    from gateway.upstream import Ask
+    from registry.catalog import Upstream
+
+METHODS: Final = frozenset(TARGETS)
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class _Peek(msgspec.Struct):
+    """What the record says of a result; the result itself is not re-modelled."""
+
+    isError: msgspec.Raw = msgspec.Raw(b"false")  # noqa: N815 - the name on the wire
+
+
+_peek: Final = msgspec.json.Decoder(_Peek)
+
+
+async def call(exchange: Exchange) -> Answer:
+    """The answer to a call, or Problem. The record has an entry for it whatever happens."""
+    target = find(exchange)
+    decision = decide(exchange, target)
+    if not decision:
+        return refuse(exchange, target, decision)
+    ask = asking.prepare(exchange, target)
+    await rounds.unwrap(exchange, target, ask)
+    record = intend(exchange, target, decision)
+    answer = await send(exchange, target, ask, record)
+    return rounds.wrap(exchange, target, answer)
+
+
+def find(exchange: Exchange) -> Target:
+    """The definition asked for; absent, unapproved, drifted and stale are one and the same to the caller."""
+    target = TARGETS[exchange.message.method](exchange)
+    if target.entry is None:
+        note_refusal(exchange, target, "unknown")
+        raise unknown(target)
+    upstream = exchange.snapshot.catalogue.upstreams[target.entry.server]
+    if is_stale(upstream, exchange.world.settings.stale_limit):
+        note_refusal(exchange, target, "stale")
+        raise Problem(502, -32603, f"The server {upstream.title or upstream.slug} has not been reachable for a while.")
+    return target
+
+
+def is_stale(upstream: Upstream, limit: float) -> bool:
+    """Whether a server has failed for longer than its last good definitions are trusted."""
+    return upstream.stale_since is not None and time.time() - upstream.stale_since > limit
+
+
+def decide(exchange: Exchange, target: Target) -> Decision:
+    """Policy's word. What the principal may not even see does not exist for it."""
+    policy, mount = exchange.snapshot.policy, exchange.mount
+    decision = policy.decide(exchange.principal, mount.portal, target.object, target.action, target.arguments)
+    exchange.world.telemetry.decided(decision.allowed)
+    if decision or decision.wider_token_helps:
+        return decision
+    if target.action is Action.LIST or not policy.decide(exchange.principal, mount.portal, target.object, Action.LIST):
+        note_refusal(exchange, target, "invisible", decision)
+        raise unknown(target)
+    return decision
+
+
+def refuse(exchange: Exchange, target: Target, decision: Decision) -> Answer:
+    """A visible thing is refused with its reason: in band for tools, so that the model can act on it."""
+    note_refusal(exchange, target, decision.word, decision)
+    if decision.wider_token_helps:
+        raise asking.insufficient_scope(exchange, target, decision)
+    if target.kind is not Kind.TOOL:
+        data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}
+        raise Problem(200, REFUSED, f"{decision.reason} {decision.remedy}".strip(), data=data)
+    return Answer(result=tool_error(f"{decision.reason} {decision.remedy}".strip(), decision.id))
+
+
+def tool_error(text: str, decision: str = "") -> bytes:
+    """A result that tells the model what went wrong (MCP, Tools, "Error handling")."""
+    result: dict[str, Any] = {"resultType": "complete", "content": [{"type": "text", "text": text}], "isError": True}
+    if decision:
+        result["_meta"] = {"dev.ostiary/decision": decision}
+    return _encode(result)
+
+
+def note_refusal(exchange: Exchange, target: Target, reason: str, decision: Decision | None = None) -> None:
+    exchange.world.journal.note(
+        "call.refused",
+        who=exchange.principal.label,
+        client=exchange.principal.client,
+        method=exchange.message.method,
+        object=target.object or target.name[:200],
+        portal=exchange.mount.portal,
+        reason=str(reason),
+        decision=decision.id if decision is not None else "",
+        rule=decision.rule if decision is not None else "",
+        epoch=exchange.snapshot.epoch,
+        request_id=exchange.arrival.request_id,
+        era=exchange.era,
+    )
+
+
+def intend(exchange: Exchange, target: Target, decision: Decision) -> str:
+    """On record before anything leaves; gives the id that the outcome repeats."""
+    record = urandom(12).hex()
+    exchange.world.journal.intend(
+        exchange.principal,
+        call=record,
+        method=exchange.message.method,
+        server=target.server,
+        object=target.object,
+        arguments=target.arguments,
+        decision=decision.id,
+        rule=decision.rule,
+        epoch=exchange.snapshot.epoch,
+        portal=exchange.mount.portal,
+        request_id=exchange.arrival.request_id,
+        era=exchange.era,
+    )
+    return record
+
+
+async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Answer:
+    """Over to the server and back; its outcome is on record before anybody hears of it."""
+    world, snapshot = exchange.world, exchange.snapshot
+    upstream = snapshot.catalogue.upstreams[target.server]
+    outcome, started = "cancelled", time.perf_counter()
+    try:
+        if world.settings.journal_durability is Durability.STRICT:
+            await world.journal.durable()
+        relay = Relay(exchange, upstream)
+        answer = await world.upstreams.send(upstream, ask, relay, snapshot.credentials.get(target.server))
+        outcome = outcome_of(answer)
+    except UpstreamError as error:
+        outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"
+        raise of_upstream(error) from error
+    finally:
+        world.journal.conclude(record, outcome)
+        world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
+    return answer
+
+
+def outcome_of(answer: Answer) -> str:
+    if answer.error:
+        return "error"
+    if b"isError" not in answer.result and b"\\u" not in answer.result:
+        return "ok"
+    try:
+        return "tool_error" if bytes(_peek.decode(answer.result).isError) == b"true" else "ok"
+    except msgspec.DecodeError:
+        return "error"

@@ -1,0 +1,228 @@
+"""Every request of the data plane comes in here: who asks, what for, and where that is done."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from authz.errors import TokenRefused
+from gateway.edge import Arrival
+from gateway.journal import JournalDown
+from gateway.oauth.challenges import challenge_401
+from gateway.oauth.resources import is_mount_path, metadata_url
+from gateway.portal import call, listing, subscriptions
+from gateway.portal.exchange import Exchange
+from gateway.portal.headers import MODERN, check_modern, is_modern
+from gateway.portal.hub import Hub
+from gateway.portal.legacy import Legacy
+from gateway.portal.reply import Reply, accepts
+from gateway.portal.wire import Message, parse
+from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from starlette.types import Message as Part
+    from starlette.types import Receive, Scope, Send
+
+    from authz.principals import Principal
+    from gateway.connection import EdgeProtocol
+    from gateway.upstream import Answer
+    from gateway.world import Snapshot, World
+    from registry.catalog import Mount
+
+_JSON_TYPE: Final = b"application/json"
+_ALLOW: Final = (b"allow", b"POST")
+_PREFLIGHT: Final = (
+    (b"access-control-allow-methods", b"POST, GET, DELETE"),
+    (b"access-control-max-age", b"600"),
+)
+_NOTHING: Final = Message(b"", "", {}, {}, {})
+_SAFE_HEADER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ")
+
+
+class Portal:
+    """The ASGI application of all mounts."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._base = world.settings.base_url
+        self._lists = listing.Lists()
+        self._hub = Hub(world)
+        self._legacy = Legacy(world, self._hub, self._lists)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        arrival: Arrival = scope["ostiary"]
+        streams = accepts(arrival.headers.get(b"accept", b"*/*"))[1]
+        reply = Reply(send, arrival, streams=streams)
+        try:
+            await self._serve(scope, receive, arrival, reply)
+        except Problem as problem:
+            await self._tell(reply, problem)
+        except JournalDown:
+            await self._tell(reply, journal_down())
+        finally:
+            reply.hush()
+
+    async def _serve(self, scope: Scope, receive: Receive, arrival: Arrival, reply: Reply) -> None:
+        method: str = scope["method"]
+        if method == "OPTIONS" and arrival.origin is not None:
+            await reply.text(204, "", _preflight(arrival))
+            return
+        snapshot = self._world.snapshots.current
+        principal = self._principal(scope["raw_path"].decode("ascii"), arrival, snapshot)
+        mount = self._mount(scope, snapshot)
+        if method == "POST":
+            await self._post(
+                scope, receive, Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
+            )
+        elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
+            serve = self._legacy.get if method == "GET" else self._legacy.delete
+            await _until_lost(
+                scope, serve(Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, False))
+            )
+        else:
+            raise Problem(405, 0, "This endpoint takes POST.", headers=(_ALLOW,))
+
+    def _principal(self, path: str, arrival: Arrival, snapshot: Snapshot) -> Principal:
+        """Before anything of the body is looked at. There is one way to be somebody here, and no other."""
+        if not is_mount_path(path):
+            raise Problem(404, 0, "Not found.")
+        scheme, _, token = arrival.headers.get(b"authorization", b"").partition(b" ")
+        try:
+            if scheme.lower() != b"bearer" or not token:
+                raise TokenRefused("absent")
+            principal = self._world.verifier.verify(token, self._base + path, snapshot)
+        except TokenRefused as refused:
+            raise self._unauthorized(path, arrival, refused) from refused
+        if not self._world.snapshots.fresh():
+            raise unavailable(
+                "It has not been possible for a minute to learn what was revoked; calls wait for that.", 5
+            )
+        return principal
+
+    def _unauthorized(self, path: str, arrival: Arrival, refused: TokenRefused) -> Problem:
+        self._world.telemetry.refused("token")
+        self._world.journal.refused_unauthenticated(
+            arrival.source, reason=refused.reason, path=path[:200], request_id=arrival.request_id
+        )
+        challenge = challenge_401(metadata_url(self._base, path), invalid=refused.reason != "absent")
+        return Problem(401, 0, "A bearer token for this resource is needed.", headers=(challenge,))
+
+    def _mount(self, scope: Scope, snapshot: Snapshot) -> Mount:
+        mount = snapshot.catalogue.mounts.get(scope["raw_path"].decode("ascii"))
+        if mount is None or scope["query_string"]:
+            raise Problem(404, 0, "Not found.")
+        return mount
+
+    async def _post(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+        arrival = exchange.arrival
+        if arrival.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON_TYPE:
+            raise Problem(415, 0, "Send application/json.")
+        if not accepts(arrival.headers.get(b"accept", b"*/*"))[0]:
+            raise Problem(406, 0, "Accept application/json and text/event-stream.")
+        body = await _body(receive)
+        try:
+            exchange.message = parse(body)
+            if is_modern(arrival):
+                await _until_lost(scope, self._modern(exchange))
+            else:
+                exchange.modern = False
+                await self._legacy.post(exchange)
+        except Problem as problem:
+            problem.ident = problem.ident or exchange.message.id
+            self._note(exchange, problem)
+            raise
+
+    async def _modern(self, exchange: Exchange) -> None:
+        message = exchange.message
+        if message.reply is not None:
+            raise Problem(400, -32600, "Clients send no responses in this protocol version.")
+        check_modern(exchange.arrival, message)
+        if not message.id:
+            await exchange.reply.text(202, "")
+            return
+        method = message.method
+        if method in call.METHODS:
+            exchange.reply.keep_alive()
+            await self._finish(exchange, await call.call(exchange))
+        elif method in listing.METHODS:
+            await exchange.reply.json(200, self._lists.envelope(exchange))
+        elif method == "subscriptions/listen":
+            await subscriptions.listen(exchange, self._hub, self._lists)
+        else:
+            known = f" This is {MODERN}; the handshake belongs to earlier versions." if method == "initialize" else ""
+            raise Problem(404, METHOD_NOT_FOUND, f"Method not found.{known}")
+
+    async def _finish(self, exchange: Exchange, answer: Answer) -> None:
+        ident = exchange.message.id
+        if answer.result:
+            await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result))
+        else:
+            await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error))
+
+    def _note(self, exchange: Exchange, problem: Problem) -> None:
+        """A message that never became a call; those that did are on record already."""
+        if problem.status in {400, 404} and problem.code:
+            self._world.telemetry.refused("wire")
+            self._world.journal.note(
+                "request.refused",
+                who=exchange.principal.label,
+                client=exchange.principal.client,
+                portal=exchange.mount.portal,
+                code=problem.code,
+                reason=problem.message,
+                request_id=exchange.arrival.request_id,
+            )
+
+    async def _tell(self, reply: Reply, problem: Problem) -> None:
+        if problem.code:
+            body = b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (problem.ident or b"null", problem.error)
+            await reply.finish(problem.status, body, problem.headers)
+        elif not reply.started:
+            await reply.text(problem.status, problem.message, problem.headers)
+        else:
+            await reply.end()
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body; the edge has its size and its time in hand."""
+    message = await receive()
+    if not message.get("more_body"):
+        return _bytes_of(message)
+    parts = [_bytes_of(message)]
+    while message.get("more_body"):
+        message = await receive()
+        parts.append(_bytes_of(message))
+    return b"".join(parts)
+
+
+def _bytes_of(message: Part) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise Problem(400, 0, "The body ended early.")
+    body: bytes = message.get("body", b"")
+    return body
+
+
+async def _until_lost(scope: Scope, work: Awaitable[None]) -> None:
+    """Does `work`, unless the client hangs up: in the modern era that means that it wants no answer any more."""
+    line: EdgeProtocol | None = scope.get("ostiary.line")
+    task = asyncio.current_task()
+    if line is None or task is None:
+        await work
+        return
+    line.when_lost.add(task.cancel)
+    try:
+        await work
+    except asyncio.CancelledError:
+        if not line.transport.is_closing() or task.uncancel() > 0:
+            raise
+    finally:
+        line.when_lost.discard(task.cancel)
+
+
+def _preflight(arrival: Arrival) -> tuple[tuple[bytes, bytes], ...]:
+    """CORS: reflects the headers that are asked for, since `Mcp-Param-*` cannot be listed (wildcards skip Authorization)."""
+    asked = arrival.headers.get(b"access-control-request-headers", b"")
+    safe = asked if _SAFE_HEADER.issuperset(asked) else b""
+    return (*_PREFLIGHT, (b"access-control-allow-headers", safe or b"authorization, content-type"))

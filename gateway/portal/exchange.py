@@ -1,0 +1,66 @@
+"""One request of a proved principal at one mount, and what it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.portal.wire import join, members_of
+
+if TYPE_CHECKING:
+    from authz.principals import Principal
+    from gateway.edge import Arrival
+    from gateway.portal.reply import Reply
+    from gateway.portal.sessions import Session
+    from gateway.portal.wire import Message
+    from gateway.world import Snapshot, World
+    from registry.catalog import Mount
+
+# What a server may not ask of a modern client through us: files of the client's machine and its model's budget.
+# Tasks would need handles that we do not keep.
+_WITHHELD: Final = ("sampling", "roots")
+_TASKS: Final = "io.modelcontextprotocol/tasks"
+
+
+@dataclass(slots=True)
+class Exchange:
+    """`session` is there for a legacy client that has one; `modern` says which ladder the request climbed."""
+
+    world: World
+    snapshot: Snapshot
+    mount: Mount
+    principal: Principal
+    arrival: Arrival
+    message: Message
+    reply: Reply
+    modern: bool
+    session: Session | None = None
+    log_level: str = ""
+
+    @property
+    def era(self) -> str:
+        return "modern" if self.modern else "legacy"
+
+
+@lru_cache(maxsize=1024)
+def relayable(capabilities: bytes) -> bytes:
+    """What a modern client can do, less what servers may not ask of it."""
+    if capabilities == b"{}":
+        return capabilities
+    members = members_of(capabilities)
+    for name in _WITHHELD:
+        members.pop(name, None)
+    if "extensions" in members:
+        members["extensions"] = msgspec.Raw(_without_tasks(bytes(members["extensions"])))
+    return join(members)
+
+
+def _without_tasks(extensions: bytes) -> bytes:
+    if not extensions.startswith(b"{"):
+        return b"{}"
+    members = members_of(extensions)
+    members.pop(_TASKS, None)
+    return join(members)

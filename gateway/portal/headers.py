@@ -1,0 +1,163 @@
+"""Headers that mirror the body: in which era a request speaks, and whether its two halves agree.
+
+MCP 2026-07-28, Streamable HTTP, "Standard headers" and "Server validation of headers"; SEP-2243 for the encoding of
+values. Whoever reads the body must compare, so that nobody in between can be shown another tool than is called.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.portal.wire import INVALID_PARAMS
+from gateway.problems import HEADER_MISMATCH, UNSUPPORTED_VERSION, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.edge import Arrival
+    from gateway.portal.wire import Message
+
+MODERN: Final = "2026-07-28"
+LEGACY: Final = ("2025-11-25", "2025-06-18", "2025-03-26")  # newest first
+_LEGACY_HEADERS: Final = frozenset((*(version.encode() for version in LEGACY), b"2024-11-05"))
+
+VERSION_KEY: Final = "io.modelcontextprotocol/protocolVersion"
+CAPABILITIES_KEY: Final = "io.modelcontextprotocol/clientCapabilities"
+CLIENT_INFO_KEY: Final = "io.modelcontextprotocol/clientInfo"
+LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
+SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
+SERVER_INFO_KEY: Final = "io.modelcontextprotocol/serverInfo"
+
+_ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
+_NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
+_PLAIN: Final = re.compile(r"[\t\x20-\x7e]*")
+_DECIMAL: Final = re.compile(r"-?[0-9]{1,400}(?:\.0+)?")
+
+
+def is_modern(arrival: Arrival) -> bool:
+    """Whether the version header asks for the modern ladder: a modern version, or one that nobody knows."""
+    version = arrival.headers.get(b"mcp-protocol-version")
+    return version is not None and version not in _LEGACY_HEADERS
+
+
+def check_modern(arrival: Arrival, message: Message) -> None:
+    """The ladder that every modern request climbs; raises Problem at the first rung that does not hold."""
+    _once(arrival, message.id)
+    tree = message.tree.get("params")
+    meta = tree.get("_meta") if tree else None
+    if meta is None or VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
+        text = f"params._meta must carry {VERSION_KEY} and {CAPABILITIES_KEY}."
+        raise Problem(400, INVALID_PARAMS, text, ident=message.id)
+    headers = arrival.headers
+    _agree(headers, b"mcp-protocol-version", meta[VERSION_KEY], message.id)
+    if message.id:  # what a notification must carry is left open by the specification
+        _agree(headers, b"mcp-method", message.method, message.id)
+    named = _NAMED.get(message.method)
+    if named is not None and tree and tree.get(named) is not None:
+        _agree(headers, b"mcp-name", tree[named], message.id)
+    if meta[VERSION_KEY] != MODERN:
+        data = {"supported": [MODERN], "requested": meta[VERSION_KEY]}
+        raise Problem(400, UNSUPPORTED_VERSION, "Unsupported protocol version", data=data, ident=message.id)
+    if type(meta[CAPABILITIES_KEY]) is not dict:
+        raise Problem(400, INVALID_PARAMS, f"{CAPABILITIES_KEY} must be an object.", ident=message.id)
+
+
+def check_legacy(arrival: Arrival, message: Message) -> None:
+    """A body of today under the headers of yesterday is refused: whoever routes by headers would read it wrongly."""
+    _once(arrival, message.id)
+    if message.has_meta and VERSION_KEY in message.meta:
+        raise mismatch("The MCP-Protocol-Version header does not say what params._meta says.", message.id)
+
+
+def mismatch(text: str, ident: bytes) -> Problem:
+    return Problem(400, HEADER_MISMATCH, text, ident=ident)
+
+
+def _once(arrival: Arrival, ident: bytes) -> None:
+    for name in _ROUTING:
+        if name in arrival.doubled:
+            raise mismatch(f"The {name.decode()} header came twice.", ident)
+
+
+def _agree(headers: Mapping[bytes, bytes], name: bytes, value: Any, ident: bytes) -> None:
+    given = headers.get(name)
+    if given is None:
+        raise mismatch(f"The {name.decode()} header is missing.", ident)
+    if decode(given) != value:
+        raise mismatch(f"The {name.decode()} header does not say what the body says.", ident)
+
+
+@lru_cache(maxsize=4096)
+def decode(value: bytes) -> str | None:
+    """The text that a header value stands for; None when its encoding is broken, which equals nothing."""
+    text = value.decode("latin-1").strip(" \t")
+    found = _SENTINEL.fullmatch(text)
+    return text if found is None else _from_base64(found[1])
+
+
+def _from_base64(payload: str) -> str | None:
+    try:
+        raw = base64.b64decode(payload, validate=True)
+        text = raw.decode()
+    except (binascii.Error, ValueError):
+        return None
+    return text if base64.b64encode(raw).decode() == payload else None  # canonical or nothing
+
+
+def encode(value: str) -> bytes:
+    """The header value for `value`: plain where it survives a header line, wrapped where not."""
+    if _PLAIN.fullmatch(value) and value == value.strip(" \t") and not _SENTINEL.fullmatch(value):
+        return value.encode()
+    return b"=?base64?%s?=" % base64.b64encode(value.encode())
+
+
+def param_lines(declared: Mapping[str, tuple[str, ...]], arguments: Any) -> tuple[tuple[bytes, bytes], ...]:
+    """The `Mcp-Param-*` lines that a call with these arguments carries."""
+    return tuple(
+        (b"mcp-param-" + token.lower().encode(), encode(text)) for token, _, text in _present(declared, arguments)
+    )
+
+
+def check_params(arrival: Arrival, declared: Mapping[str, tuple[str, ...]], arguments: Any, ident: bytes) -> None:
+    """Every declared header is there exactly when its argument is, and says the same."""
+    present = {token: (value, text) for token, value, text in _present(declared, arguments)}
+    for token in declared:
+        name = b"mcp-param-" + token.lower().encode()
+        given = arrival.headers.get(name)
+        if name in arrival.doubled:
+            raise mismatch(f"The Mcp-Param-{token} header came twice.", ident)
+        if token not in present:
+            if given is not None:
+                raise mismatch(f"The Mcp-Param-{token} header has no argument in the body.", ident)
+        elif given is None or not _same(decode(given), *present[token]):
+            raise mismatch(f"The Mcp-Param-{token} header does not say what the body says.", ident)
+
+
+def _present(declared: Mapping[str, tuple[str, ...]], arguments: Any) -> Iterator[tuple[str, Any, str]]:
+    for token, path in declared.items():
+        node = arguments
+        for key in path:
+            node = node.get(key) if type(node) is dict else None
+        text = _text(node)
+        if text is not None:
+            yield token, node, text
+
+
+def _text(value: Any) -> str | None:
+    """How a scalar looks in a header; None for what cannot be mirrored."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, str | int | float) else None
+
+
+def _same(given: str | None, value: Any, text: str) -> bool:
+    """Equal as text, or as integers ("integer values compare numerically")."""
+    if given is None or given == text:
+        return given is not None
+    whole = type(value) is int or (type(value) is float and value.is_integer())
+    return whole and _DECIMAL.fullmatch(given) is not None and int(given.partition(".")[0]) == int(value)

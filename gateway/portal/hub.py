@@ -1,0 +1,67 @@
+"""Who listens at this process, and what they are to hear: changed lists, changed resources, the end of their stream."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.world import Snapshot, World
+
+HELD: Final = 256  # things a listener may be behind before its stream ends
+LISTENERS: Final = 10_000
+PER_PRINCIPAL: Final = 50
+
+
+@dataclass(slots=True, eq=False)
+class Listener:
+    """One open stream. A Snapshot in `letters` means that lists may have changed, a string is a changed resource."""
+
+    who: str
+    letters: asyncio.Queue[Snapshot | str] = field(default_factory=lambda: asyncio.Queue(HELD))
+    overrun: bool = False
+
+    def tell(self, letter: Snapshot | str) -> None:
+        try:
+            self.letters.put_nowait(letter)
+        except asyncio.QueueFull:
+            self.overrun = True
+
+
+class TooMany(Exception):
+    """This principal, or everybody together, listens too often already."""
+
+
+class Hub:
+    """The listeners of one process. One task watches the snapshots, for as long as anybody listens."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._listeners: set[Listener] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def listener(self, who: str) -> Iterator[Listener]:
+        mine = sum(listener.who == who for listener in self._listeners)
+        if len(self._listeners) >= LISTENERS or mine >= PER_PRINCIPAL:
+            raise TooMany
+        listener = Listener(who)
+        self._listeners.add(listener)
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch())
+        try:
+            yield listener
+        finally:
+            self._listeners.discard(listener)
+            if not self._listeners and self._watching is not None:
+                self._watching.cancel()
+                self._watching = None
+
+    async def _watch(self) -> None:
+        async for snapshot in self._world.snapshots.changes():
+            for listener in tuple(self._listeners):
+                listener.tell(snapshot)

@@ -1,0 +1,141 @@
+"""The way back to the client: one JSON answer, or, as soon as something is to be said before it, a stream of events."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from asyncio import TimerHandle
+
+    from starlette.types import Send
+
+    from gateway.edge import Arrival
+
+Lines = tuple[tuple[bytes, bytes], ...]
+
+KEEP_ALIVE: Final = 15.0  # seconds of silence after which proxies start to think that a stream is dead
+EXPOSED: Final = b"WWW-Authenticate, Mcp-Session-Id, Retry-After"
+
+_JSON: Final = (b"content-type", b"application/json")
+_EVENTS: Final[Lines] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+_LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
+
+
+@lru_cache(maxsize=256)
+def accepts(value: bytes) -> tuple[bool, bool]:
+    """Whether an Accept header lets us answer with JSON, and with a stream of events (RFC 9110 section 12.5.1)."""
+    ranges = {part.partition(b";")[0].strip().lower() for part in value.split(b",")}
+    anything = b"*/*" in ranges
+    return anything or not ranges.isdisjoint(
+        (b"application/json", b"application/*")
+    ), anything or not ranges.isdisjoint((b"text/event-stream", b"text/*"))
+
+
+class Reply:
+    """One answer. `streams` says whether the client takes events; if not, what comes before the answer is dropped."""
+
+    __slots__ = ("_always", "_send", "_timer", "ended", "started", "streams")
+
+    def __init__(self, send: Send, arrival: Arrival, *, streams: bool) -> None:
+        self._send = send
+        self._always = _cors(arrival)
+        self._timer: TimerHandle | None = None
+        self.streams = streams
+        self.started = False
+        self.ended = False
+
+    async def json(self, status: int, body: bytes, headers: Lines = ()) -> None:
+        lines = [_JSON, (b"content-length", b"%d" % len(body)), *headers, *self._always]
+        await self._whole(status, lines, body)
+
+    async def text(self, status: int, text: str, headers: Lines = ()) -> None:
+        body = f"{text}\n".encode() if text else b""
+        lines = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
+        await self._whole(status, [*lines, *headers, *self._always], body)
+
+    async def _whole(self, status: int, lines: list[tuple[bytes, bytes]], body: bytes) -> None:
+        self.started = self.ended = True
+        await self._send({"type": "http.response.start", "status": status, "headers": lines})
+        await self._send({"type": "http.response.body", "body": body})
+
+    async def open(self, headers: Lines = ()) -> None:
+        """Commit to a stream; from here on the status is 200 whatever happens."""
+        if not self.started:
+            self.started = True
+            lines = [*_EVENTS, *headers, *self._always]
+            await self._send({"type": "http.response.start", "status": 200, "headers": lines})
+            await self.comment()
+
+    async def event(self, message: bytes) -> None:
+        """One JSON-RPC message; line ends between its tokens become spaces, there are none inside them."""
+        if self.streams and not self.ended:
+            await self.open()
+            await self._frame(b"event: message\ndata: %s\n\n" % message.translate(_LINE_ENDS))
+
+    async def comment(self) -> None:
+        await self._frame(b":\n\n")
+
+    async def finish(self, status: int, message: bytes, headers: Lines = ()) -> None:
+        """The answer itself, as JSON if nothing was said before."""
+        if not self.started:
+            await self.json(status, message, headers)
+            return
+        await self.event(message)
+        await self.end()
+
+    async def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.started and not self.ended:
+            self.ended = True
+            await self._send({"type": "http.response.body", "body": b""})
+
+    async def _frame(self, frame: bytes) -> None:
+        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        self.keep_alive()
+
+    def keep_alive(self) -> None:
+        """Say something in a while, if nobody else does."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self.ended and self.streams:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(KEEP_ALIVE, lambda: _spawn(self._murmur()))
+
+    def hush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _murmur(self) -> None:
+        if self.ended:
+            return
+        with suppress(OSError, RuntimeError):
+            await (self.comment() if self.started else self.open())
+
+
+_running: Final[set[asyncio.Task[None]]] = set()
+
+
+def _spawn(work: object) -> None:
+    task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
+    _running.add(task)
+    task.add_done_callback(_running.discard)
+
+
+def _cors(arrival: Arrival) -> Lines:
+    """For a browser client of a listed origin (the edge refused all others)."""
+    if arrival.origin is None:
+        return ()
+    return (
+        (b"access-control-allow-origin", arrival.origin),
+        (b"access-control-expose-headers", EXPOSED),
+        (b"vary", b"Origin"),
+    )

@@ -1,0 +1,230 @@
+"""Streams of changes: subscriptions/listen of 2026-07-28, and the GET stream of the revisions before it.
+
+A stream lives no longer than the token it was opened with, and asks at every change whether that token still counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from authz.errors import TokenRefused
+from authz.policy import Action
+from gateway.portal.headers import SUBSCRIPTION_KEY
+from gateway.portal.hub import TooMany
+from gateway.portal.relay import notification
+from gateway.portal.targets import Target, invalid, unknown
+from gateway.problems import Problem
+from registry.tables import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from gateway.portal.exchange import Exchange
+    from gateway.portal.hub import Hub, Listener
+    from gateway.portal.listing import Lists
+    from gateway.portal.sessions import State
+    from gateway.world import Snapshot
+
+URI_LIMIT: Final = 200
+LOOK: Final = 5.0  # seconds between looks at a legacy session's subscriptions
+
+# What a client may ask to hear → the list it is about, the notification that says so.
+_LISTS: Final = {
+    "toolsListChanged": (("tools/list",), "notifications/tools/list_changed"),
+    "promptsListChanged": (("prompts/list",), "notifications/prompts/list_changed"),
+    "resourcesListChanged": (("resources/list", "resources/templates/list"), "notifications/resources/list_changed"),
+}
+UPDATED: Final = "notifications/resources/updated"
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Stream:
+    """One stream of changes and what was last told on it. `tag` is the `_meta` that every frame carries."""
+
+    exchange: Exchange
+    lists: Lists
+    wanted: tuple[str, ...]
+    uris: frozenset[str]
+    tag: bytes
+    marks: dict[str, bytes]
+
+    async def follow(self, listener: Listener) -> None:
+        """Until the token ends, is cut off, or the client falls too far behind."""
+        while not listener.overrun:
+            left = self.exchange.principal.expires_at - time.time()
+            if left <= 0:
+                return
+            try:
+                letter = await asyncio.wait_for(listener.letters.get(), left)
+            except TimeoutError:
+                return
+            if not await self.tell(letter):
+                return
+
+    async def tell(self, letter: Snapshot | str) -> bool:
+        """Passes on what concerns this client; whether its stream goes on."""
+        if isinstance(letter, str):
+            if letter in self.uris:
+                await self._say(UPDATED, {"uri": letter})
+            return True
+        exchange = self.exchange
+        mount = letter.catalogue.mounts.get(exchange.mount.path)
+        if mount is None or not _still_good(exchange, letter):
+            return False
+        self.exchange = replace(exchange, snapshot=letter, mount=mount)
+        await self._lists_changed()
+        return True
+
+    async def _lists_changed(self) -> None:
+        for name, mark in self.look().items():
+            if mark != self.marks.get(name):
+                self.marks[name] = mark
+                await self._say(_LISTS[name][1], {})
+
+    def look(self) -> dict[str, bytes]:
+        """What the wanted lists look like now, to this principal."""
+        return {
+            name: b"".join(self.lists.view(self.exchange, method).mark for method in _LISTS[name][0])
+            for name in self.wanted
+        }
+
+    async def _say(self, method: str, params: dict[str, Any]) -> None:
+        raw = {**params, "_meta": msgspec.Raw(self.tag)} if self.tag else params
+        await self.exchange.reply.event(notification(method, _encode(raw)))
+
+
+async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
+    """subscriptions/listen: acknowledged first, every frame tagged with the request's id (MCP, Subscriptions)."""
+    if not exchange.reply.streams:
+        raise Problem(406, 0, "subscriptions/listen is answered with text/event-stream: accept it.")
+    wanted, uris = _filter(exchange)
+    tag = b'{"%s":%s}' % (SUBSCRIPTION_KEY.encode(), exchange.message.id)
+    stream = Stream(exchange, lists, wanted, uris, tag, {})
+    stream.marks = stream.look()
+    async with _listening(exchange, hub, uris) as listener:
+        await exchange.reply.open()
+        granted: dict[str, Any] = dict.fromkeys(wanted, True)
+        if uris:
+            granted["resourceSubscriptions"] = sorted(uris)
+        await stream._say("notifications/subscriptions/acknowledged", {"notifications": granted})  # noqa: SLF001
+        await stream.follow(listener)
+    await exchange.reply.event(
+        b'{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","_meta":%s}}' % (exchange.message.id, tag)
+    )
+    await exchange.reply.end()
+
+
+async def legacy_stream(exchange: Exchange, hub: Hub, lists: Lists, state: Callable[[], Awaitable[State]]) -> None:
+    """The GET stream: changed lists, and changes of whatever the session follows at the time."""
+    if not exchange.reply.streams:
+        raise Problem(406, 0, "This stream is text/event-stream: accept it.")
+    stream = Stream(exchange, lists, tuple(_LISTS), frozenset(), b"", {})
+    stream.marks = stream.look()
+    await exchange.reply.open()
+    while True:
+        stream.uris = frozenset((await state()).uris)
+        async with _listening(stream.exchange, hub, stream.uris) as listener:
+            changed = asyncio.create_task(_other(state, stream.uris))
+            following = asyncio.create_task(stream.follow(listener))
+            try:
+                await asyncio.wait({changed, following}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                ended = following.done() or not (changed.done() and not changed.exception())
+                changed.cancel()
+                following.cancel()
+        if ended:
+            break
+    await exchange.reply.end()
+
+
+async def _other(state: Callable[[], Awaitable[State]], uris: frozenset[str]) -> None:
+    """Returns when the session follows other resources than `uris`."""
+    while frozenset((await state()).uris) == uris:
+        await asyncio.sleep(LOOK)
+
+
+class _listening:  # noqa: N801 - reads as what it does
+    """A listener of the hub that also hears the servers of `uris`."""
+
+    def __init__(self, exchange: Exchange, hub: Hub, uris: frozenset[str]) -> None:
+        self._exchange = exchange
+        self._hub = hub
+        self._uris = uris
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> Listener:
+        try:
+            listener = self._stack.enter_context(self._hub.listener(self._exchange.principal.label))
+        except TooMany as error:
+            raise Problem(
+                429, -32603, "Too many streams are open; close one.", headers=((b"retry-after", b"30"),)
+            ) from error
+        for server, uris in _by_server(self._exchange, self._uris).items():
+            task = asyncio.create_task(_feed(self._exchange, server, uris, listener))
+            self._stack.callback(task.cancel)
+        return listener
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+
+async def _feed(exchange: Exchange, server: str, uris: frozenset[str], listener: Listener) -> None:
+    snapshot = exchange.snapshot
+    upstream, credential = snapshot.catalogue.upstreams[server], snapshot.credentials.get(server)
+    async for event in exchange.world.upstreams.events(upstream, exchange.principal, uris, credential):
+        if event.method == UPDATED and event.uri in uris:
+            listener.tell(event.uri)
+
+
+def _by_server(exchange: Exchange, uris: frozenset[str]) -> dict[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for uri in uris:
+        entry = exchange.mount.resource(uri)
+        if entry is not None:
+            found.setdefault(entry.server, set()).add(uri)
+    return {server: frozenset(own) for server, own in found.items()}
+
+
+def _filter(exchange: Exchange) -> tuple[tuple[str, ...], frozenset[str]]:
+    """What of the wish can be granted; resources that the principal may not see are left out."""
+    wish = exchange.message.value("notifications")
+    if type(wish) is not dict:
+        raise invalid("params.notifications must be an object.")
+    uris = wish.get("resourceSubscriptions") or []
+    if type(uris) is not list or len(uris) > URI_LIMIT or any(type(uri) is not str for uri in uris):
+        raise invalid(f"resourceSubscriptions must be at most {URI_LIMIT} URIs.")
+    seen: set[str] = set()
+    for uri in uris:
+        with suppress(Problem):
+            seen.add(visible_uri(exchange, uri))
+    return tuple(name for name in _LISTS if wish.get(name) is True), frozenset(seen)
+
+
+def visible_uri(exchange: Exchange, uri: object) -> str:
+    """`uri`, if it is a resource that the principal may read; otherwise it does not exist."""
+    if not isinstance(uri, str):
+        raise invalid("params.uri must be a string.")
+    entry = exchange.mount.resource(uri)
+    principal, portal = exchange.principal, exchange.mount.portal
+    if entry is None or not exchange.snapshot.policy.decide(principal, portal, entry.object, Action.READ):
+        raise unknown(Target(Kind.RESOURCE, uri, None, Action.READ, b"", uri, {}))
+    return uri
+
+
+def _still_good(exchange: Exchange, snapshot: Snapshot) -> bool:
+    """The token, judged again by what holds now: a cut-off ends the stream."""
+    token = exchange.arrival.headers[b"authorization"].partition(b" ")[2]
+    resource = exchange.world.settings.base_url + exchange.mount.path
+    try:
+        exchange.world.verifier.verify(token, resource, snapshot)
+    except TokenRefused:
+        return False
+    return True

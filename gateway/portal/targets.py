@@ -1,0 +1,124 @@
+"""What a call is aimed at: the definition, the action that policy is asked about, the arguments it is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from authz.policy import Action
+from gateway.portal.wire import INVALID_PARAMS
+from gateway.problems import Problem
+from registry.tables import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.portal.exchange import Exchange
+    from registry.catalog import Entry
+
+_encode: Final = msgspec.json.Encoder().encode
+_WORDS: Final = {Kind.TOOL: "tool", Kind.PROMPT: "prompt", Kind.RESOURCE: "resource", Kind.TEMPLATE: "resource"}
+
+
+@dataclass(slots=True)
+class Target:
+    """`name` is as the caller says it; `upstream_name` as the server knows it, which for a resource is its URI."""
+
+    kind: Kind
+    name: str
+    entry: Entry | None
+    action: Action
+    arguments: bytes
+    upstream_name: str
+    replaced: dict[str, bytes]  # members of params that leave in other words than they came in
+
+    @property
+    def object(self) -> str:
+        return self.entry.object if self.entry is not None else ""
+
+    @property
+    def server(self) -> str:
+        return self.entry.server if self.entry is not None else ""
+
+
+def unknown(target: Target) -> Problem:
+    """One and the same text for what is absent, not approved, drifted, or not visible to the caller."""
+    if target.kind in {Kind.RESOURCE, Kind.TEMPLATE}:
+        return Problem(200, INVALID_PARAMS, "Unknown resource", data={"uri": target.name})
+    return Problem(200, INVALID_PARAMS, f"Unknown {_WORDS[target.kind]}: {target.name[:128]}")
+
+
+def _tool(exchange: Exchange) -> Target:
+    name = _text(exchange, "name")
+    arguments = _arguments(exchange)
+    return _named(Kind.TOOL, name, exchange.mount.tools.get(name), Action.CALL, arguments)
+
+
+def _prompt(exchange: Exchange) -> Target:
+    name = _text(exchange, "name")
+    arguments = _arguments(exchange)
+    return _named(Kind.PROMPT, name, exchange.mount.prompts.get(name), Action.GET, arguments)
+
+
+def _resource(exchange: Exchange) -> Target:
+    uri = _text(exchange, "uri")
+    entry = exchange.mount.resource(uri)
+    return Target(Kind.RESOURCE, uri, entry, Action.READ, b'{"uri":%s}' % _encode(uri), uri, {})
+
+
+def _completion(exchange: Exchange) -> Target:
+    """Completion of an argument of a prompt or a template: whoever may see it may be helped with it."""
+    ref, argument = exchange.message.value("ref"), exchange.message.value("argument")
+    if type(ref) is not dict or type(argument) is not dict:
+        raise invalid("completion/complete needs ref and argument.")
+    raw = bytes(exchange.message.params["argument"])
+    if ref.get("type") == "ref/prompt" and type(ref.get("name")) is str:
+        return _prompt_completion(exchange, ref, raw)
+    if ref.get("type") == "ref/resource" and type(ref.get("uri")) is str:
+        uri = ref["uri"]
+        entry = exchange.mount.templates.get(uri) or exchange.mount.resource(uri)
+        return Target(Kind.TEMPLATE, uri, entry, Action.LIST, raw, "", {})
+    raise invalid("params.ref must be a ref/prompt with a name or a ref/resource with a uri.")
+
+
+def _prompt_completion(exchange: Exchange, ref: dict[str, Any], raw: bytes) -> Target:
+    entry = exchange.mount.prompts.get(ref["name"])
+    replaced = {"ref": _encode({**ref, "name": entry.name})} if entry is not None else {}
+    return Target(Kind.PROMPT, ref["name"], entry, Action.LIST, raw, "", replaced)
+
+
+TARGETS: Final[dict[str, Callable[[Exchange], Target]]] = {
+    "tools/call": _tool,
+    "prompts/get": _prompt,
+    "resources/read": _resource,
+    "completion/complete": _completion,
+}
+
+
+def _named(kind: Kind, name: str, entry: Entry | None, action: Action, arguments: bytes) -> Target:
+    if entry is None:
+        return Target(kind, name, None, action, arguments, name, {})
+    replaced = {} if entry.name == name else {"name": _encode(entry.name)}
+    return Target(kind, name, entry, action, arguments, entry.name, replaced)
+
+
+def _text(exchange: Exchange, member: str) -> str:
+    value = exchange.message.value(member)
+    if type(value) is not str:
+        raise invalid(f"params.{member} must be a string.")
+    return value
+
+
+def _arguments(exchange: Exchange) -> bytes:
+    raw = exchange.message.params.get("arguments")
+    if raw is None:
+        return b"{}"
+    if type(exchange.message.value("arguments")) is not dict:
+        raise invalid("params.arguments must be an object.")
+    return bytes(raw)
+
+
+def invalid(text: str) -> Problem:
+    return Problem(400, INVALID_PARAMS, text)

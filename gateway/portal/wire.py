@@ -1,0 +1,189 @@
+"""JSON-RPC as it arrives: read once, strictly, with every value kept as the bytes it was.
+
+Two parsers that disagree about one message are a way around policy, so whatever they could disagree about is refused:
+doubled keys at any depth, numbers no double can hold, lone surrogates, anything but one object (RFC 8259, JSON-RPC 2.0
+section 4, MCP 2025-06-18 and later: no batches).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.problems import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+DEPTH_LIMIT: Final = 32
+NODE_LIMIT: Final = 10_000
+ID_LIMIT: Final = 256  # bytes of an id; it is echoed in every frame
+METHOD_LIMIT: Final = 128
+
+PARSE_ERROR: Final = -32700
+INVALID_REQUEST: Final = -32600
+INVALID_PARAMS: Final = -32602
+
+RawMembers = dict[str, msgspec.Raw]
+
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)', re.DOTALL)
+_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_ENVELOPE: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
+
+_members: Final = msgspec.json.Decoder(RawMembers)
+_tree: Final = msgspec.json.Decoder()
+_encode: Final = msgspec.json.Encoder().encode
+
+
+@dataclass(slots=True)
+class Message:
+    """One message. `id` is raw JSON, empty for a notification; `method` is empty for a posted response.
+
+    `params` and `meta` hold the members of `params` (without `_meta`) and of `params._meta` as raw JSON; `tree` is the
+    same message decoded, for looking at only. `reply` is the whole body when the message is a response.
+    """
+
+    id: bytes
+    method: str
+    params: RawMembers
+    meta: RawMembers
+    tree: dict[str, Any]
+    has_meta: bool = False
+    reply: RawMembers | None = None
+
+    def value(self, name: str) -> Any:
+        """A member of `params`, decoded; None when it is absent."""
+        params = self.tree.get("params")
+        return params.get(name) if params else None
+
+    def meta_value(self, name: str) -> Any:
+        params = self.tree.get("params")
+        meta = params.get("_meta") if params else None
+        return meta.get(name) if meta else None
+
+
+def parse(body: bytes) -> Message:
+    """The one message in `body`. Raises Problem with what JSON-RPC says to it."""
+    tree = read_strictly(body)
+    if type(tree) is not dict:
+        raise refused(INVALID_REQUEST, "Send one JSON-RPC message: batches are not part of this protocol version.")
+    return _message(tree, _members.decode(body))
+
+
+def parse_batch(body: bytes) -> list[Message]:
+    """The messages of a 2025-03-26 batch, each judged like one that came alone."""
+    trees = read_strictly(body)
+    raws = msgspec.json.decode(body, type=list[msgspec.Raw])
+    if not trees or any(type(tree) is not dict for tree in trees):
+        raise refused(INVALID_REQUEST, "A batch is a list of JSON-RPC messages.")
+    return [_message(tree, _members.decode(raw)) for tree, raw in zip(trees, raws, strict=True)]
+
+
+def read_strictly(body: bytes) -> Any:
+    """The decoded JSON, or Problem -32700 when another reader could see something else in it."""
+    opens = body.count(b"{") + body.count(b"[")
+    if opens > DEPTH_LIMIT or opens + body.count(b",") >= NODE_LIMIT:
+        _measure(body)
+    try:
+        tree = _tree.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise refused(PARSE_ERROR, "The body is not JSON that every reader reads alike.") from error
+    if _loses_a_key(body, tree):
+        raise refused(PARSE_ERROR, "A JSON object has the same key twice.")
+    return tree
+
+
+def _loses_a_key(body: bytes, tree: Any) -> bool:
+    """Whether decoding dropped a member: each has a colon of its own, so what is dropped shows in their number.
+
+    Only an escape could hide a colon, so a body with `\\u` in it is read again the slow way.
+    """
+    if b"\\u" in body:
+        return _has_twins(body)
+    return _encode(tree).count(b":") != body.count(b":")
+
+
+def _has_twins(body: bytes) -> bool:
+    twins = False
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        nonlocal twins
+        twins = twins or len(pairs) != len({key for key, _ in pairs})
+
+    json.loads(body, object_pairs_hook=look)
+    return twins
+
+
+def _measure(body: bytes) -> None:
+    """Depth and number of values, exactly, before any of them is made."""
+    bare = _STRING.sub(b"0", body)
+    opens = bare.count(b"{") + bare.count(b"[")
+    if opens + bare.count(b",") >= NODE_LIMIT:
+        raise refused(INVALID_REQUEST, f"The body has more than {NODE_LIMIT} values.")
+    depth = 0
+    for bracket in bare.translate(None, _NOT_BRACKETS):
+        depth += 1 if bracket in b"[{" else -1
+        if depth > DEPTH_LIMIT:
+            raise refused(INVALID_REQUEST, f"The body is nested more than {DEPTH_LIMIT} deep.")
+
+
+def _message(tree: dict[str, Any], raw: RawMembers) -> Message:
+    if tree.get("jsonrpc") != "2.0":
+        raise refused(INVALID_REQUEST, 'Not JSON-RPC 2.0: "jsonrpc" must be "2.0".')
+    ident = _id(tree, raw)
+    method = tree.get("method")
+    if method is None:
+        return _response(tree, raw, ident)
+    if type(method) is not str or not 0 < len(method) <= METHOD_LIMIT or not tree.keys() <= _ENVELOPE:
+        raise refused(INVALID_REQUEST, 'Not a JSON-RPC request: "method" must be a name.')
+    if "result" in tree or "error" in tree:
+        raise refused(INVALID_REQUEST, "A message is a request or a response, not both.")
+    return _request(tree, raw, ident, method)
+
+
+def _request(tree: dict[str, Any], raw: RawMembers, ident: bytes, method: str) -> Message:
+    params = tree.get("params")
+    if params is None and "params" not in tree:
+        return Message(ident, method, {}, {}, tree)
+    if type(params) is not dict:
+        raise Problem(400, INVALID_REQUEST, '"params" must be an object.', ident=ident)
+    members = _members.decode(raw["params"])
+    if "_meta" not in params:
+        return Message(ident, method, members, {}, tree)
+    if type(params["_meta"]) is not dict:
+        raise Problem(400, INVALID_PARAMS, "params._meta must be an object.", ident=ident)
+    return Message(ident, method, members, _members.decode(members.pop("_meta")), tree, has_meta=True)
+
+
+def _response(tree: dict[str, Any], raw: RawMembers, ident: bytes) -> Message:
+    if not ident or ("result" in tree) == ("error" in tree):
+        raise refused(INVALID_REQUEST, "Neither a JSON-RPC request nor a response.")
+    return Message(ident, "", {}, {}, tree, reply=raw)
+
+
+def _id(tree: dict[str, Any], raw: RawMembers) -> bytes:
+    """The raw id: a string or an integer (MCP, Requests: "MUST NOT be null"); empty for a notification."""
+    if "id" not in tree:
+        return b""
+    ident = bytes(raw["id"])
+    if type(tree["id"]) not in {int, str} or len(ident) > ID_LIMIT:
+        raise refused(INVALID_REQUEST, f'"id" must be a string or an integer of at most {ID_LIMIT} bytes.')
+    return ident
+
+
+def refused(code: int, message: str) -> Problem:
+    return Problem(400, code, message)
+
+
+def join(members: Mapping[str, bytes | msgspec.Raw]) -> bytes:
+    """An object made of raw members."""
+    return b"{%s}" % b",".join([b"%s:%s" % (_encode(name), bytes(value)) for name, value in members.items()])
+
+
+def members_of(raw: bytes | msgspec.Raw) -> RawMembers:
+    """The members of a raw object. Raises msgspec.DecodeError when it is none."""
+    return _members.decode(raw)
