@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
         self._poll = select.poll()
         self._reply: Reply | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_for: Terms | None = None
         self._fault: UpstreamError | None = None
         self._started = self._heard = self._idle_since = self._loop.time()
         self.opened = self._started
@@ -85,20 +86,17 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def exchange(self, request: bytes, terms: Terms) -> Reply:
-        """Send and wait: for the whole answer, or for the head of an event stream."""
+    def send(self, request: bytes, terms: Terms) -> Reply:
+        """Send; `arrival` of the reply is there with the whole answer, or with the head of an event stream."""
         loop = self._loop
         reply = Reply(self, self._budget, terms, loop)
         reply.hold(len(request))
         self._reply = reply
         self._started = self._heard = loop.time()
-        self._arm(min(terms.silence, terms.total))
+        if self._timer is None or self._timer_for is not terms:
+            self._timer_for = terms
+            self._arm(min(terms.silence, terms.total))
         self._transport.write(request)
-        try:
-            await reply.arrival
-        except BaseException:
-            reply.close()
-            raise
         return reply
 
     def abandon(self, reply: Reply) -> None:
@@ -157,7 +155,7 @@ class Connection(asyncio.Protocol):
         return None if self._complete else UpstreamBroken(f"the server {sentence}")
 
     def _conclude(self, reply: Reply) -> None:
-        if not self._head_done and self._raw > HEAD_BYTES:
+        if self._head_too_large():
             self._fault = self._fault or UpstreamBroken("the head of the server's answer is too large")
         elif reply.terms.size and self._raw > 2 * reply.terms.size + FRAMING_FREE:
             self._fault = self._fault or UpstreamBroken("the server's answer is too large")
@@ -168,6 +166,11 @@ class Connection(asyncio.Protocol):
             reply.end(fault)
         elif self._complete:
             self._finish(reply)
+
+    def _head_too_large(self) -> bool:
+        if self._head_lines > HEAD_LINES or self._head_bytes > HEAD_BYTES:
+            return True
+        return not self._head_done and self._raw > HEAD_BYTES
 
     def _finish(self, reply: Reply) -> None:
         self._reply = None
@@ -188,23 +191,25 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
         self._head_lines += 1
-        if self._head_lines > HEAD_LINES or self._head_bytes > HEAD_BYTES:
-            self._fault = UpstreamBroken("the head of the server's answer is too large")
-        elif self._reply is not None and not self._head_done:
-            self._header(self._reply, name.lower(), value)
+        name = name.lower()
+        if name in _HEEDED and not self._head_done:
+            self._header(name, value)
 
-    def _header(self, reply: Reply, name: bytes, value: bytes) -> None:
+    def _header(self, name: bytes, value: bytes) -> None:
+        reply = self._reply
         if name in _FRAMING:
             self._framed = True
+        elif reply is None:
+            return
         elif name == b"content-type":
-            reply.content_type = value.partition(b";")[0].strip().lower()
+            reply.content_type = value if value in _PLAIN_TYPES else value.partition(b";")[0].strip().lower()
         elif name == b"mcp-session-id":
             reply.session = value
         elif name == b"retry-after":
             reply.retry_after = value
         elif name == b"keep-alive":
             self.life = _life(value)
-        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+        elif value.strip().lower() not in {b"", b"identity"}:
             self._fault = UpstreamBroken("the server encoded its answer although it was asked not to")
 
     def on_headers_complete(self) -> None:
@@ -273,6 +278,8 @@ class Connection(asyncio.Protocol):
 
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
+_HEEDED = _FRAMING | {b"content-type", b"content-encoding", b"mcp-session-id", b"retry-after", b"keep-alive"}
+_PLAIN_TYPES = frozenset({b"application/json", b"text/event-stream"})
 
 
 def _life(value: bytes) -> float:

@@ -59,13 +59,29 @@ class Egress:
         )
         connection = self._take_idle(route.key)
         if connection is not None:
+            reply = connection.send(request, terms)
             try:
-                return await connection.exchange(request, terms)
+                await reply.arrival
             except Stale:
+                reply.close()
                 if not repeatable:
                     raise
+            except BaseException:
+                reply.close()
+                raise
+            else:
+                return reply
+        return await self._exchange_anew(route, request, terms)
+
+    async def _exchange_anew(self, route: Route, request: bytes, terms: Terms) -> Reply:
         connection = await self._connect(route)
-        return await connection.exchange(request, terms)
+        reply = connection.send(request, terms)
+        try:
+            await reply.arrival
+        except BaseException:
+            reply.close()
+            raise
+        return reply
 
     def close(self) -> None:
         for connections in list(self._open.values()):

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from gateway.upstream import UpstreamBusy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FAILURES = 20  # in a row
 PROBE_EVERY = 10.0  # seconds; then one call is let through to see
 
 
 class Breaker:
-    """One per server and process; `now` is the event loop's time."""
+    """One per server and process; `clock` is the event loop's."""
 
-    __slots__ = ("_failures", "_next_probe")
+    __slots__ = ("_clock", "_failures", "_next_probe")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._failures = 0
         self._next_probe = 0.0
 
-    def admit(self, now: float) -> None:
+    def admit(self) -> None:
         """Let a call through, or say when to come back."""
         if self._failures < FAILURES:
             return
+        now = self._clock()
         if now < self._next_probe:
             wait = math.ceil(self._next_probe - now)
             raise UpstreamBusy("the server has failed many times in a row; nothing was sent, try again later", wait)
         self._next_probe = now + PROBE_EVERY
 
-    def failed(self, now: float) -> None:
+    def failed(self) -> None:
         self._failures += 1
-        self._next_probe = now + PROBE_EVERY
+        self._next_probe = self._clock() + PROBE_EVERY
 
     def succeeded(self) -> None:
         self._failures = 0

@@ -58,13 +58,13 @@ class Servers:
 
     async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
         breaker = self._breaker(server.slug)
-        breaker.admit(self._loop.time())
+        breaker.admit()
         try:
             answer = await self._send(server, ask, down, credential)
         except (UpstreamBusy, CredentialRefused):
             raise
         except UpstreamError:
-            breaker.failed(self._loop.time())
+            breaker.failed()
             raise
         breaker.succeeded()
         return answer
@@ -118,7 +118,7 @@ class Servers:
     def _breaker(self, slug: str) -> Breaker:
         breaker = self._breakers.get(slug)
         if breaker is None:
-            breaker = self._breakers[slug] = Breaker()
+            breaker = self._breakers[slug] = Breaker(self._loop.time)
         return breaker
 
     async def _sweep(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -11,7 +12,7 @@ import msgspec
 from gateway.upstream import UpstreamBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from gateway.upstream import Ask
 
@@ -31,14 +32,14 @@ _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 
 def modern_body(ask: Ask, number: int) -> bytes:
     """A request of 2026-07-28: version, capabilities and who asks stand in each `_meta` (SEP-2575)."""
-    meta = [_VERSION, ask.capabilities, _CLIENT, ask.client_info or OURSELVES]
+    meta = _VERSION + ask.capabilities + _CLIENT + (ask.client_info or OURSELVES)
     if ask.log_level:
-        meta += (_LOG_LEVEL, msgspec.json.encode(ask.log_level))
+        meta += _LOG_LEVEL + msgspec.json.encode(ask.log_level)
     if ask.progress:
-        meta.append(b',"progressToken":%d' % number)
+        meta += b',"progressToken":%d' % number
     if ask.meta:
-        meta += (b",", members(ask.meta))
-    return _request(ask.method, number, ask.params, b"".join(meta))
+        meta += b"," + members(ask.meta)
+    return _request(ask.method, number, ask.params, meta)
 
 
 def legacy_body(ask: Ask, number: int) -> bytes:
@@ -65,9 +66,18 @@ def reply_to(number: bytes, *, result: bytes = b"", error: bytes = b"") -> bytes
 
 def modern_lines(ask: Ask) -> bytes:
     """The header lines that mirror the body (SEP-2243); made from what is sent, never taken over from the caller."""
-    lines = [b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: ", header_value(ask.method), b"\r\n"]
-    if ask.name:
-        lines += (b"Mcp-Name: ", header_value(ask.name), b"\r\n")
+    mirrored = _mirrored(ask.method, ask.name)
+    return mirrored + _param_lines(ask) if ask.param_headers else mirrored
+
+
+@lru_cache(4096)
+def _mirrored(method: str, name: str) -> bytes:
+    lines = b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: %s\r\n" % header_value(method)
+    return lines + b"Mcp-Name: %s\r\n" % header_value(name) if name else lines
+
+
+def _param_lines(ask: Ask) -> bytes:
+    lines: list[bytes] = []
     for name, value in ask.param_headers:
         if not _FIELD.fullmatch(name) or not _VALUE.fullmatch(value):
             raise UpstreamBroken("an argument cannot be sent as a header; nothing was sent")
@@ -88,14 +98,10 @@ def members(parts: Mapping[str, bytes]) -> bytes:
 
 
 def _request(method: str, number: int, params: Mapping[str, bytes], meta: bytes) -> bytes:
-    inside: Iterable[bytes] = (members(params),) if params else ()
+    inside = members(params)
     if meta:
-        inside = (*inside, b'"_meta":{' + meta + b"}")
-    return b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":{%s}}' % (
-        number,
-        method.encode("ascii"),
-        b",".join(inside),
-    )
+        inside += (b',"_meta":{%s}' if inside else b'"_meta":{%s}') % meta
+    return b'{"jsonrpc":"2.0","id":%d,"method":"%s","params":{%s}}' % (number, method.encode("ascii"), inside)
 
 
 _KEYS = {name: b'"%s":' % name.encode("ascii") for name in ("name", "arguments", "uri", "traceparent", "cursor", "ref")}
