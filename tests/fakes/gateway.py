@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -33,6 +34,7 @@ class Gateway:
         self.data = data
         self.port = free_port()
         self.url = url or f"http://127.0.0.1:{self.port}"
+        self.servers: set[str] = set()
         self._flags = flags
         self._pin = [] if core is None else ["taskset", "-c", str(core)]
 
@@ -85,9 +87,12 @@ class Gateway:
         """Add it, approve it and everything that it offers."""
         self.run("server", "add", slug, url, "--allow-address")
         self.run("server", "approve", slug, "--yes", "--accept-findings")
+        self.servers.add(slug)
 
-    def add_user(self, handle: str) -> None:
-        self.run("user", "add", handle, "--password-stdin", given=f"{handle}-has-a-long-password\n")
+    def add_user(self, handle: str) -> str:
+        """Somebody with a password, which is given back."""
+        made: dict[str, str] = json.loads(self.run("user", "add", handle, "--generate", "--json"))
+        return made["password"]
 
     def allow(self, subject: str, thing: str) -> None:
         """All actions on `thing`, such as `notes.*`, on every portal."""

@@ -1,0 +1,1 @@
+"""The official MCP conformance suite against the gateway, with a fixture server behind it: `make conformance`."""

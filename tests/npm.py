@@ -1,0 +1,49 @@
+"""Programs from npm, in exact versions, fetched into `.tools` when a test first needs them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from pathlib import Path
+
+TOOLS = Path(__file__).parents[1] / ".tools"
+NODE = "22.23.3"  # the conformance suite and the Inspector need Node 22; Debian's is older
+DEADLINE = 600.0
+
+
+class NpmMissing(Exception):
+    pass
+
+
+def package(name: str, version: str) -> Path:
+    """The folder of an installed package."""
+    folder = TOOLS / f"{name.replace('/', '_').lstrip('@')}-{version}"
+    installed = folder / "node_modules" / name
+    if not (folder / "done").exists():
+        _install(folder, f"{name}@{version}")
+        (folder / "done").touch()
+    return installed
+
+
+def node() -> str:
+    """The path of a Node that is new enough."""
+    machine = {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]
+    return str(package(f"node-linux-{machine}", NODE) / "bin" / "node")
+
+
+def environment() -> dict[str, str]:
+    """For programs that look for `node` on the path."""
+    return os.environ | {"PATH": f"{Path(node()).parent}:{os.environ['PATH']}"}
+
+
+def _install(folder: Path, what: str) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise NpmMissing("npm is not installed: `make test-servers` installs what these tests need (Debian: npm)")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "package.json").write_text('{"private": true}\n')
+    flags = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
+    subprocess.run([npm, "install", *flags, what], cwd=folder, check=True, timeout=DEADLINE, stdout=subprocess.DEVNULL)
