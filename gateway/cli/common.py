@@ -26,14 +26,14 @@ def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def command(data: Path | None, database_url: str | None, config: Path | None, **arguments: Any) -> Any:
         from authz.errors import AuthzError
-        from gateway.assembly import open_office
+        from gateway.assembly import open_office, remembered
         from registry.errors import RegistryError
 
-        settings = load(config, data=data, database_url=database_url)
+        settings = remembered(load(config, data=data, database_url=database_url))
         office: Office = open_office(settings)
         try:
             return function(office, **arguments)
-        except (AuthzError, RegistryError) as refused:
+        except (AuthzError, RegistryError, JournalDown) as refused:
             raise click.ClickException(str(refused)) from refused
         finally:
             office.close()

@@ -70,6 +70,7 @@ def fields(line: bytes) -> dict[str, Any]:
 
 def records(path: Path, ending: Ending) -> Iterator[Record]:
     """The records that follow `ending`, which is kept up to date and says in the end how it ended."""
+    ending.bad, ending.torn = "", False
     with path.open("rb") as file:
         file.seek(ending.offset)
         for raw in iter(lambda: file.readline(LONGEST), b""):

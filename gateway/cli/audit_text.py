@@ -1,0 +1,45 @@
+"""Records as lines for people; nothing in them can move the cursor or colour the screen."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+_HEAD = ("seq", "at", "event", "who", "object", "outcome", "hash")
+_QUIET = (
+    "call",
+    "subject",
+    "client",
+    "server",
+    "decision",
+    "epoch",
+    "request",
+    "arguments_hmac",
+    "mark",
+    "era",
+    "open",
+)
+
+
+def line_text(line: bytes | str) -> str:
+    """When, what, who, which and how it ended, then the rest."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return f"(not a record: {len(line)} bytes)"
+    head = (visible(record[key]) for key in _HEAD[2:-1] if record.get(key))
+    rest = (f"{key}={visible(value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value)
+    return "  ".join((_clock(record.get("at")), *head, *rest))
+
+
+def visible(value: Any) -> str:
+    """One line; what is not printable is shown as its escape (threat M-67)."""
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _clock(at: Any) -> str:
+    if not isinstance(at, (int, float)):
+        return "(no time)"
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
