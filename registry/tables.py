@@ -71,7 +71,9 @@ class Server(SQLModel, table=True):
     probed_at: float | None = None  # the last probe or refresh that succeeded
     failing_since: float | None = None
     failure: str = ""  # an error class and a remedy in words, never the upstream's text
-    flaps: int = 0  # drifts seen lately; too many suspend the server (T-63)
+    flaps: int = 0  # to and fro between approved and other text, lately; too much of it suspends the server (T-63)
+    flapped_at: float | None = None
+    suspended_because: str = ""
 
 
 class Definition(SQLModel, table=True):

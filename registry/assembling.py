@@ -1,0 +1,209 @@
+"""From the tables to the catalogue: only approved servers, and of those only what is still as it was approved."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
+
+from registry.addresses import parse
+from registry.catalog import DEFAULT_PORTAL, Catalogue, Entry, Mount, Upstream
+from registry.schemas import param_headers
+from registry.screening import Severity
+from registry.servers import all_servers, exception_lines, reachable
+from registry.tables import Auth, Definition, Era, ExposedName, Kind, Pin, Server, ServerState
+from registry.templates import compile_template
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+PORTAL_PATH = "/mcp"
+SERVER_WORDS = "server"  # the name of the definition of kind SERVER
+
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_encode = msgspec.json.encode
+
+
+@dataclass(frozen=True, slots=True)
+class _Approved:
+    """An entry under its own name and under its exposed one; `since` settles who owns a URI that two servers offer."""
+
+    own: Entry
+    prefixed: Entry
+    since: float
+
+
+def load_catalogue(session: Session, epoch: int, exceptions: Collection[str] = ()) -> Catalogue:
+    """The catalogue as the database has it; `exceptions` are the address lines of the operator's file."""
+    lines = [*exceptions, *exception_lines(session)]
+    servers = [server for server in all_servers(session) if server.state == ServerState.APPROVED]
+    servers = reachable(servers, lines)
+    approved = {server.slug: list(_approved(session, server.slug)) for server in servers}
+    words = _words(session)
+    upstreams = {server.slug: upstream_of(server, lines, words.get(server.slug, "")) for server in servers}
+    return Catalogue(
+        epoch=epoch,
+        mounts={mount.path: mount for mount in _mounts(approved, upstreams)},
+        upstreams=upstreams,
+        paused=dict(_paused(session)),
+    )
+
+
+def upstream_of(server: Server, lines: Collection[str], instructions: str = "") -> Upstream:
+    """A server as it is reached, approved or not; raises AddressRefused."""
+    address = parse(server.url, lines)
+    return Upstream(
+        slug=server.slug,
+        title=server.title,
+        url=server.url,
+        scheme=address.scheme,
+        host=address.host,
+        port=address.port,
+        target=address.target,
+        era=Era(server.era),
+        protocol_version=server.protocol_version,
+        auth=Auth(server.auth),
+        capabilities=server.capabilities,
+        instructions=instructions,
+        address_exception=address.excepted,
+        stale_since=server.failing_since,
+    )
+
+
+def _approved(session: Session, slug: str) -> Iterator[_Approved]:
+    """What is pinned, listed, and has the pinned digest, in the server's own order."""
+    pinned = (col(Definition.server) == Pin.server) & (col(Definition.kind) == Pin.kind)
+    same = pinned & (col(Definition.name) == Pin.name) & (col(Definition.digest) == Pin.digest)
+    query = (
+        sa.select(col(Pin.kind), col(Pin.name), col(Pin.digest), col(Pin.raw), col(Pin.approved_at))
+        .join(Definition, same)
+        .where(col(Pin.server) == slug, col(Definition.missing).is_(False), col(Pin.kind) != Kind.SERVER)
+        .order_by(col(Definition.position), col(Pin.name))
+    )
+    names = session.exec(select(ExposedName).where(ExposedName.server == slug))
+    exposed = {(row.kind, row.name): row.exposed for row in names}
+    for kind, name, digest, raw, since in session.connection().execute(query):
+        shown_as = exposed.get((kind, name), name)
+        yield _Approved(*_entries(slug, Kind(kind), name, shown_as, digest, raw), since)
+
+
+@lru_cache(maxsize=16384)
+def _entries(server: str, kind: Kind, name: str, exposed: str, digest: str, raw: str) -> tuple[Entry, Entry]:
+    """The entry under its own name and under its exposed one; a catalogue mostly repeats the one before it."""
+    data = raw.encode()
+    members = _members(data)
+    own = Entry(
+        server=server,
+        kind=kind,
+        name=name,
+        exposed=name,
+        object=f"{server}.{name}",
+        digest=digest,
+        raw=data,
+        shown=data,
+        shown_legacy=_for_legacy(members, data),
+        param_headers=param_headers(json.loads(bytes(members["inputSchema"]))) if kind == Kind.TOOL else {},
+        template=compile_template(name) if kind == Kind.TEMPLATE else None,
+    )
+    if exposed == name:
+        return own, own
+    renamed = members | {"name": msgspec.Raw(_encode(exposed))}
+    shown = _join(renamed)
+    return own, replace(own, exposed=exposed, shown=shown, shown_legacy=_for_legacy(renamed, shown))
+
+
+def _for_legacy(members: Mapping[str, msgspec.Raw], whole: bytes) -> bytes:
+    """Before 2026-07-28 an output schema was of an object; one that is not makes such a client drop the whole list."""
+    output = members.get("outputSchema")
+    if output is None or _is_object_schema(bytes(output)):
+        return whole
+    return _join({key: value for key, value in members.items() if key != "outputSchema"})
+
+
+def _is_object_schema(raw: bytes) -> bool:
+    schema = json.loads(raw)
+    return isinstance(schema, dict) and schema.get("type") == "object"
+
+
+def _join(members: Mapping[str, msgspec.Raw]) -> bytes:
+    return b"{" + b",".join(_encode(key) + b":" + bytes(value) for key, value in members.items()) + b"}"
+
+
+def _mounts(approved: Mapping[str, Sequence[_Approved]], upstreams: Mapping[str, Upstream]) -> Iterator[Mount]:
+    everything = [one for slug in approved for one in approved[slug]]
+    yield _mount(
+        PORTAL_PATH,
+        DEFAULT_PORTAL,
+        "Ostiary",
+        tuple(approved),
+        [one.prefixed for one in everything if one.own.kind in {Kind.TOOL, Kind.PROMPT}]
+        + list(_first_approved(everything)),
+    )
+    for slug, ones in approved.items():
+        path = f"/servers/{slug}/mcp"
+        yield _mount(path, f"server:{slug}", upstreams[slug].title, (slug,), [one.own for one in ones])
+
+
+def _first_approved(everything: Iterable[_Approved]) -> Iterator[Entry]:
+    """Resources and templates of all servers: the one approved first keeps a URI, and is tried first for a match."""
+    by_uri = (one for one in everything if one.own.kind in {Kind.RESOURCE, Kind.TEMPLATE})
+    seen: set[tuple[Kind, str]] = set()
+    for one in sorted(by_uri, key=lambda one: one.since):
+        if (one.own.kind, one.own.name) not in seen:
+            seen.add((one.own.kind, one.own.name))
+            yield one.own
+
+
+def _mount(path: str, portal: str, title: str, servers: tuple[str, ...], entries: Sequence[Entry]) -> Mount:
+    def of(kind: Kind) -> dict[str, Entry]:
+        return {entry.exposed: entry for entry in entries if entry.kind == kind}
+
+    return Mount(
+        path=path,
+        portal=portal,
+        title=title,
+        servers=servers,
+        tools=of(Kind.TOOL),
+        prompts=of(Kind.PROMPT),
+        resources=of(Kind.RESOURCE),
+        templates=of(Kind.TEMPLATE),
+    )
+
+
+def _words(session: Session) -> dict[str, str]:
+    """A server's instructions, where they are approved as they are now."""
+    same = (col(Definition.server) == Pin.server) & (col(Definition.digest) == Pin.digest)
+    query = select(Pin.server, Pin.raw).join(Definition, same)
+    query = query.where(Pin.kind == Kind.SERVER, Definition.kind == Kind.SERVER, col(Definition.missing).is_(False))
+    return {slug: json.loads(raw).get("instructions") or "" for slug, raw in session.exec(query)}
+
+
+def _paused(session: Session) -> Iterator[tuple[str, str]]:
+    """What its people would otherwise miss without a word: by object, why it is away."""
+    servers = {server.slug: server for server in all_servers(session) if server.state != ServerState.SUBMITTED}
+    pins = {
+        (pin[0], pin[1], pin[2]): pin[3] for pin in session.exec(select(Pin.server, Pin.kind, Pin.name, Pin.digest))
+    }
+    columns = (Definition.server, Definition.kind, Definition.name, Definition.digest, Definition.findings)
+    for slug, sort, own, digest, findings in session.execute(
+        select(*columns).where(col(Definition.missing).is_(False))
+    ):
+        if slug in servers and sort != Kind.SERVER:
+            why = _why(servers[slug], pins.get((slug, sort, own)), digest, findings)
+            if why:
+                yield f"{slug}.{own}", why
+
+
+def _why(server: Server, pinned: str | None, digest: str, findings: list[dict[str, Any]]) -> str:
+    if server.state == ServerState.SUSPENDED:
+        return "the server is suspended" if pinned else ""
+    if pinned == digest:
+        return ""
+    if any(finding["severity"] == Severity.REFUSED for finding in findings):
+        return "screening refused it as it is now"
+    return "it changed since it was approved and awaits review" if pinned else "it is new and awaits review"

@@ -1,0 +1,263 @@
+"""What a probe or a refresh saw at a server, compared with what was known, screened and stored.
+
+Nothing here makes anything usable: a definition is usable when its digest is the pinned one, and only an approval
+pins. So a change is felt the moment it is stored.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from registry.naming import expose, skeleton, twins
+from registry.screening import Finding, refused, screen, screen_together
+from registry.servers import Step, find, step
+from registry.tables import Definition, Era, ExposedName, Kind, Pin, Server, ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+FLAPS = 3  # there, back, and there again
+FLAP_MEMORY = 3600.0  # seconds in which they count together
+NAMED = (Kind.TOOL, Kind.PROMPT)  # kinds that are exposed under a name of ours; the others go by their URI
+
+Key = tuple[str, str]  # kind and name
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One definition as the server gave it; `raw` is its JSON, byte-true."""
+
+    kind: Kind
+    name: str
+    raw: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """All that a server said of itself: what it is, and every page of what it offers."""
+
+    era: Era
+    protocol_version: str
+    capabilities: Mapping[str, Any]
+    definitions: Sequence[Described]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """What was different, by `kind name`."""
+
+    new: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)
+    suspended: bool = False
+    recovered: bool = False
+    facts_changed: bool = False
+
+    def __bool__(self) -> bool:
+        """Whether the catalogue may have to change."""
+        lists = (self.new, self.changed, self.missing, self.returned)
+        return any(lists) or self.suspended or self.recovered or self.facts_changed
+
+    def facts(self) -> dict[str, Any]:
+        """For the record: at most 50 names of each, and how many there are."""
+        lists = {"new": self.new, "changed": self.changed, "missing": self.missing, "returned": self.returned}
+        found: dict[str, Any] = {name: names[:50] for name, names in lists.items() if names}
+        found |= {f"{name}_count": len(names) for name, names in lists.items() if len(names) > 50}
+        return found | ({"suspended": True} if self.suspended else {})
+
+
+def differs(session: Session, slug: str, seen: Seen) -> bool:
+    """Whether `observe` would find anything; cheap, so that most refreshes need no transaction that others wait for."""
+    server = find(session, slug)
+    fresh = {(str(one.kind), one.name): one.raw for one in seen.definitions}
+    return _facts(server) != _seen_facts(seen) or server.failing_since is not None or _known(session, slug) != fresh
+
+
+def observe(session: Session, slug: str, seen: Seen) -> Observation:
+    """Stores what was seen and says what was different."""
+    server = find(session, slug)
+    observation = _Observer(session, server, time.time()).store(seen)
+    server.era, server.protocol_version = seen.era, seen.protocol_version
+    server.capabilities = dict(seen.capabilities)
+    server.probed_at, server.failing_since, server.failure = time.time(), None, ""
+    session.add(server)
+    return observation
+
+
+def failed(session: Session, slug: str, failure: str) -> bool:
+    """A refresh did not succeed; `failure` is our own sentence. Returns whether that is news."""
+    server = find(session, slug)
+    news = server.failing_since is None or server.failure != failure
+    server.failing_since = server.failing_since or time.time()
+    server.failure = failure
+    session.add(server)
+    return news
+
+
+class _Observer:
+    """One comparison of what was seen with what is known."""
+
+    def __init__(self, session: Session, server: Server, now: float) -> None:
+        self._session, self._server, self._now = session, server, now
+        self._known = _known(session, server.slug, missing=True)
+        self._gone = self._known.keys() - _known(session, server.slug).keys()
+        pins = session.exec(select(Pin.kind, Pin.name, Pin.digest).where(Pin.server == server.slug))
+        self._pins = {(kind, name): digest for kind, name, digest in pins}
+        self._moved = False  # to or from an approved text
+        self._position = len(self._known)
+        self._names: dict[Kind, dict[str, tuple[str, str]]] = {}
+        self._skeletons: dict[Kind, dict[str, tuple[str, str]]] = {}
+
+    def store(self, seen: Seen) -> Observation:
+        fresh, twice = _once(seen.definitions)
+        new = [one for key, one in fresh.items() if key not in self._known]
+        returned = [one for key, one in fresh.items() if key in self._gone]
+        changed = [one for key, one in fresh.items() if key in self._known and self._known[key] != one.raw]
+        missing = [key for key in self._known if key not in fresh and key not in self._gone]
+        extra = self._context(seen.definitions, new, changed, twice)
+        for one in new:
+            self._add(one, extra.get((one.kind, one.name), []))
+        for one in [*changed, *(one for one in returned if one not in changed)]:
+            self._update(one, extra.get((one.kind, one.name), []))
+        for key in missing:
+            self._miss(key)
+        return Observation(
+            new=_labels(new),
+            changed=_labels(changed),
+            missing=[f"{kind} {name}" for kind, name in missing],
+            returned=_labels(returned),
+            suspended=self._flapping(),
+            recovered=self._server.failing_since is not None,
+            facts_changed=_facts(self._server) != _seen_facts(seen),
+        )
+
+    def _context(
+        self, seen: Sequence[Described], new: list[Described], changed: list[Described], twice: set[Key]
+    ) -> dict[Key, list[Finding]]:
+        """Findings that a definition has because of its neighbours."""
+        touched = {(str(one.kind), one.name) for one in (*new, *changed)}
+        if not touched and not twice:
+            return {}
+        found: dict[Key, list[Finding]] = {key: [refused("listed-twice", "is listed twice")] for key in twice}
+        for key, finding in (*self._twins(new), *screen_together(seen, touched)):
+            found.setdefault(key, []).append(finding)
+        return found
+
+    def _twins(self, new: list[Described]) -> list[tuple[Key, Finding]]:
+        found: list[tuple[Key, Finding]] = []
+        for kind in NAMED:
+            names = [name for known, name in self._known if known == kind]
+            names += [one.name for one in new if one.kind == kind]
+            for name, other in twins(names).items():
+                found.append(((kind, name), refused("twin", f"can be taken for {other}")))
+        return found
+
+    def _add(self, one: Described, extra: list[Finding]) -> None:
+        screened = screen(one.kind, one.name, one.raw)
+        row = Definition(
+            server=self._server.slug,
+            kind=one.kind,
+            name=one.name,
+            raw=one.raw,
+            digest=screened.digest,
+            position=self._position,
+            first_seen=self._now,
+            last_seen=self._now,
+        )
+        self._position += 1
+        if one.kind in NAMED:
+            extra = [*extra, *self._expose(one)]
+        row.findings = [finding.plain() for finding in (*screened.findings, *extra)]
+        self._session.add(row)
+        pin = self._pins.get((one.kind, one.name))
+        self._moved |= pin is not None and pin != row.digest
+
+    def _update(self, one: Described, extra: list[Finding]) -> None:
+        row = self._session.get_one(Definition, (self._server.slug, one.kind, one.name))
+        screened = screen(one.kind, one.name, one.raw)
+        pin = self._pins.get((one.kind, one.name))
+        self._moved |= pin is not None and (row.digest == pin) != (screened.digest == pin)
+        kept = [Finding(**plain) for plain in row.findings if plain["rule"] in {"twin", "listed-twice"}]
+        row.findings = [finding.plain() for finding in (*screened.findings, *kept, *extra)]
+        row.raw, row.digest, row.missing, row.last_seen = one.raw, screened.digest, False, self._now
+        self._session.add(row)
+
+    def _miss(self, key: Key) -> None:
+        row = self._session.get_one(Definition, (self._server.slug, *key))
+        if key in self._pins:
+            row.missing = True
+            self._session.add(row)
+        else:  # never approved, so nobody misses it: a server cannot fill our tables with names it takes back
+            self._session.delete(row)
+            kind, name = key
+            place = (col(ExposedName.server) == self._server.slug, col(ExposedName.name) == name)
+            self._session.connection().execute(delete(ExposedName).where(*place, col(ExposedName.kind) == kind))
+
+    def _expose(self, one: Described) -> list[Finding]:
+        """Gives the definition its exposed name, unless somebody else's could be taken for it."""
+        taken = self._taken(one.kind)
+        slug = self._server.slug
+        exposed = expose(slug, one.name, taken)
+        other = self._skeletons[one.kind].get(skeleton(exposed), (slug, one.name))
+        if other[0] != slug:
+            return [refused("twin", f"{exposed} can be taken for the name of {other[0]}.{other[1]}")]
+        if exposed not in taken:
+            taken[exposed] = (slug, one.name)
+            self._session.add(ExposedName(exposed=exposed, kind=one.kind, server=slug, name=one.name))
+        return []
+
+    def _taken(self, kind: Kind) -> dict[str, tuple[str, str]]:
+        if kind not in self._names:
+            rows = self._session.exec(select(ExposedName).where(ExposedName.kind == kind))
+            self._names[kind] = {row.exposed: (row.server, row.name) for row in rows}
+            self._skeletons[kind] = {skeleton(exposed): whose for exposed, whose in self._names[kind].items()}
+        return self._names[kind]
+
+    def _flapping(self) -> bool:
+        """T-63: a server that goes to and fro between what was approved and something else is suspended."""
+        server = self._server
+        if not self._moved:
+            return False
+        recent = server.flapped_at is not None and self._now - server.flapped_at < FLAP_MEMORY
+        server.flaps = server.flaps + 1 if recent else 1
+        server.flapped_at = self._now
+        if server.flaps < FLAPS or server.state != ServerState.APPROVED:
+            return False
+        step(server, Step.SUSPEND)
+        server.suspended_because = "it went to and fro between what was approved and something else"
+        return True
+
+
+def _known(session: Session, slug: str, *, missing: bool = False) -> dict[Key, str]:
+    """The text of every definition that is there; with `missing`, also of those that were once."""
+    columns = select(Definition.kind, Definition.name, Definition.raw, Definition.missing)
+    rows = session.exec(columns.where(Definition.server == slug).order_by(col(Definition.position)))
+    return {(kind, name): raw for kind, name, raw, gone in rows if missing or not gone}
+
+
+def _once(seen: Sequence[Described]) -> tuple[dict[Key, Described], set[Key]]:
+    """Every definition once, the first of its name; and the names that came more than once."""
+    fresh: dict[Key, Described] = {}
+    twice: set[Key] = set()
+    for one in seen:
+        if fresh.setdefault((str(one.kind), one.name), one) is not one:
+            twice.add((str(one.kind), one.name))
+    return fresh, twice
+
+
+def _labels(definitions: Sequence[Described]) -> list[str]:
+    return [f"{one.kind} {one.name}" for one in definitions]
+
+
+def _facts(server: Server) -> tuple[Any, ...]:
+    return server.era, server.protocol_version, server.capabilities
+
+
+def _seen_facts(seen: Seen) -> tuple[Any, ...]:
+    return seen.era, seen.protocol_version, dict(seen.capabilities)

@@ -1,0 +1,291 @@
+"""Review and approval: what awaits it, what changed since the last one, and pinning exactly what was shown.
+
+An approval hands in the digests that the approver saw; if one of them is no longer what the server says, nothing is
+approved. Where two admins exist, whoever proposed a server does not approve it (T-95).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+from sqlmodel import Session, select
+
+from registry.errors import NotApprovable
+from registry.screening import Finding, Severity
+from registry.servers import Step, find, step
+from registry.tables import Definition, ExposedName, Kind, Pin, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+Key = tuple[str, str]  # kind and name
+
+
+class Status(StrEnum):
+    """How a definition stands. Only an APPROVED one exists for anybody."""
+
+    APPROVED = "approved"
+    NEW = "new"
+    CHANGED = "changed"
+    REFUSED = "refused"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approver:
+    """Who approves; `admins` is how many enabled administrators there are now."""
+
+    name: str
+    signed_in: bool
+    admins: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference since the last approval: a JSON pointer, and JSON texts (None: was not, or is no longer)."""
+
+    where: str
+    before: str | None
+    after: str | None
+
+    @property
+    def severe(self) -> bool:
+        """Whether it changes what a model does, rather than how something looks to a person."""
+        return not self.where.startswith(("/title", "/icons", "/annotations/title"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """A definition before the reviewer. `exposed` is empty where clients see the name (a URI) itself."""
+
+    server: str
+    kind: Kind
+    name: str
+    exposed: str
+    status: Status
+    digest: str
+    raw: str
+    findings: tuple[Finding, ...]
+    pinned: str | None = None  # the text that was approved
+    approved_by: str = ""
+    approved_at: float | None = None
+    first_seen: float = 0
+
+    @property
+    def key(self) -> Key:
+        return (str(self.kind), self.name)
+
+    @property
+    def object(self) -> str:
+        """What policy and records call it."""
+        return f"{self.server}.{self.name}"
+
+    @property
+    def flagged(self) -> bool:
+        return any(finding.severity == Severity.FLAGGED for finding in self.findings)
+
+    @property
+    def awaits(self) -> bool:
+        return self.status in {Status.NEW, Status.CHANGED}
+
+    def changes(self) -> list[Change]:
+        """Field by field against what was approved; everything, if nothing was."""
+        before = _flat(json.loads(self.pinned)) if self.pinned else {}
+        after = {} if self.status == Status.MISSING else _readable(self.raw)
+        places = [*before, *(place for place in after if place not in before)]
+        pairs = ((place, before.get(place), after.get(place)) for place in places)
+        return [Change(place, old, new) for place, old, new in pairs if old != new]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Review:
+    """A server with all its definitions, as they are at this moment."""
+
+    server: Server
+    items: tuple[Item, ...]
+
+    @property
+    def awaiting(self) -> tuple[Item, ...]:
+        return tuple(item for item in self.items if item.awaits)
+
+    @property
+    def shown(self) -> str:
+        """One short word for everything that awaits approval, to be handed back with the approval."""
+        lines = sorted(f"{item.kind}\0{item.name}\0{item.digest}" for item in self.awaiting)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+    def digests(self, *, flagged: bool) -> dict[Key, str]:
+        """What an approval of all that awaits hands in; with or without what was flagged."""
+        return {item.key: item.digest for item in self.awaiting if flagged or not item.flagged}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """What was approved, and what has to be said about how."""
+
+    server: Server
+    approved: tuple[str, ...]
+    remark: str = ""
+
+
+def review(session: Session, slug: str) -> Review:
+    """Everything that is to be seen before approving, in the order in which the server lists it."""
+    server = find(session, slug)
+    rows = session.exec(select(Definition).where(Definition.server == slug)).all()
+    pins = {(pin.kind, pin.name): pin for pin in session.exec(select(Pin).where(Pin.server == slug))}
+    names = session.exec(select(ExposedName).where(ExposedName.server == slug))
+    exposed = {(row.kind, row.name): row.exposed for row in names}
+    ordered = sorted(rows, key=lambda row: (list(Kind).index(Kind(row.kind)), row.position))
+    items = (_item(row, pins.get((row.kind, row.name)), exposed.get((row.kind, row.name), "")) for row in ordered)
+    return Review(server=server, items=tuple(items))
+
+
+def approve(
+    session: Session, slug: str, shown: Mapping[Key, str], *, by: Approver, accept_findings: bool = False
+) -> Approval:
+    """Pins exactly the digests in `shown`, all or none. Raises NotApprovable or WrongState, saying what to do."""
+    present = review(session, slug)
+    items = {item.key: item for item in present.items}
+    _check_approver(present.server, by)
+    _check_unchanged(items, shown)
+    _check_findings([items[key] for key in shown], accepted=accept_findings, slug=slug)
+    step(present.server, Step.APPROVE)
+    pins = {(pin.kind, pin.name): pin for pin in session.exec(select(Pin).where(Pin.server == slug))}
+    for key in shown:
+        _pin(session, items[key], pins.get(key), by.name)
+    _drop_missing(session, present)
+    _note_approval(session, present.server, by.name)
+    return Approval(server=present.server, approved=_labels(items, shown), remark=_remark(present.server, by))
+
+
+def _item(row: Definition, pin: Pin | None, exposed: str) -> Item:
+    findings = tuple(Finding(**plain) for plain in row.findings)
+    return Item(
+        server=row.server,
+        kind=Kind(row.kind),
+        name=row.name,
+        exposed=exposed,
+        status=_status(row, pin, findings),
+        digest=row.digest,
+        raw=row.raw,
+        findings=findings,
+        pinned=pin.raw if pin else None,
+        approved_by=pin.approved_by if pin else "",
+        approved_at=pin.approved_at if pin else None,
+        first_seen=row.first_seen,
+    )
+
+
+def _status(row: Definition, pin: Pin | None, findings: tuple[Finding, ...]) -> Status:
+    if row.missing:
+        return Status.MISSING
+    if any(finding.severity == Severity.REFUSED for finding in findings):
+        return Status.REFUSED
+    if pin is None:
+        return Status.NEW
+    return Status.APPROVED if pin.digest == row.digest else Status.CHANGED
+
+
+def _check_approver(server: Server, by: Approver) -> None:
+    if by.admins < 2:
+        return
+    if not by.signed_in:
+        raise NotApprovable(
+            f"there are {by.admins} administrators, so one of them has to approve, signed in: "
+            f"open the review page /admin/servers/{server.slug}"
+        )
+    if by.name == server.proposed_by:
+        raise NotApprovable(f"{by.name} proposed {server.slug}; another administrator has to approve it")
+
+
+def _check_unchanged(items: Mapping[Key, Item], shown: Mapping[Key, str]) -> None:
+    moved = [
+        f"{kind} {name}" for (kind, name), digest in shown.items() if not _is_still(items.get((kind, name)), digest)
+    ]
+    if moved:
+        raise NotApprovable(f"changed since it was shown, so nothing was approved: {_some(moved)}; look at it again")
+
+
+def _is_still(item: Item | None, digest: str) -> bool:
+    return item is not None and item.status != Status.MISSING and item.digest == digest
+
+
+def _check_findings(items: Sequence[Item], *, accepted: bool, slug: str) -> None:
+    refused = [f"{item.kind} {item.name}" for item in items if item.status == Status.REFUSED]
+    if refused:
+        raise NotApprovable(f"screened out and not approvable until the server mends it: {_some(refused)}")
+    flagged = [f"{item.kind} {item.name}" for item in items if item.flagged]
+    if flagged and not accepted:
+        raise NotApprovable(
+            f"screening flagged {_some(flagged)}; read it with `ostiary server show {slug}`, then leave it out, or "
+            "approve it a second time knowingly (--accept-findings, or its box on the review page)"
+        )
+
+
+def _pin(session: Session, item: Item, pin: Pin | None, who: str) -> None:
+    if pin is not None and pin.digest == item.digest:
+        return
+    if pin is None:
+        pin = Pin(server=item.server, kind=item.kind, name=item.name, digest="", raw="", approved_by="", approved_at=0)
+    pin.digest, pin.raw, pin.approved_by, pin.approved_at = item.digest, item.raw, who, time.time()
+    session.add(pin)
+
+
+def _drop_missing(session: Session, present: Review) -> None:
+    """What the server no longer offers leaves with the next approval; should it come back, it is new again."""
+    for item in present.items:
+        if item.status == Status.MISSING:
+            place = (item.server, item.kind, item.name)
+            for row in (session.get(Pin, place), session.get(Definition, place)):
+                if row is not None:
+                    session.delete(row)
+
+
+def _note_approval(session: Session, server: Server, who: str) -> None:
+    server.approved_by = who
+    server.approved_at = server.approved_at or time.time()  # the first one: it settles who owns a URI that two offer
+    server.flaps, server.flapped_at = 0, None
+    session.add(server)
+
+
+def _remark(server: Server, by: Approver) -> str:
+    if by.admins >= 2:
+        return ""
+    return f"{server.slug} was approved without a second pair of eyes: there is only one administrator, or none yet"
+
+
+def _labels(items: Mapping[Key, Item], keys: Collection[Key]) -> tuple[str, ...]:
+    return tuple(f"{items[key].kind} {items[key].name}" for key in keys)
+
+
+def _some(labels: Sequence[str]) -> str:
+    more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
+    return ", ".join(labels[:5]) + more
+
+
+def _readable(raw: str) -> dict[str, str]:
+    try:
+        return _flat(json.loads(raw))
+    except (ValueError, RecursionError):
+        return {"": json.dumps(raw[:2000])}
+
+
+def _flat(value: Any) -> dict[str, str]:
+    """Every leaf by its JSON pointer, as JSON text."""
+    return dict(_leaves(value, ""))
+
+
+def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{where}/{key.replace('~', '~0').replace('/', '~1')}")
+    elif isinstance(value, list) and value:
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{where}/{index}")
+    else:
+        yield where, json.dumps(value, ensure_ascii=False)

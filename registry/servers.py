@@ -1,0 +1,217 @@
+"""Servers and their life: who proposes one, and the steps it may take. Approving is in `reviewing`, refreshing in
+`observing`.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from sqlmodel import Session, select
+
+from registry.addresses import exception_line, parse
+from registry.catalog import Credential
+from registry.errors import AddressRefused, RegistryError, SecretRefused, UnknownServer, WrongState
+from registry.naming import check_slug
+from registry.tables import AddressException, Auth, Server, ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from registry.vault import Vault
+
+SECRET_PURPOSE = "header"  # noqa: S105  # the name of a place, not a secret
+_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]{0,8190}[\x21-\x7e])?)")
+_NOT_OURS_TO_SET = frozenset(
+    {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection", b"accept"}
+    | {b"te", b"trailer", b"upgrade", b"expect", b"accept-encoding", b"keep-alive", b"proxy-connection"}
+)
+
+
+class Step(StrEnum):
+    APPROVE = "approve"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+    RETIRE = "retire"
+
+
+_SUBMITTED, _APPROVED, _SUSPENDED, _RETIRED = ServerState
+STEPS: dict[Step, dict[ServerState, ServerState]] = {
+    Step.APPROVE: {_SUBMITTED: _APPROVED, _APPROVED: _APPROVED, _SUSPENDED: _SUSPENDED},
+    Step.SUSPEND: {_APPROVED: _SUSPENDED},
+    Step.RESUME: {_SUSPENDED: _APPROVED},
+    Step.RETIRE: {_SUBMITTED: _RETIRED, _APPROVED: _RETIRED, _SUSPENDED: _RETIRED},
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposal:
+    """What somebody asks to be registered. `header` is the static credential, `Name: value`, of auth `static`."""
+
+    slug: str
+    url: str
+    title: str = ""
+    owner: str = ""
+    auth: Auth = Auth.NONE
+    header: bytes = b""
+    allow_address: bool = False
+
+    def __repr__(self) -> str:
+        return f"Proposal({self.slug!r}, {self.url!r}, auth={self.auth!s})"
+
+
+def propose(session: Session, proposal: Proposal, *, who: str, exceptions: Collection[str], vault: Vault) -> Server:
+    """Registers a server, `submitted`. Raises NameRefused, AddressRefused or RegistryError, saying what to do."""
+    check_slug(proposal.slug, session.exec(select(Server.slug)))
+    if proposal.allow_address:
+        _except(session, proposal.url, who)
+    address = parse(proposal.url, [*exceptions, *exception_lines(session)])
+    if (proposal.auth == Auth.STATIC) != bool(proposal.header):
+        raise RegistryError("a server with --auth static needs its header line, and only such a one may have it")
+    server = Server(
+        slug=proposal.slug,
+        title=proposal.title or proposal.slug,
+        owner=proposal.owner,
+        url=f"{address.origin}{address.target}",
+        auth=proposal.auth,
+        proposed_by=who,
+        proposed_at=time.time(),
+    )
+    session.add(server)
+    if proposal.header:
+        set_header(session, server, proposal.header, vault)
+    session.flush()
+    return server
+
+
+def find(session: Session, slug: str) -> Server:
+    server = session.get(Server, slug)
+    if server is None:
+        raise UnknownServer(f"there is no server {slug!r}; `ostiary server list` names them")
+    return server
+
+
+def all_servers(session: Session, *, retired: bool = False) -> list[Server]:
+    """Every server in the order of slugs."""
+    servers = session.exec(select(Server).order_by(Server.slug)).all()
+    return [server for server in servers if retired or server.state != ServerState.RETIRED]
+
+
+def step(server: Server, which: Step) -> None:
+    """Takes the server one step on, if the step is allowed from where it is."""
+    after = STEPS[which].get(ServerState(server.state))
+    if after is None:
+        allowed = ", ".join(sorted(STEPS[which])) or "none"
+        raise WrongState(f"{server.slug} is {server.state}: {which} is possible from {allowed}")
+    server.state = after
+
+
+def suspend(session: Session, slug: str, because: str = "") -> Server:
+    """From now on nothing of the server exists for anybody, until it is resumed."""
+    server = find(session, slug)
+    step(server, Step.SUSPEND)
+    server.suspended_because = because or "an administrator suspended it"
+    session.add(server)
+    return server
+
+
+def resume(session: Session, slug: str) -> Server:
+    """Takes a suspension back; only what is approved as it is now can be used."""
+    server = find(session, slug)
+    step(server, Step.RESUME)
+    server.suspended_because, server.flaps, server.flapped_at = "", 0, None
+    session.add(server)
+    return server
+
+
+def retire(session: Session, slug: str, vault: Vault) -> Server:
+    """For good: its secrets go, its name stays taken, its records stay."""
+    server = find(session, slug)
+    step(server, Step.RETIRE)
+    vault.forget(session, owner(slug))
+    session.add(server)
+    _end_exception(session, server)
+    return server
+
+
+def owner(slug: str) -> str:
+    """Whose secrets they are, in the vault."""
+    return f"server:{slug}"
+
+
+def set_header(session: Session, server: Server, line: bytes, vault: Vault) -> None:
+    """Keeps `Name: value`, sealed, as what we authenticate with at the server."""
+    split_header(line)
+    vault.seal(session, owner(server.slug), SECRET_PURPOSE, line)
+
+
+def split_header(line: bytes) -> tuple[bytes, bytes]:
+    """Name and value of a header line that a server may be authenticated with."""
+    parts = _HEADER.fullmatch(line.strip())
+    if parts is None:
+        raise RegistryError("the credential must be one header line, for instance `Authorization: Bearer ...`")
+    name = parts[1].lower()
+    if name in _NOT_OURS_TO_SET or name.startswith(b"mcp-"):
+        raise RegistryError(f"the header {name.decode()} belongs to the transport and can be no credential")
+    return name, parts[2]
+
+
+def load_credentials(session: Session, vault: Vault) -> dict[str, Credential]:
+    """The opened credentials by slug. One that does not open is left out: without it nothing is sent (T-92)."""
+    found = (credential(session, server, vault) for server in all_servers(session) if server.auth == Auth.STATIC)
+    return {one.server: one for one in found if one is not None}
+
+
+def credential(session: Session, server: Server, vault: Vault) -> Credential | None:
+    """What we authenticate with at `server`; None if there is nothing, or it was tampered with."""
+    try:
+        name, value = split_header(vault.open_secret(session, owner(server.slug), SECRET_PURPOSE))
+    except SecretRefused:
+        return None
+    return Credential(server=server.slug, origin=exception_line(server.url), header=name, value=value)
+
+
+def exception_lines(session: Session) -> list[str]:
+    """`scheme://host:port` of every exception made on this machine."""
+    return [_line(row) for row in session.exec(select(AddressException))]
+
+
+def _except(session: Session, url: str, who: str) -> None:
+    """Only for somebody with a shell here: a page or an API never gets to this."""
+    scheme, _, rest = exception_line(url).partition("://")
+    host, _, port = rest.rpartition(":")
+    key = (scheme, host.strip("[]"), int(port))
+    if session.get(AddressException, key) is None:
+        session.add(AddressException(scheme=key[0], host=key[1], port=key[2], added_by=who, added_at=time.time()))
+        session.flush()
+
+
+def _end_exception(session: Session, server: Server) -> None:
+    """An exception goes with the last server that needed it."""
+    origin = exception_line(server.url)
+    if any(exception_line(other.url) == origin for other in all_servers(session) if other.slug != server.slug):
+        return
+    for row in session.exec(select(AddressException)):
+        if _line(row) == origin:
+            session.delete(row)
+
+
+def _line(row: AddressException) -> str:
+    host = f"[{row.host}]" if ":" in row.host else row.host
+    return f"{row.scheme}://{host}:{row.port}"
+
+
+def reachable(servers: Iterable[Server], lines: Collection[str]) -> list[Server]:
+    """Those whose address may still be connected to: taking an exception back takes the server away."""
+    return [server for server in servers if _may_reach(server.url, lines)]
+
+
+def _may_reach(url: str, lines: Collection[str]) -> bool:
+    try:
+        parse(url, lines)
+    except AddressRefused:
+        return False
+    return True
