@@ -3,7 +3,6 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import authz.tables
 import registry.tables  # noqa: F401 - imported for their tables, as is the line above
 
 connection = context.config.attributes["connection"]

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.world import World
 
 MASTER_KEY = "OSTIARY_MASTER_KEY"
+ADDRESS_FILE = "address"
 
 
 def open_office(settings: Settings, *, create: bool = False, role: str = "cli") -> Office:
@@ -44,6 +45,19 @@ def open_office(settings: Settings, *, create: bool = False, role: str = "cli") 
         role,
     )
     return Office(settings=settings, database=database, vault=vault, journal=journal)
+
+
+def remember(settings: Settings) -> None:
+    """Notes where the door is, so that commands on the same data directory name the same address."""
+    (settings.data / ADDRESS_FILE).write_text(settings.base_url)
+
+
+def remembered(settings: Settings) -> Settings:
+    """The settings with the address of the last `ostiary up`, unless they say one themselves."""
+    file = settings.data / ADDRESS_FILE
+    if settings.public_url is not None or not file.is_file():
+        return settings
+    return settings.model_copy(update={"public_url": file.read_text().strip()})
 
 
 @asynccontextmanager
@@ -68,7 +82,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
             office=office,
             snapshots=Snapshots(office),
             rendezvous=rendezvous,
-            verifier=TokenVerifier(settings.base_url),
+            verifier=TokenVerifier(settings.base_url, operator_tokens=settings.operator_tokens),
             upstreams=upstreams,
             fetcher=Fetcher(settings.allow_addresses),
             telemetry=telemetry,

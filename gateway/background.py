@@ -29,7 +29,7 @@ async def background(world: World, *, leader: bool) -> AsyncIterator[None]:
         "refresh": Refresher(world).run,
     }
     if leader:
-        works["index"] = Indexer(world.office).run
+        works["index"] = Indexer(world.settings.data / "journal", world.office.database).run
         works["sweep"] = lambda: sweep_forever(world.office)
     tasks = [asyncio.create_task(_keep(name, work), name=name) for name, work in works.items()]
     try:

@@ -108,9 +108,9 @@ class Snapshots:
 
     def _loaders(self, epoch: int, moved: set[str], old: Snapshot | None) -> dict[str, Callable[[Session], Any]]:
         """What to load anew: everything at first, later what hangs on a concern that moved."""
-        vault = self._office.vault
+        vault, lines = self._office.vault, self._office.settings.allow_addresses
         loaders: dict[str, tuple[Concern, Callable[[Session], Any]]] = {
-            "catalogue": (Concern.CATALOGUE, lambda session: load_catalogue(session, epoch)),
+            "catalogue": (Concern.CATALOGUE, lambda session: load_catalogue(session, epoch, lines)),
             "credentials": (Concern.CATALOGUE, lambda session: load_credentials(session, vault)),
             "policy": (Concern.POLICY, lambda session: load_policy(session, epoch)),
             "members": (Concern.PEOPLE, load_members),
