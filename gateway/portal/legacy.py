@@ -7,6 +7,8 @@ sends them, and each message of one would have to be judged, recorded and answer
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 SESSION: Final = b"mcp-session-id"
 ANSWER_LIFE: Final = 60.0  # seconds that an answer may lie before its question fetches it
 CANCELS: Final = "cancel"  # the topic on which processes tell each other what a client cancelled
+CANCEL_LIFE: Final = 10.0  # seconds
+PATIENCE: Final = 0.2  # seconds after which a call counts as one that lasts
 URI_LIMIT: Final = 200  # resources that one session may follow
 
 _lists: Final = listing.METHODS - {"server/discover"}
@@ -45,7 +49,8 @@ class Legacy:
         self._hub = hub
         self._listing = lists
         self._sessions = Sessions(world)
-        self._running: dict[bytes, asyncio.Task[Any]] = {}
+        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._looking: set[asyncio.Task[None]] = set()
         self._hearing: asyncio.Task[None] | None = None
         self._methods: dict[str, Callable[[Exchange], Awaitable[bytes]]] = {
             "ping": self._ping,
@@ -101,20 +106,20 @@ class Legacy:
 
     async def _answer(self, exchange: Exchange) -> None:
         """Runs on until its end when the client hangs up: in these revisions that cancels nothing."""
-        ident, mark = exchange.message.id, _mark(exchange, exchange.message.id)
-        task = asyncio.current_task()
-        if task is not None:
-            self._running[mark] = task
-            self._hear()
+        ident, task = exchange.message.id, asyncio.current_task()
+        assert exchange.session is not None
+        assert task is not None
+        mark = _mark(exchange.session, ident)
+        patience = self._start(mark, task)
         try:
             answer = await self._do(exchange)
         except asyncio.CancelledError:
-            if task is None or task.uncancel() > 0:
+            if task.uncancel() > 0 or mark not in self._running:
                 raise
             await self._say_nothing(exchange)
             return
         finally:
-            self._running.pop(mark, None)
+            self._stop(mark, patience)
         kind, body = (b"result", answer.result) if answer.result else (b"error", answer.error)
         await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"%s":%s}' % (ident, kind, body))
 
@@ -142,9 +147,11 @@ class Legacy:
             await exchange.reply.text(202, "")
 
     async def _notice(self, exchange: Exchange) -> None:
-        if exchange.message.method == "notifications/cancelled":
-            raw = exchange.message.params.get("requestId")
-            if raw is not None and not self._cancel(mark := _mark(exchange, bytes(raw))):
+        raw = exchange.message.params.get("requestId")
+        if exchange.message.method == "notifications/cancelled" and raw is not None:
+            assert exchange.session is not None
+            mark = _mark(exchange.session, bytes(raw))
+            if not self._cancel(mark):
                 await self._publish(mark)
         await exchange.reply.text(202, "")
 
@@ -199,31 +206,51 @@ class Legacy:
 
     # Cancelling, also from another process
 
-    def _cancel(self, mark: bytes) -> bool:
+    def _start(self, mark: str, task: asyncio.Task[Any]) -> asyncio.TimerHandle:
+        """A call that lasts may be cancelled by way of another process: worth listening for, from then on."""
+        self._running[mark] = task
+        return asyncio.get_running_loop().call_later(PATIENCE, self._attend, mark)
+
+    def _stop(self, mark: str, patience: asyncio.TimerHandle) -> None:
+        patience.cancel()
+        self._running.pop(mark, None)
+        if not self._running and self._hearing is not None:
+            self._hearing.cancel()
+            self._hearing = None
+
+    def _attend(self, mark: str) -> None:
+        if self._hearing is None or self._hearing.done():
+            self._hearing = asyncio.create_task(self._hear())
+        looking = asyncio.create_task(self._look(mark))
+        self._looking.add(looking)
+        looking.add_done_callback(self._looking.discard)
+
+    async def _look(self, mark: str) -> None:
+        """Cancelled before we listened?"""
+        with suppress(RendezvousDown):
+            if await self._world.rendezvous.get(f"{CANCELS}/{mark}") is not None:
+                self._cancel(mark)
+
+    async def _hear(self) -> None:
+        with suppress(RendezvousDown):
+            async for mark in self._world.rendezvous.listen(CANCELS):
+                self._cancel(mark.decode())
+
+    def _cancel(self, mark: str) -> bool:
         task = self._running.get(mark)
         return task is not None and task.cancel()
 
-    async def _publish(self, mark: bytes) -> None:
+    async def _publish(self, mark: str) -> None:
         try:
-            await self._world.rendezvous.publish(CANCELS, mark)
+            await self._world.rendezvous.put(f"{CANCELS}/{mark}", b"1", CANCEL_LIFE)
+            await self._world.rendezvous.publish(CANCELS, mark.encode())
         except RendezvousDown as error:
             raise unavailable("The cancellation cannot be passed on; try again.") from error
 
-    def _hear(self) -> None:
-        if self._world.settings.workers > 1 and (self._hearing is None or self._hearing.done()):
-            self._hearing = asyncio.create_task(self._listen())
 
-    async def _listen(self) -> None:
-        try:
-            async for mark in self._world.rendezvous.listen(CANCELS):
-                self._cancel(mark)
-        except RendezvousDown:
-            return  # the next request listens again
-
-
-def _mark(exchange: Exchange, ident: bytes) -> bytes:
+def _mark(session: Session, ident: bytes) -> str:
     """A request, as all processes call it."""
-    return b"%s %s" % (exchange.session.id.encode() if exchange.session is not None else b"", ident)
+    return sha256(b"%s %s" % (session.id.encode(), ident)).hexdigest()[:32]
 
 
 def _greeting(exchange: Exchange, version: str) -> bytes:

@@ -18,6 +18,7 @@ import msgspec
 from authz.policy import Action
 from gateway.portal import discovery
 from gateway.portal.call import is_stale
+from gateway.portal.headers import SERVER_INFO_KEY
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import Problem, unavailable
 from registry.errors import SecretRefused
@@ -80,7 +81,7 @@ class Lists:
             epoch=exchange.snapshot.epoch,
             request_id=exchange.arrival.request_id,
         )
-        return discovery.discover(exchange) if method == "server/discover" else self._page(exchange)
+        return self._page(exchange)
 
     def view(self, exchange: Exchange, method: str) -> View:
         """What may be seen now; the same for everybody of the same standing until `until`."""
@@ -103,13 +104,17 @@ class Lists:
 
     def _page(self, exchange: Exchange) -> bytes:
         method, cursor = exchange.message.method, exchange.message.value("cursor")
-        if "cursor" in exchange.message.params:
+        if "cursor" in exchange.message.params and method in _KINDS:
             return self._made(exchange, self.view(exchange, method), cursor)
         self._turn(exchange.snapshot)
         key = (exchange.modern, self._key(exchange, method))
         kept = self._pages.get(key)
         if kept is not None and kept[0] > time.time():
             return kept[1]
+        if method not in _KINDS:
+            page = discovery.discover(exchange)
+            self._keep(key, _until(exchange), page)
+            return page
         view = self.view(exchange, method)
         page = self._made(exchange, view, None)
         if len(view.entries) <= PAGE:  # a cursor is sealed to one principal, so a page with one is nobody else's
@@ -144,7 +149,7 @@ def _modern_tail(exchange: Exchange, *, stale: bool) -> bytes:
     info = discovery.server_info(exchange.mount)
     return b'{"resultType":"complete","ttlMs":%d,"cacheScope":"private","_meta":{"%s":%s},' % (
         ttl,
-        discovery.SERVER_INFO_KEY.encode(),
+        SERVER_INFO_KEY.encode(),
         info,
     )
 
@@ -165,10 +170,14 @@ def _look(exchange: Exchange, method: str) -> View:
     ends = [
         upstream.stale_since + limit for upstream in upstreams if upstream.stale_since and upstream.slug not in gone
     ]
-    end = snapshot.policy.view_until(principal, portal)
-    until = min((*ends, end if end is not None else float("inf")), default=float("inf"))
+    until = min((*ends, _until(exchange)))
     mark = sha256(b"\n".join(f"{entry.exposed} {entry.digest}".encode() for entry in entries)).digest()[:12]
     return View(entries, mark, until, bool(ends))
+
+
+def _until(exchange: Exchange) -> float:
+    end = exchange.snapshot.policy.view_until(exchange.principal, exchange.mount.portal)
+    return float("inf") if end is None else end
 
 
 def _context(exchange: Exchange) -> bytes:

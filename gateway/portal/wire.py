@@ -32,7 +32,6 @@ RawMembers = dict[str, msgspec.Raw]
 
 _STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)', re.DOTALL)
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
-_ENVELOPE: Final = frozenset(("jsonrpc", "id", "method", "params", "result", "error"))
 
 _members: Final = msgspec.json.Decoder(RawMembers)
 _tree: Final = msgspec.json.Decoder()
@@ -72,15 +71,6 @@ def parse(body: bytes) -> Message:
     if type(tree) is not dict:
         raise refused(INVALID_REQUEST, "Send one JSON-RPC message: batches are not part of this protocol version.")
     return _message(tree, _members.decode(body))
-
-
-def parse_batch(body: bytes) -> list[Message]:
-    """The messages of a 2025-03-26 batch, each judged like one that came alone."""
-    trees = read_strictly(body)
-    raws = msgspec.json.decode(body, type=list[msgspec.Raw])
-    if not trees or any(type(tree) is not dict for tree in trees):
-        raise refused(INVALID_REQUEST, "A batch is a list of JSON-RPC messages.")
-    return [_message(tree, _members.decode(raw)) for tree, raw in zip(trees, raws, strict=True)]
 
 
 def read_strictly(body: bytes) -> Any:
@@ -138,7 +128,7 @@ def _message(tree: dict[str, Any], raw: RawMembers) -> Message:
     method = tree.get("method")
     if method is None:
         return _response(tree, raw, ident)
-    if type(method) is not str or not 0 < len(method) <= METHOD_LIMIT or not tree.keys() <= _ENVELOPE:
+    if type(method) is not str or not 0 < len(method) <= METHOD_LIMIT:
         raise refused(INVALID_REQUEST, 'Not a JSON-RPC request: "method" must be a name.')
     if "result" in tree or "error" in tree:
         raise refused(INVALID_REQUEST, "A message is a request or a response, not both.")
