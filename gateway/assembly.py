@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.journal import JournalDown
 from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.settings import ConfigurationError, Settings
@@ -36,14 +37,18 @@ def open_office(settings: Settings, *, create: bool = False, role: str = "cli") 
         database.close()
         raise ConfigurationError([_unreachable(database, error)]) from error
     vault = Vault.open(settings.data, database, _master_key())
-    journal = open_journal(
-        settings.data / "journal",
-        vault.key("journal"),
-        database,
-        settings.journal_arguments,
-        settings.journal_durability,
-        role,
-    )
+    try:
+        journal = open_journal(
+            settings.data / "journal",
+            vault.key("journal"),
+            database,
+            settings.journal_arguments,
+            settings.journal_durability,
+            role,
+        )
+    except JournalDown as down:
+        database.close()
+        raise ConfigurationError([f"data: {down}"]) from down
     return Office(settings=settings, database=database, vault=vault, journal=journal)
 
 

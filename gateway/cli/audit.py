@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
 from gateway.cli.audit_text import line_text, visible
+from gateway.cli.common import as_json, show, with_office
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,12 +24,12 @@ _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[float]):
     """An ISO date or time (UTC unless it says otherwise), or how long ago: 30m, 12h, 90d."""
 
     name = "time"
 
-    def convert(self, value: Any, parameter: click.Parameter | None, context: click.Context | None) -> float:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ARG002
         if isinstance(value, float):
             return value
         ago = _AGO.fullmatch(value)

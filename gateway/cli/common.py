@@ -27,6 +27,7 @@ def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
     def command(data: Path | None, database_url: str | None, config: Path | None, **arguments: Any) -> Any:
         from authz.errors import AuthzError
         from gateway.assembly import open_office, remembered
+        from gateway.journal import JournalDown
         from registry.errors import RegistryError
 
         settings = remembered(load(config, data=data, database_url=database_url))
