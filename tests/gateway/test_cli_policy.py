@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from sqlmodel import select
+
+from authz.tables import Membership, Person, Rule
+from gateway.cli import main
+from registry.database import Database, sqlite_url
+from tests.fakes.parties import database_in
+
+
+@pytest.fixture
+def data(tmp_path):
+    with database_in(tmp_path / "data") as database, database.change() as session:
+        session.add(Person(id="usr_1", issuer="local", subject="alice", handle="alice"))
+        session.add(Membership(member="usr_1", group="editors"))
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def ostiary(data):
+    def run(*arguments: str, answer: str | None = None, code: int = 0):
+        result = CliRunner().invoke(main, ["policy", *arguments, "--data", str(data)], input=answer)
+        assert result.exit_code == code, result.output
+        return result
+
+    return run
+
+
+def records(data):
+    lines = [line for file in sorted((data / "journal").rglob("*.jsonl")) for line in file.read_text().splitlines()]
+    found = [record for record in map(json.loads, lines) if record.get("event") == "policy.changed"]
+    return sorted(found, key=lambda record: record["at"])
+
+
+def test_a_rule_is_added_listed_tested_and_removed(ostiary, data):
+    added = json.loads(ostiary("add", "group:editors", "notes.*", "--note", "the team", "--json").stdout)
+    assert added["id"] in ostiary("list").stdout
+    ask = ("test", "--as", "user:alice", "--object", "notes.notes_add")
+    assert f"allowed by {added['id']}" in ostiary(*ask).stdout
+    answer = json.loads(ostiary(*ask, "--action", "read", "--json").stdout)
+    assert (answer["decision"], answer["word"]) == ("denied", "no_rule")
+    ostiary("remove", added["id"])
+    assert "nobody may do anything" in ostiary("list").stdout
+    ostiary(*ask, "--exit-code", code=1)
+    assert [record["changes"] for record in records(data)] == [
+        ["+ allow group:editors call notes.*"],
+        ["- allow group:editors call notes.*"],
+    ]
+
+
+def test_a_role_is_given_and_taken(ostiary):
+    ostiary("add", "role:editor", "notes.*")
+    ask = ("test", "--as", "user:alice", "--object", "notes.notes_add", "--exit-code")
+    ostiary(*ask, code=1)
+    ostiary("bind", "group:editors", "editor")
+    ostiary(*ask)
+    ostiary("unbind", "group:editors", "editor")
+    ostiary(*ask, code=1)
+
+
+def test_a_bad_rule_is_refused_in_one_sentence_and_nothing_is_recorded(ostiary, data):
+    refused = ostiary("add", "alice", "notes.get_*", code=1)
+    assert "user:NAME" in refused.output
+    assert "server.*" in refused.output
+    assert "Traceback" not in refused.output
+    assert not records(data)
+
+
+def test_removing_two_rules_of_which_one_does_not_exist_removes_none(ostiary, data):
+    added = json.loads(ostiary("add", "group:editors", "notes.*", "--json").stdout)
+    ostiary("remove", added["id"], "r_nothing", code=1)
+    database = Database(sqlite_url(data))
+    with database.read() as session:
+        assert [rule.id for rule in session.exec(select(Rule))] == [added["id"]]
+    database.close()
+
+
+def test_a_file_is_shown_before_it_is_applied_and_nothing_happens_without_a_yes(ostiary, data, tmp_path):
+    file = tmp_path / "policy.yaml"
+    file.write_text("rules:\n- {subject: 'group:editors', object: 'notes.*', action: call}\n")
+    assert "+ allow group:editors call notes.*" in ostiary("apply", str(file), answer="n\n", code=1).output
+    dry = json.loads(ostiary("apply", str(file), "--dry-run", "--json").stdout)
+    assert dry == {"changes": ["+ allow group:editors call notes.*"], "applied": False}
+    assert not records(data)
+    ostiary("apply", str(file), answer="y\n")
+    assert "nothing to change" in ostiary("apply", str(file), "--yes").stdout
+    assert len(records(data)) == 1
+
+
+def test_export_and_apply_are_inverse(ostiary, tmp_path):
+    ostiary("add", "group:editors", "notes.*", "--ends", "2031-05-01", "--portal", "server:notes")
+    ostiary("add", "client:app", "notes.notes_delete", "--deny")
+    file = tmp_path / "policy.yaml"
+    file.write_text(ostiary("export").stdout)
+    assert json.loads(ostiary("apply", str(file), "--dry-run", "--json").stdout)["changes"] == []
+
+
+def test_asking_as_nobody_says_so(ostiary):
+    assert "nobody enabled is called" in ostiary("test", "--as", "user:zoe", "--object", "n.x", code=1).output
