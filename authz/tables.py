@@ -18,7 +18,7 @@ class Person(SQLModel, table=True):
     handle: str = Field(unique=True)
     name: str = ""
     email: str = ""
-    password_hash: str = ""
+    password_hash: str = Field(default="", repr=False)
     is_admin: bool = False
     created_at: float = 0
     disabled_at: float | None = None
@@ -80,7 +80,7 @@ class Client(SQLModel, table=True):
     grant_types: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     auth_method: str = "none"
     application_type: str = "native"
-    secret_hash: str = ""
+    secret_hash: str = Field(default="", repr=False)
     metadata_document: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     fresh_until: float | None = None  # of the metadata document, as its HTTP headers said
     created_at: float = 0
