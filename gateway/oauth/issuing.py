@@ -1,0 +1,171 @@
+"""The one place that issues tokens: Authlib's core for the grammar, and what has to be asked again at each mint.
+
+An `IssuingServer` lives for one request and one transaction. What it did and refused it keeps, and writes to the
+journal before the transaction counts.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2.rfc6749 import AuthorizationServer
+from authlib.oauth2.rfc9207.parameter import IssuerParameter
+
+from authz.clients import find_client
+from authz.errors import ScopeRefused
+from authz.scopes import parse_scope
+from authz.tokens import Minting, mint
+from gateway.oauth.client import AskingClient
+from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidScope, InvalidTarget, Refused
+from gateway.oauth.replies import Reply
+from gateway.oauth.resources import find_resource
+from registry.database import Concern
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from authz.families import Allowance, Reused
+    from gateway.oauth.asking import Ask
+    from gateway.office import Office
+    from gateway.world import Snapshot
+
+# At debug level Authlib writes whole tokens into its log.
+logging.getLogger("authlib").setLevel(logging.INFO)
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """What one request works with."""
+
+    office: Office
+    snapshot: Snapshot
+    session: Session
+    now: float
+    address: str = ""
+    notes: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+    refusals: list[dict[str, Any]] = field(default_factory=list)
+    moved: set[Concern] = field(default_factory=set)
+
+    @property
+    def base(self) -> str:
+        return self.office.settings.base_url
+
+    def note(self, event: str, who: str, **facts: Any) -> None:
+        self.notes.append((event, who, facts | {"address": self.address}))
+
+    def write_down(self) -> None:
+        """Before the transaction ends: if the journal cannot be written, nothing happened."""
+        self.office.database.move(self.session, *self.moved)
+        self.session.flush()
+        for event, who, facts in self.notes:
+            self.office.journal.note(event, who=who, **facts)
+        for facts in self.refusals:
+            self.office.journal.refused_unauthenticated(self.address, **facts)
+
+
+class _Issuer(IssuerParameter):
+    """RFC 9207: who answers stands in the answer, in errors too."""
+
+    def __init__(self, server: IssuingServer) -> None:
+        self._base = server.desk.base
+        super().__call__(server)
+
+    def get_issuer(self) -> str:
+        return self._base
+
+
+class IssuingServer(AuthorizationServer):
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self.desk = desk
+        self.register_extension(_Issuer)
+
+    # What Authlib's core asks of a server
+
+    def query_client(self, client_id: str) -> AskingClient | None:
+        row = find_client(self.desk.session, client_id, self.desk.now)
+        return None if row is None else AskingClient(row)
+
+    def save_token(self, token: dict[str, Any], request: Ask) -> None:
+        """Nothing: access tokens are not kept, and refresh tokens are when they are made."""
+
+    def send_signal(self, name: str, *args: Any, **kwargs: Any) -> None:
+        """Nobody listens."""
+
+    def create_oauth2_request(self, request: Ask) -> Ask:
+        return request
+
+    def validate_requested_scope(self, scope: str | None) -> None:
+        try:
+            parse_scope(scope or "mcp")
+        except ScopeRefused as refused:
+            raise InvalidScope(_plain(str(refused))) from refused
+
+    def handle_response(self, status: int, body: Any, headers: list[tuple[str, str]]) -> Reply:
+        return Reply(status, body, {name.lower(): value for name, value in headers})
+
+    def handle_error_response(self, request: Ask, error: Refused) -> Reply:
+        if isinstance(error, InvalidClient):
+            error.status_code = 401  # RFC 6749 section 5.2
+        self.desk.refusals.append(
+            {
+                "reason": f"oauth.{error.error}",
+                "detail": str(error.get_error_description() or ""),
+                "client": str(request.payload.client_id or ""),
+                "grant": str(request.payload.grant_type or request.payload.response_type or ""),
+            }
+        )
+        reply: Reply = super().handle_error_response(request, error)
+        return reply
+
+    # What happens once the core is content
+
+    def issue(self, grant: str, allowed: Allowance, scope: str, family: str = "") -> dict[str, Any]:
+        """The answer with a fresh access token; asks again whether the principal and the resource are still there."""
+        member = self.desk.snapshot.members.get(allowed.person)
+        if member is None:
+            raise InvalidGrant("whoever this was given to is not enabled here any more")
+        self.check_target(allowed.resource, allowed.resource)
+        minted = mint(self.desk.snapshot.keys, self._minting(allowed, scope, family), self.desk.now)
+        self.desk.note(
+            "token.issued", member.label, client=allowed.client, resource=allowed.resource, scope=scope,
+            grant=grant, jti=minted.jti, family=family, expires_at=minted.expires_at,
+        )  # fmt: skip
+        life = minted.expires_at - int(self.desk.now)
+        return {"access_token": minted.token, "token_type": "Bearer", "expires_in": life, "scope": scope}
+
+    def check_target(self, asked: str | None, allowed: str | None) -> str:
+        """The resource meant, if it exists now and is the one that was allowed (RFC 8707 section 2.2)."""
+        found = find_resource(self.desk.base, asked or allowed, self.desk.snapshot)
+        if found is None:
+            raise InvalidTarget("there is no such resource here: use the URL of the portal or of a server's mount")
+        if allowed is not None and found != allowed:
+            raise InvalidTarget("this grant is for another resource")
+        return found
+
+    def reused(self, what: str, spent: Reused) -> None:
+        """A spent secret came again: its family has been ended, and with it the tokens that are out."""
+        member = self.desk.snapshot.members.get(spent.person)
+        self.desk.moved.add(Concern.CUTOFFS)
+        self.desk.note("token.reuse", member.label if member else spent.person, what=what, family=spent.family)
+
+    def _minting(self, allowed: Allowance, scope: str, family: str) -> Minting:
+        return Minting(
+            issuer=self.desk.base,
+            subject=allowed.person,
+            client=allowed.client,
+            resource=allowed.resource,
+            scope=scope,
+            life=self.desk.office.settings.token_life,
+            family=family,
+            auth_time=allowed.auth_time,
+            acr=allowed.acr,
+            amr=allowed.amr,
+        )
+
+
+def _plain(text: str) -> str:
+    """RFC 6749 section 5.2: an error description has neither quotes nor backslashes."""
+    return "".join(char if " " <= char <= "~" and char not in '"\\' else "'" for char in text)

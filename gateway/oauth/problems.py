@@ -1,0 +1,41 @@
+"""What can be wrong with a request, in the words of RFC 6749 section 5.2 and RFC 8707 section 2."""
+
+from __future__ import annotations
+
+from authlib.oauth2.rfc6749.errors import (
+    AccessDeniedError,
+    InvalidClientError,
+    InvalidGrantError,
+    InvalidRequestError,
+    InvalidScopeError,
+    OAuth2Error,
+    UnauthorizedClientError,
+    UnsupportedResponseTypeError,
+)
+
+__all__ = [
+    "AccessDenied",
+    "InvalidClient",
+    "InvalidGrant",
+    "InvalidRequest",
+    "InvalidScope",
+    "InvalidTarget",
+    "Refused",
+    "UnauthorizedClient",
+    "UnsupportedResponseType",
+]
+
+Refused = OAuth2Error
+AccessDenied = AccessDeniedError
+InvalidClient = InvalidClientError
+InvalidGrant = InvalidGrantError
+InvalidRequest = InvalidRequestError
+InvalidScope = InvalidScopeError
+UnauthorizedClient = UnauthorizedClientError
+UnsupportedResponseType = UnsupportedResponseTypeError
+
+
+class InvalidTarget(OAuth2Error):
+    """RFC 8707 section 2: the resource is unknown, or not the one that was allowed."""
+
+    error = "invalid_target"

@@ -1,0 +1,102 @@
+"""POST /oauth/register: RFC 7591 for clients that have no document to show. Open, so limited and forgetful."""
+
+from __future__ import annotations
+
+import ipaddress
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2 import OAuth2Error
+from sqlmodel import col, func, select
+
+from authz.clients import UNUSED_LIFE, Origin, new_secret
+from authz.scopes import ALL
+from authz.tables import Client
+from gateway.oauth import client_metadata as metadata
+from gateway.oauth.answering import count, endpoint, source_of, world_of
+from gateway.oauth.replies import as_json, refusal
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from gateway.world import World
+
+WINDOW, PER_ADDRESS = 600.0, 20  # registrations from one address in so many seconds
+UNUSED_MOST = 5000  # clients that registered and were never used, all in all
+
+
+class TooManyUnused(OAuth2Error):
+    """Whoever fills the table from many addresses stops nobody but those who register."""
+
+    error = "temporarily_unavailable"
+    description = "too many clients are registered and unused; try again tomorrow"
+    status_code = 503
+
+
+@endpoint
+def register(request: Request) -> Response:
+    world, address = world_of(request), source_of(request)
+    if not world.settings.dynamic_registration:
+        return refusal(403, "access_denied", "an administrator registers clients here: ostiary client add")
+    if count(world, f"register:{_neighbourhood(address)}", WINDOW) > PER_ADDRESS:
+        return refusal(429, "slow_down", "too many registrations from your address", retry_after=int(WINDOW))
+    client, secret = describe(metadata.read_metadata(request.state.form_body))
+    _keep(world, client, address)
+    return as_json(201, answer(client, secret))
+
+
+def describe(said: metadata.ClientMetadata) -> tuple[Client, str]:
+    """The client that is asked for, and its secret if it wants one."""
+    kind, method, now = metadata.application_type(said), metadata.auth_method(said), time.time()
+    secret, secret_hash = ("", "") if method == "none" else new_secret()
+    client = Client(
+        id=f"ost_cl_{secrets.token_urlsafe(16)}",
+        name=metadata.client_name(said) or "A client without a name",
+        origin=Origin.DYNAMIC,
+        redirect_uris=metadata.redirect_uris(said, web=kind == "web"),
+        grant_types=metadata.grant_types(said),
+        auth_method=method,
+        application_type=kind,
+        secret_hash=secret_hash,
+        created_at=now,
+        expires_at=now + UNUSED_LIFE,
+    )
+    return client, secret
+
+
+def answer(client: Client, secret: str) -> dict[str, Any]:
+    """RFC 7591 section 3.2.1: what was registered, which need not be what was asked for."""
+    body = {
+        "client_id": client.id,
+        "client_id_issued_at": int(client.created_at),
+        "client_name": client.name,
+        "redirect_uris": client.redirect_uris,
+        "grant_types": client.grant_types,
+        "response_types": ["code"],
+        "token_endpoint_auth_method": client.auth_method,
+        "application_type": client.application_type,
+        "scope": ALL,
+    }
+    return body | ({"client_secret": secret, "client_secret_expires_at": 0} if secret else {})
+
+
+def _keep(world: World, client: Client, address: str) -> None:
+    facts = {"client": client.id, "name": client.name, "redirect_uris": client.redirect_uris, "address": address}
+    with world.office.change("client.registered", who="nobody", **facts) as (session, _):
+        unused = select(func.count()).select_from(Client).where(col(Client.expires_at) > client.created_at)
+        if session.exec(unused).one() >= UNUSED_MOST:
+            raise TooManyUnused
+        session.add(client)
+
+
+def _neighbourhood(address: str) -> str:
+    """Whom one person may hold: an IPv4 address, a /64 of IPv6."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return "unknown"
+    if parsed.version == 4:
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)

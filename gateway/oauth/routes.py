@@ -1,0 +1,28 @@
+"""Where everything of the authorization server is, and where clients of 2025-03-26 look for it."""
+
+from __future__ import annotations
+
+from starlette.routing import BaseRoute, Route
+
+from gateway.oauth import authorize, metadata, registering, revoke, token
+from gateway.oauth.resources import WELL_KNOWN
+
+
+def routes() -> list[BaseRoute]:
+    """All of them; they need `app.state.world`, and bodies in `request.state.form_body`."""
+    return [
+        Route("/.well-known/oauth-authorization-server", metadata.show_server, methods=["GET", "OPTIONS"]),
+        Route("/.well-known/openid-configuration", metadata.show_openid, methods=["GET", "OPTIONS"]),
+        Route(WELL_KNOWN, metadata.show_resource, methods=["GET", "OPTIONS"]),
+        Route(WELL_KNOWN + "/{path:path}", metadata.show_resource, methods=["GET", "OPTIONS"]),
+        Route("/oauth/jwks", metadata.show_keys, methods=["GET", "OPTIONS"]),
+        Route("/oauth/authorize", authorize.ask, methods=["GET"]),
+        Route("/oauth/consent", authorize.answer, methods=["POST"]),
+        Route("/oauth/token", token.give, methods=["POST", "OPTIONS"]),
+        Route("/oauth/register", registering.register, methods=["POST", "OPTIONS"]),
+        Route("/oauth/revoke", revoke.revoke, methods=["POST", "OPTIONS"]),
+        # MCP 2025-03-26: without metadata a client tries these on the server's origin
+        Route("/authorize", authorize.ask_elsewhere, methods=["GET"]),
+        Route("/token", token.give, methods=["POST", "OPTIONS"]),
+        Route("/register", registering.register, methods=["POST", "OPTIONS"]),
+    ]
