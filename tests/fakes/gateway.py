@@ -96,7 +96,7 @@ class Gateway:
 
     def allow(self, subject: str, thing: str) -> None:
         """All actions on `thing`, such as `notes.*`, on every portal."""
-        self.run("policy", "add", "allow", subject, thing)
+        self.run("policy", "add", subject, thing, "--action", "*")
 
     def token(self, handle: str, path: str) -> str:
         """An access token of 300 seconds for the resource at `path`."""
