@@ -52,9 +52,20 @@ def open_journal(
     ledger = Ledger(directory, hmac_key, book, role, disk or Disk(), limit)
     journal = FileJournal(ledger, Redactor(hmac_key, arguments), book, strict=durability is Durability.STRICT)
     if role != COMMAND:
-        ledger.begin()
-        settle(directory, hmac_key, journal, book)
+        _start(journal, ledger, hmac_key)
     return journal
+
+
+def _start(journal: FileJournal, ledger: Ledger, key: bytes) -> None:
+    try:
+        ledger.begin()
+        settle(ledger.directory, key, journal, journal.book)
+    except JournalDown:
+        journal.close()
+        raise
+    except OSError as error:
+        journal.close()
+        raise JournalDown(f"{ledger.directory} cannot be read ({error.strerror}): make it ours") from error
 
 
 class FileJournal:
@@ -63,7 +74,7 @@ class FileJournal:
     def __init__(self, ledger: Ledger, redactor: Redactor, book: Book, *, strict: bool) -> None:
         self._ledger = ledger
         self._redactor = redactor
-        self._book = book
+        self.book = book
         self._strict = strict
         self._flood = Flood(self.note)
         ledger.syncing.chores.append(self._count_flood)
@@ -149,7 +160,7 @@ class FileJournal:
         with suppress(JournalDown):
             self._flood.tell(now=True)
         self._ledger.close()
-        self._book.close()
+        self.book.close()
 
     def _count_flood(self) -> bool:
         with suppress(JournalDown):
