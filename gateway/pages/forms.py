@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 BODY_LIMIT: Final = 64 * 1024
-FIELD_LIMIT: Final = 600  # the review of a server sends one field per definition
+FIELD_LIMIT: Final = 10_000  # the review of a server sends one short field per definition
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 

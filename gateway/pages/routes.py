@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, home, signin
+from gateway.pages import account, home, reviewing, signin
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -31,4 +31,10 @@ def routes() -> list[BaseRoute]:
 
 def admin_routes() -> list[BaseRoute]:
     """What moves to the admin's own listener, if there is one."""
-    return []
+    return [
+        Route("/admin/servers", reviewing.show_servers),
+        Route("/admin/servers/{slug}", reviewing.show_server),
+        Route("/admin/servers/{slug}/approve", reviewing.approve, methods=["POST"]),
+        Route("/admin/servers/{slug}/suspend", reviewing.suspend, methods=["POST"]),
+        Route("/admin/servers/{slug}/resume", reviewing.resume, methods=["POST"]),
+    ]

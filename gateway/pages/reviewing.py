@@ -1,0 +1,166 @@
+"""The administrator's review: which servers there are, what awaits approval, and the three acts upon it."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from authz.accounts import admins
+from gateway.pages.definitions import Shown, shown
+from gateway.pages.forms import read_fields, read_form
+from gateway.pages.gate import address_of, for_admin
+from gateway.pages.history import latest
+from gateway.pages.render import not_found, page, see_other
+from gateway.pages.session import check_csrf, world_of
+from registry import reviewing, servers
+from registry.database import Concern
+from registry.errors import NotApprovable, RegistryError, UnknownServer
+from registry.reviewing import Approver
+from registry.tables import ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlmodel import Session
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from authz.sessions import SignedIn
+    from registry.reviewing import Item, Key, Review
+    from registry.tables import Server
+
+NAMED = 50  # definitions that one record names; it says how many there were
+
+
+@for_admin
+def show_servers(request: Request, _me: SignedIn) -> Response:
+    """GET /admin/servers"""
+    with world_of(request).office.database.read() as session:
+        reviews = [reviewing.review(session, server.slug) for server in servers.all_servers(session)]
+    reviews.sort(key=lambda review: (not review.awaiting, review.server.slug))
+    return page(request, "servers.html", reviews=reviews)
+
+
+@for_admin
+def show_server(request: Request, _me: SignedIn) -> Response:
+    """GET /admin/servers/{slug}"""
+    return _server_page(request)
+
+
+@for_admin
+def approve(request: Request, me: SignedIn) -> Response:
+    """POST /admin/servers/{slug}/approve: pins what was chosen, if all that awaited is still as it was shown."""
+    fields = read_fields(request)
+    check_csrf(request, dict(fields))
+    slug, who, office = request.path_params["slug"], f"user:{me.person.handle}", world_of(request).office
+    try:
+        with office.change("server.approved", Concern.CATALOGUE, who=who, server=slug, address=address_of(request)) as (
+            session,
+            facts,
+        ):
+            chosen, accepted = _chosen(reviewing.review(session, slug), fields)
+            by = Approver(name=who, signed_in=True, admins=admins(session))
+            done = reviewing.approve(session, slug, chosen, by=by, accept_findings=accepted)
+            facts |= {"definitions": done.approved[:NAMED], "count": len(done.approved)}
+            facts |= {"accepted_findings": accepted, "remark": done.remark}
+    except RegistryError as refused:
+        return _refused(request, refused)
+    return see_other(f"{_address(slug)}?done=approved")
+
+
+@for_admin
+def suspend(request: Request, me: SignedIn) -> Response:
+    """POST /admin/servers/{slug}/suspend"""
+    form = read_form(request)
+    because = form.get("because", "").strip()[:500]
+    return _step(
+        request, me, form, "suspended", lambda session, slug: servers.suspend(session, slug, because), because=because
+    )
+
+
+@for_admin
+def resume(request: Request, me: SignedIn) -> Response:
+    """POST /admin/servers/{slug}/resume"""
+    return _step(request, me, read_form(request), "resumed", servers.resume)
+
+
+def _step(
+    request: Request,
+    me: SignedIn,
+    form: Mapping[str, str],
+    done: str,
+    act: Callable[[Session, str], Server],
+    **facts: str,
+) -> Response:
+    check_csrf(request, form)
+    slug, office = request.path_params["slug"], world_of(request).office
+    facts |= {"server": slug, "address": address_of(request)}
+    try:
+        with office.change(f"server.{done}", Concern.CATALOGUE, who=f"user:{me.person.handle}", **facts) as (
+            session,
+            _,
+        ):
+            act(session, slug)
+    except RegistryError as refused:
+        return _refused(request, refused)
+    return see_other(f"{_address(slug)}?done={done}")
+
+
+def _chosen(review: Review, fields: list[tuple[str, str]]) -> tuple[dict[Key, str], bool]:
+    """What was ticked, with the digests that were on the page; flagged ones only by their own box.
+
+    The form names definitions by their place, and all digests at once by one SHA-256, so that a server with
+    thousands of definitions still fits into a form.
+    """
+    if [value for name, value in fields if name == "shown"] != [fingerprint(review)]:
+        raise NotApprovable("What awaits review has changed since this page was made. Look at it again.")
+    places = {value for name, value in fields if name == "item"}
+    chosen = [item for place, item in enumerate(review.awaiting) if str(place) in places]
+    if not chosen:
+        raise NotApprovable("Nothing was ticked, so nothing was approved.")
+    return {item.key: item.digest for item in chosen}, any(item.flagged for item in chosen)
+
+
+def fingerprint(review: Review) -> str:
+    """All digests that await approval, in one; what the form hands back."""
+    lines = "\n".join(f"{item.kind}\0{item.name}\0{item.digest}" for item in review.awaiting)
+    flags = "".join("f" if item.flagged else "-" for item in review.awaiting)
+    return hashlib.sha256(f"{flags}\n{lines}".encode()).hexdigest()
+
+
+def _server_page(request: Request, error: str = "", status: int = 200) -> Response:
+    slug = request.path_params["slug"]
+    with world_of(request).office.database.read() as session:
+        try:
+            review = reviewing.review(session, slug)
+        except UnknownServer:
+            return not_found(request)
+        context = _context(review) | {"history": latest(session, slug), "alone": admins(session) < 2}
+    done = request.query_params.get("done", "")
+    return page(request, "server.html", status=status, error=error, done=done, **context)
+
+
+def _context(review: Review) -> dict[str, Any]:
+    def of(items: tuple[Item, ...] | list[Item]) -> list[Shown]:
+        return [shown(item) for item in items]
+
+    rest = [item for item in review.items if not item.awaits]
+    return {
+        "server": review.server,
+        "States": ServerState,
+        "fingerprint": fingerprint(review),
+        "awaiting": of(review.awaiting),
+        "rest": of(rest),
+    }
+
+
+def _refused(request: Request, refused: RegistryError) -> Response:
+    if isinstance(refused, UnknownServer):
+        return not_found(request)
+    text = str(refused)
+    return _server_page(request, text[:1].upper() + text[1:], 409)
+
+
+def _address(slug: str) -> str:
+    return f"/admin/servers/{quote(slug, safe='')}"
