@@ -159,6 +159,17 @@ def _first_approved(everything: Iterable[_Approved]) -> Iterator[Entry]:
             yield one.own
 
 
+def contested(session: Session, slug: str) -> dict[str, str]:
+    """URIs of `slug` that lead to another server on the merged portal, with that server."""
+    servers = [server.slug for server in all_servers(session) if server.state == ServerState.APPROVED]
+    kept = {
+        entry.name: entry.server
+        for entry in _first_approved(one for each in servers for one in _approved(session, each))
+    }
+    own = session.exec(select(Pin.name).where(Pin.server == slug, col(Pin.kind).in_([Kind.RESOURCE, Kind.TEMPLATE])))
+    return {uri: kept[uri] for uri in own if kept.get(uri, slug) != slug}
+
+
 def _mount(path: str, portal: str, title: str, servers: tuple[str, ...], entries: Sequence[Entry]) -> Mount:
     def of(kind: Kind) -> dict[str, Entry]:
         return {entry.exposed: entry for entry in entries if entry.kind == kind}
@@ -189,10 +200,9 @@ def _paused(session: Session) -> Iterator[tuple[str, str]]:
     pins = {
         (pin[0], pin[1], pin[2]): pin[3] for pin in session.exec(select(Pin.server, Pin.kind, Pin.name, Pin.digest))
     }
-    columns = (Definition.server, Definition.kind, Definition.name, Definition.digest, Definition.findings)
-    for slug, sort, own, digest, findings in session.execute(
-        select(*columns).where(col(Definition.missing).is_(False))
-    ):
+    columns: list[Any] = [Definition.server, Definition.kind, Definition.name, Definition.digest, Definition.findings]
+    query = sa.select(*columns).where(col(Definition.missing).is_(False))
+    for slug, sort, own, digest, findings in session.connection().execute(query):
         if slug in servers and sort != Kind.SERVER:
             why = _why(servers[slug], pins.get((slug, sort, own)), digest, findings)
             if why:

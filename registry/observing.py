@@ -100,6 +100,13 @@ def failed(session: Session, slug: str, failure: str) -> bool:
     return news
 
 
+def touch(session: Session, slug: str) -> None:
+    """A refresh found nothing new."""
+    server = find(session, slug)
+    server.probed_at = time.time()
+    session.add(server)
+
+
 class _Observer:
     """One comparison of what was seen with what is known."""
 

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from sqlmodel import Session, select
+import sqlalchemy as sa
+from sqlmodel import Session, col, select
 
 from registry.addresses import exception_line, parse
 from registry.catalog import Credential
 from registry.errors import AddressRefused, RegistryError, SecretRefused, UnknownServer, WrongState
 from registry.naming import check_slug
-from registry.tables import AddressException, Auth, Server, ServerState
+from registry.tables import AddressException, Auth, Definition, ExposedName, Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -128,12 +129,17 @@ def resume(session: Session, slug: str) -> Server:
 
 
 def retire(session: Session, slug: str, vault: Vault) -> Server:
-    """For good: its secrets go, its name stays taken, its records stay."""
+    """For good: its secrets go, its name stays taken. One that was never approved leaves no trace but the record."""
     server = find(session, slug)
     step(server, Step.RETIRE)
     vault.forget(session, owner(slug))
     session.add(server)
+    session.flush()
     _end_exception(session, server)
+    if server.approved_at is None:
+        for table in (Definition, ExposedName):
+            session.connection().execute(sa.delete(table).where(col(table.server) == slug))
+        session.delete(server)
     return server
 
 

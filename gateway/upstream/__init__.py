@@ -131,7 +131,7 @@ class Upstreams(Protocol):
         """Which era the server speaks and what it says of itself (protocol revision 2026-07-28, versioning)."""
 
     def events(
-        self, server: Upstream, principal: Principal, uris: frozenset[str], credential: Credential | None
+        self, server: Upstream, principal: Principal | None, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:
         """What changes at a server, for as long as somebody iterates; one upstream feed serves all who do."""
 

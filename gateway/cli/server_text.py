@@ -1,0 +1,140 @@
+"""How the registry reads on a terminal. Whatever a server wrote is printed with its hidden characters spelled out."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+from gateway.cli.output import table
+from registry.hidden import visible
+from registry.reviewing import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from registry.reviewing import Change, Item, Review
+
+WIDTH = 76
+
+
+def row_of(found: Review) -> dict[str, Any]:
+    one = found.server
+    return {
+        "slug": one.slug,
+        "state": one.state,
+        "awaiting": len(found.awaiting),
+        "approved": sum(item.status == Status.APPROVED for item in found.items),
+        "title": one.title,
+        "url": one.url,
+        "failure": one.failure,
+    }
+
+
+def rows_text(rows: list[dict[str, Any]]) -> str:
+    return table(rows, "slug state approved awaiting url failure", "no server yet: `ostiary server add SLUG URL`")
+
+
+def review_of(found: Review, contested: Mapping[str, str]) -> dict[str, Any]:
+    """Everything about a server, as data."""
+    one = found.server
+    return {
+        **one.model_dump(),
+        "shown": found.shown,
+        "awaiting": len(found.awaiting),
+        "definitions": [_item_of(item, contested) for item in found.items],
+    }
+
+
+def review_text(found: Review, contested: Mapping[str, str], *, full: bool) -> str:
+    return "\n".join((*_head(found), *_items(found, contested, full=full), *_next(found)))
+
+
+def diff_of(found: Review) -> list[dict[str, Any]]:
+    touched = [item for item in found.items if item.awaits or item.status == Status.MISSING]
+    return [_item_of(item, {}) | {"changes": [_change_of(one) for one in item.changes()]} for item in touched]
+
+
+def diff_text(found: Review) -> str:
+    lines = [line for item in found.items for line in _difference(item)]
+    return "\n".join(lines) if lines else f"{found.server.slug}: nothing differs from what was approved"
+
+
+def _item_of(item: Item, contested: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "kind": str(item.kind),
+        "name": item.name,
+        "exposed": item.exposed,
+        "object": item.object,
+        "status": str(item.status),
+        "digest": item.digest,
+        "findings": [finding.plain() for finding in item.findings],
+        "approved_by": item.approved_by,
+        "kept_by": contested.get(item.name, ""),
+        "raw": item.raw,
+    }
+
+
+def _change_of(change: Change) -> dict[str, Any]:
+    return {"where": change.where, "before": change.before, "after": change.after, "severe": change.severe}
+
+
+def _head(found: Review) -> Iterator[str]:
+    one = found.server
+    yield f"{one.slug}  {one.state}  {visible(one.title)}  {one.url}"
+    yield f"  {one.era} era, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
+    yield f"  proposed by {one.proposed_by} on {_day(one.proposed_at)}" + (
+        f", approved by {one.approved_by} since {_day(one.approved_at)}" if one.approved_at else ""
+    )
+    if one.suspended_because:
+        yield f"  suspended: {one.suspended_because}"
+    if one.failing_since:
+        yield f"  failing since {_day(one.failing_since)}: {one.failure}"
+
+
+def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterator[str]:
+    for item in found.items:
+        yield f"  {item.status:9} {item.kind:9} {item.exposed or item.name}  {_summary(item)}"
+        for finding in item.findings:
+            yield f"            {finding.severity}: {finding.where or '/'} {visible(finding.what)} ({finding.rule})"
+        if item.name in contested:
+            yield f"            on the portal this URI leads to {contested[item.name]}; here only on its own mount"
+        if full:
+            yield visible(item.raw)
+
+
+def _next(found: Review) -> Iterator[str]:
+    slug = found.server.slug
+    if not found.awaiting and found.server.state != "submitted":
+        yield "nothing awaits review"
+        return
+    flagged = sum(item.flagged for item in found.awaiting)
+    yield f"awaiting review: {len(found.awaiting)}" + (f", {flagged} of them flagged" if flagged else "")
+    yield f"read them in full with `ostiary server show {slug} --full`, what changed with `ostiary server diff {slug}`"
+    yield f"approve with `ostiary server approve {slug} --shown {found.shown}`"
+
+
+def _difference(item: Item) -> Iterator[str]:
+    if not item.awaits and item.status != Status.MISSING:
+        return
+    yield f"{item.status} {item.kind} {item.name}"
+    for change in item.changes():
+        mark = "!" if change.severe else " "
+        if change.before is not None:
+            yield f"  {mark} - {change.where}: {visible(change.before)}"
+        if change.after is not None:
+            yield f"  {mark} + {change.where}: {visible(change.after)}"
+
+
+def _summary(item: Item) -> str:
+    try:
+        said = json.loads(item.raw)
+    except (ValueError, RecursionError):
+        return "(not JSON)"
+    text = next((said[key] for key in ("description", "instructions", "title") if isinstance(said.get(key), str)), "")
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
+
+
+def _day(at: float | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) if at else "never"

@@ -1,0 +1,197 @@
+"""Keeping the catalogue true: one process at a time asks every server what it offers, and stores what it saw.
+
+Every `refresh_interval`, when a server says that a list changed, and when kicked. Nothing here runs on the path of a
+call; database work is done in threads. What differs from its pin is hidden by the very transaction that stores it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from gateway.journal import JournalDown
+from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
+from gateway.upstream.reading import read_server
+from registry.assembling import upstream_of
+from registry.database import Concern
+from registry.errors import AddressRefused, UnknownServer, WrongState
+from registry.leases import give_back, take
+from registry.observing import differs, failed, observe, touch
+from registry.servers import all_servers, credential, exception_lines, find, suspend
+from registry.tables import Auth, ServerState
+
+if TYPE_CHECKING:
+    from gateway.office import Office
+    from gateway.upstream import Upstreams
+    from gateway.world import World
+    from registry.catalog import Credential, Upstream
+    from registry.observing import Observation, Seen
+
+WHO = "gateway"  # in the record: nobody asked for it
+LEASE = "refresh"
+AT_ONCE = 8  # servers asked at the same time
+PATIENCE = 120.0  # seconds for all lists of one server
+REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
+UNOPENABLE = "its credential does not open: it was changed, moved, or sealed under another key"
+
+log = logging.getLogger("ostiary")
+
+
+class Refresher:
+    """The task of a process that may be the one to refresh."""
+
+    def __init__(self, world: World) -> None:
+        self._office = world.office
+        self._upstreams = world.upstreams
+        self._interval = world.settings.refresh_interval
+        self._holder = os.urandom(8).hex()
+        self._kicked: set[str] = set()
+        self._wake = asyncio.Event()
+        self._at_once = asyncio.Semaphore(AT_ONCE)
+        self._following: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                await self._turn()
+                await self._wait()
+        finally:
+            await self._leave()
+
+    def kick(self, slug: str) -> None:
+        """Refresh this server soon."""
+        self._kicked.add(slug)
+        self._wake.set()
+
+    async def _turn(self) -> None:
+        try:
+            leading = await asyncio.to_thread(take, self._office.database, LEASE, self._holder, self._interval + 15)
+            slugs = await asyncio.to_thread(self._slugs) if leading else []
+        except SQLAlchemyError as error:
+            log.warning("servers cannot be refreshed now: the database does not answer (%s)", type(error).__name__)
+            return
+        await asyncio.gather(*(self._refresh(slug) for slug in slugs))
+        self._follow(set(slugs))
+
+    async def _wait(self) -> None:
+        """Until the next round; what is kicked in between is refreshed at once, at most once a second."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._interval
+        while loop.time() < until:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), until - loop.time())
+            self._wake.clear()
+            kicked, self._kicked = self._kicked, set()
+            await asyncio.gather(*(self._refresh(slug) for slug in kicked))
+            if kicked:
+                await asyncio.sleep(1)
+
+    async def _refresh(self, slug: str) -> None:
+        async with self._at_once:
+            try:
+                await refresh(self._office, self._upstreams, slug)
+            except (SQLAlchemyError, JournalDown, UnknownServer) as error:
+                log.warning("%s could not be refreshed: %s", slug, type(error).__name__)
+
+    def _slugs(self) -> list[str]:
+        with self._office.database.read() as session:
+            return [server.slug for server in all_servers(session) if server.state in REFRESHED]
+
+    def _follow(self, slugs: set[str]) -> None:
+        """Listens to the servers that were just refreshed, and to no others."""
+        for slug in self._following.keys() - slugs:
+            self._following.pop(slug).cancel()
+        for slug in slugs:
+            task = self._following.get(slug)
+            if task is None or task.done():
+                self._following[slug] = asyncio.create_task(self._hear(slug))
+
+    async def _hear(self, slug: str) -> None:
+        """A server that says that a list changed is asked at once; one that says nothing is asked in time."""
+        with suppress(UpstreamError, AddressRefused, SQLAlchemyError, UnknownServer):
+            server, opened = await asyncio.to_thread(reach, self._office, slug)
+            if any(isinstance(one, dict) and one.get("listChanged") for one in server.capabilities.values()):
+                async for _event in self._upstreams.events(server, None, frozenset(), opened):
+                    self.kick(slug)
+
+    async def _leave(self) -> None:
+        for task in self._following.values():
+            task.cancel()
+        with suppress(SQLAlchemyError):
+            await asyncio.to_thread(give_back, self._office.database, LEASE, self._holder)
+
+
+async def refresh(office: Office, upstreams: Upstreams, slug: str, *, who: str = WHO) -> Observation | None:
+    """Reads one server and stores what was seen. None when it could not be read, which is stored too."""
+    try:
+        server, opened = await asyncio.to_thread(reach, office, slug)
+        if server.auth != Auth.NONE and opened is None:
+            await asyncio.to_thread(_give_up, office, slug)
+            return None
+        async with asyncio.timeout(PATIENCE):
+            seen = await read_server(upstreams, server, opened)
+    except UpstreamBusy:
+        return None  # we are the ones who leave it alone: that says nothing new about it
+    except (UpstreamError, AddressRefused, TimeoutError) as error:
+        await asyncio.to_thread(_store_failure, office, slug, explain(error))
+        return None
+    return await asyncio.to_thread(store, office, slug, seen, who)
+
+
+def reach(office: Office, slug: str) -> tuple[Upstream, Credential | None]:
+    """A server as it may be reached now, with what we authenticate with. Raises AddressRefused or UnknownServer."""
+    with office.database.read() as session:
+        server = find(session, slug)
+        lines = [*office.settings.allow_addresses, *exception_lines(session)]
+        opened = credential(session, server, office.vault) if server.auth == Auth.STATIC else None
+        return upstream_of(server, lines), opened
+
+
+def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None:
+    """One transaction if there is news, otherwise just the time of the look."""
+    with office.database.read() as session:
+        news = differs(session, slug, seen)
+    if not news:
+        with office.database.change() as session:
+            touch(session, slug)
+        return None
+    with office.change("server.observed", Concern.CATALOGUE, who=who, server=slug) as (session, facts):
+        observation = observe(session, slug, seen)
+        facts.update(observation.facts())
+    return observation
+
+
+def explain(error: Exception) -> str:
+    """What is wrong and what to do, in our words."""
+    if isinstance(error, AddressRefused):
+        return f"AddressRefused: {error}"
+    if isinstance(error, TimeoutError | UpstreamSlow):
+        return "UpstreamSlow: it did not answer in time; look at its load and at the way there"
+    if isinstance(error, UpstreamUnreachable):
+        return f"UpstreamUnreachable: {error}; see that it runs and that its address is right"
+    return f"{type(error).__name__}: {error}; ask its owner"
+
+
+def _store_failure(office: Office, slug: str, failure: str) -> None:
+    with office.database.read() as session:
+        server = find(session, slug)
+        news = server.failing_since is None or server.failure != failure
+    if news:
+        with office.change("server.failing", Concern.CATALOGUE, who=WHO, server=slug, failure=failure) as (session, _):
+            failed(session, slug, failure)
+
+
+def _give_up(office: Office, slug: str) -> None:
+    """T-92: a server whose credential was tampered with is not talked to any more."""
+    _store_failure(office, slug, f"SecretRefused: {UNOPENABLE}; set it again with `ostiary server credential {slug}`")
+    with (
+        suppress(WrongState),  # not approved, or suspended already
+        office.change("server.suspended", Concern.CATALOGUE, who=WHO, server=slug, because=UNOPENABLE) as (session, _),
+    ):
+        suspend(session, slug, UNOPENABLE)
