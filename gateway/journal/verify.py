@@ -30,6 +30,10 @@ def verify(directory: Path, key: bytes | None = None, rows: Sequence[Segment] | 
     seen: dict[SegmentName, Seen] = {}
     for name in names:
         seen[name] = _read(directory, openings, name, key, report, pruned)
+        if seen[name].opened is None:
+            before = seen.get(SegmentName(name.writer, name.number - 1))
+            first_seq = before.ending.seq + 1 if before else 1
+            report.problems.append(Finding(str(name), first_seq, "is not the record of the segment's opening"))
         report.segments += 1
     pruned |= {row.name for row in rows or () if row.pruned_at is not None}
     for name, here in seen.items():
@@ -50,8 +54,7 @@ def _read(
 ) -> Seen:
     opened = openings[name]
     if opened is None:
-        report.problems.append(Finding(str(name), 1, "does not begin with the record of its opening"))
-        return Seen(name, None, Ending(0, b""))
+        return Seen(name, None, Ending(0, b"", bad="is not the record of the segment's opening"))
     here = Seen(name, opened, beginning(opened))
     following = openings.get(name.next())
     left_after = following.left_after if following is not None and following.left == str(name) else 0

@@ -74,7 +74,9 @@ def test_long_values_are_cut_and_say_so() -> None:
     assert found["text"].endswith("(872 more)")
 
 
-@pytest.mark.parametrize("arguments", [b"[" + b"1," * 3000 + b"1]", b"[" + b"1," * 300 + b"1]", b"{", b'"\xff"', b"[" * 4000])
+@pytest.mark.parametrize(
+    "arguments", [b"[" + b"1," * 3000 + b"1]", b"[" + b"1," * 300 + b"1]", b"{", b'"\xff"', b"[" * 4000]
+)
 def test_what_is_too_much_or_no_json_leaves_the_digest_alone(arguments: bytes) -> None:
     facts = Redactor(b"k", ArgumentRecord.REDACTED).facts(arguments)
     assert set(facts) == {"arguments_hmac", "arguments_size"}
