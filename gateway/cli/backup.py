@@ -1,0 +1,72 @@
+"""`ostiary backup` and `ostiary restore`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gateway.cli.common import as_json, show, with_office
+from gateway.settings import load
+
+if TYPE_CHECKING:
+    from gateway.office import Office
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--force", is_flag=True, help="replace FILE if it exists")
+@as_json
+@with_office
+def backup(office: Office, *, file: Path, force: bool, as_json: bool) -> None:
+    """Write everything durable to FILE, while the gateway runs or not: all but the master key, which you keep apart.
+
+    People sign in again after a restore: sessions and refresh tokens are not in it.
+    """
+    from gateway.backup import make
+
+    if file.exists() and not force:
+        raise click.ClickException(f"{file} exists: give another name, or --force")
+    if not file.parent.is_dir():
+        raise click.ClickException(f"{file.parent} does not exist")
+    made = make(office, file)
+    key = office.settings.data / "keys" / "master.key"
+    text = f"{made.file}: {made.rows} rows, {made.segments} segments of the journal, {made.bytes} bytes\n"
+    text += f"The master key is not in it. Keep a copy of {key} elsewhere." if key.exists() else ""
+    show(asdict(made), as_json=as_json, text=text.rstrip)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--master-key", type=click.Path(dir_okay=False, path_type=Path), help="file of the master key")
+@click.option("--data", type=click.Path(path_type=Path), help="data directory to make; it must not exist or be empty")
+@click.option("--database-url", help="PostgreSQL URL of an empty database, if the gateway is to use one")
+@click.option("--config", type=click.Path(path_type=Path), help="configuration file (TOML)")
+@as_json
+def restore(
+    *,
+    file: Path,
+    master_key: Path | None,
+    data: Path | None,
+    database_url: str | None,
+    config: Path | None,
+    as_json: bool,
+) -> None:
+    """Make a data directory from a backup. The rows may move between SQLite and PostgreSQL on the way.
+
+    Needs the master key: from --master-key, from OSTIARY_MASTER_KEY, or in place as DATA/keys/master.key.
+    """
+    from gateway.restoring import RestoreRefused
+    from gateway.restoring import restore as put_back
+
+    settings = load(config, data=data, database_url=database_url)
+    try:
+        manifest = put_back(settings, file, master_key)
+    except RestoreRefused as refused:
+        raise click.ClickException(str(refused)) from refused
+    made = datetime.fromtimestamp(manifest.made_at, UTC)
+    text = f"{settings.data} is as it was on {made:%Y-%m-%d %H:%M} UTC. Start with `ostiary up`; people sign in again."
+    show({"data": str(settings.data), "made_at": manifest.made_at}, as_json=as_json, text=lambda: text)
