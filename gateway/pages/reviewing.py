@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from registry.reviewing import Item, Key, Review
     from registry.tables import Server
 
-NAMED = 50  # definitions that one record names; it says how many there were
-
 
 @for_admin
 def show_servers(request: Request, _me: SignedIn) -> Response:
@@ -62,8 +60,8 @@ def approve(request: Request, me: SignedIn) -> Response:
             chosen, accepted = _chosen(reviewing.review(session, slug), fields)
             by = Approver(name=who, signed_in=True, admins=admins(session))
             done = reviewing.approve(session, slug, chosen, by=by, accept_findings=accepted)
-            facts |= {"definitions": done.approved[:NAMED], "count": len(done.approved)}
-            facts |= {"accepted_findings": accepted, "remark": done.remark}
+            facts |= {"definitions": [*done.approved], "digests": sorted(chosen.values())}
+            facts |= {"findings_accepted": accepted, "remark": done.remark}
     except RegistryError as refused:
         return _refused(request, refused)
     return see_other(f"{_address(slug)}?done=approved")

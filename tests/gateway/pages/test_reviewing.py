@@ -147,7 +147,7 @@ def test_what_screening_flagged_is_not_ticked_by_itself(desk: Desk, admin: Brows
     assert "I have read why" in text
     assert " checked" not in text.split('id="awaits"')[1].split("</form>")[0]
     assert approve(admin, 0) == 303
-    assert desk.records("server.approved")[0]["accepted_findings"] is True
+    assert desk.records("server.approved")[0]["findings_accepted"] is True
 
 
 def test_an_admin_suspends_a_server_and_resumes_it(desk: Desk, admin: Browser) -> None:
