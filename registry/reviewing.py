@@ -152,6 +152,7 @@ def approve(
     present = review(session, slug)
     items = {item.key: item for item in present.items}
     _check_approver(present.server, by)
+    _check_read(present.server)
     _check_unchanged(items, shown)
     _check_findings([items[key] for key in shown], accepted=accept_findings, slug=slug)
     step(present.server, Step.APPROVE)
@@ -201,6 +202,11 @@ def _check_approver(server: Server, by: Approver) -> None:
         )
     if by.name == server.proposed_by:
         raise NotApprovable(f"{by.name} proposed {server.slug}; another administrator has to approve it")
+
+
+def _check_read(server: Server) -> None:
+    if server.probed_at is None:
+        raise NotApprovable(f"{server.slug} could not be read yet ({server.failure or 'not asked'}): nobody has seen it")
 
 
 def _check_unchanged(items: Mapping[Key, Item], shown: Mapping[Key, str]) -> None:

@@ -88,6 +88,16 @@ def propose(session: Session, proposal: Proposal, *, who: str, exceptions: Colle
     return server
 
 
+def move(session: Session, slug: str, url: str, *, who: str) -> None:
+    """The same server at another address of this machine; what it offers stays held to its pins."""
+    server = find(session, slug)
+    _end_exception(session, server)
+    _except(session, url, who)
+    address = parse(url, exception_lines(session))
+    server.url = f"{address.origin}{address.target}"
+    session.add(server)
+
+
 def find(session: Session, slug: str) -> Server:
     server = session.get(Server, slug)
     if server is None:

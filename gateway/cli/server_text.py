@@ -32,6 +32,7 @@ def row_of(found: Review) -> dict[str, Any]:
 
 
 def rows_text(rows: list[dict[str, Any]]) -> str:
+    rows = [{key: str(value) for key, value in row.items()} for row in rows]
     return table(rows, "slug state approved awaiting url failure", "no server yet: `ostiary server add SLUG URL`")
 
 
