@@ -29,7 +29,7 @@ CHUNKS_FREE = 4096  # pieces of a body; beyond them a piece must hold FLOOD_BYTE
 FLOOD_BYTES = 16
 FRAMING_FREE = 1024 * 1024  # raw bytes beyond twice the decoded cap
 IDLE_LIFE = 4.0  # seconds; common servers close an idle connection after 5
-LOOK_AFTER = 0.05  # seconds idle after which the socket is looked at before it is used again
+LOOK_AFTER = 0.005  # seconds idle after which the socket is looked at before it is used again
 
 
 class Stale(UpstreamBroken):

@@ -27,7 +27,8 @@ class Frames:
         self._rest = bytearray()  # a line that has not ended yet
         self._data: list[bytes] = []
         self._size = 0
-        self._id = b""
+        self.last_id = b""
+        self.retry: float | None = None  # seconds after which the server wants to be asked again
         self._started = False
         self._after_cr = False  # the last piece ended in CR: a LF that follows belongs to it
 
@@ -73,10 +74,12 @@ class Frames:
             if self._size > self._limit:
                 raise FrameTooLarge
         elif name == b"id" and b"\0" not in value:
-            self._id = value
+            self.last_id = value
+        elif name == b"retry" and value.isdigit():
+            self.retry = int(value[:9]) / 1000
 
     def _dispatch(self) -> Frame:
-        frame = Frame(b"\n".join(self._data), self._id)
+        frame = Frame(b"\n".join(self._data), self.last_id)
         self._data = []
         self._size = 0
         return frame

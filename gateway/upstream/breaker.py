@@ -15,12 +15,12 @@ PROBE_EVERY = 10.0  # seconds; then one call is let through to see
 
 
 class Breaker:
-    """One per server and process; `clock` is the event loop's."""
+    """One per server and process; `clock` gives seconds that only grow."""
 
-    __slots__ = ("_clock", "_failures", "_next_probe")
+    __slots__ = ("_failures", "_next_probe", "_now")
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
+        self._now = clock
         self._failures = 0
         self._next_probe = 0.0
 
@@ -28,7 +28,7 @@ class Breaker:
         """Let a call through, or say when to come back."""
         if self._failures < FAILURES:
             return
-        now = self._clock()
+        now = self._now()
         if now < self._next_probe:
             wait = math.ceil(self._next_probe - now)
             raise UpstreamBusy("the server has failed many times in a row; nothing was sent, try again later", wait)
@@ -36,7 +36,7 @@ class Breaker:
 
     def failed(self) -> None:
         self._failures += 1
-        self._next_probe = self._clock() + PROBE_EVERY
+        self._next_probe = self._now() + PROBE_EVERY
 
     def succeeded(self) -> None:
         self._failures = 0

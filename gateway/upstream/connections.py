@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from gateway.egress.pool import Egress
@@ -19,7 +20,7 @@ from gateway.upstream.sessions import Sessions
 from registry.tables import Era
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from authz.principals import Principal
     from gateway.rendezvous import Rendezvous
@@ -45,16 +46,28 @@ def open_upstreams(settings: Settings, vault: Vault, rendezvous: Rendezvous, _te
 class Servers:
     """`Upstreams` over HTTP. Everything is used on one event loop."""
 
-    def __init__(self, vault: Vault, rendezvous: Rendezvous, terms: Terms, in_flight_limit: int) -> None:
+    def __init__(
+        self,
+        vault: Vault,
+        rendezvous: Rendezvous,
+        terms: Terms,
+        in_flight_limit: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._terms = terms
-        self._loop = asyncio.get_running_loop()
+        self._clock = clock
         self._egress = Egress(in_flight_limit)
         self._sessions = Sessions(self._egress, rendezvous, vault)
         self._legacy = Legacy(self._egress, self._sessions)
         self._feeds = Feeds(self._egress, self._sessions, self._legacy)
         self._routes: dict[tuple[str, str, bool], Route] = {}
         self._breakers: dict[str, Breaker] = {}
-        self._sweeping = self._loop.create_task(self._sweep())
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    @property
+    def in_flight(self) -> int:
+        """Bytes held for calls under way."""
+        return self._egress.budget.used
 
     async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
         breaker = self._breaker(server.slug)
@@ -118,7 +131,7 @@ class Servers:
     def _breaker(self, slug: str) -> Breaker:
         breaker = self._breakers.get(slug)
         if breaker is None:
-            breaker = self._breakers[slug] = Breaker(self._loop.time)
+            breaker = self._breakers[slug] = Breaker(self._clock)
         return breaker
 
     async def _sweep(self) -> None:

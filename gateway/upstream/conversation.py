@@ -23,6 +23,15 @@ _LEVELS = {
 }
 
 
+class StreamEnded(UpstreamBroken):
+    """The stream ended in good order, but without the answer; a legacy server may go on where it stopped."""
+
+    def __init__(self, last_id: bytes, retry: float | None) -> None:
+        super().__init__("the server ended its stream without an answer")
+        self.last_id = last_id
+        self.retry = retry
+
+
 class Listener(Protocol):
     """Hears what comes before the answer."""
 
@@ -63,7 +72,7 @@ async def _from_stream(reply: Reply, number: int, listener: Listener) -> Message
             if is_answer_to(message, number):
                 return message
             await listener.heard(message)
-    raise UpstreamBroken("the server ended its stream without an answer")
+    raise StreamEnded(frames.last_id, frames.retry)
 
 
 async def pass_on(message: Message, ask: Ask, number: int, down: Downstream) -> None:

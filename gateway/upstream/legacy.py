@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +12,7 @@ from msgspec import UNSET
 
 from gateway.egress.reply import Terms
 from gateway.upstream import Answer, AskRefused, UpstreamBroken, UpstreamError, UpstreamSlow
-from gateway.upstream.conversation import answer_of, pass_on
+from gateway.upstream.conversation import StreamEnded, answer_of, pass_on
 from gateway.upstream.convert import modern_answer
 from gateway.upstream.envelope import legacy_body, notification, plain_request, reply_to
 from gateway.upstream.handshake import Deaf
@@ -18,6 +20,8 @@ from gateway.upstream.messages import failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
@@ -30,6 +34,9 @@ SHORT = Terms(10.0, 10.0, 256 * 1024)
 RELAYED = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 QUESTIONS_MOST = 100  # that one ask may lead to
 NO_SUCH_METHOD = b'{"code":-32601,"message":"not available here"}'
+SHORTEST_WAIT = 1.0  # seconds before the rest of a stream is asked for, unless the server names a time
+LONGEST_WAIT = 10.0
+_LAST_ID = re.compile(rb"[!-~]{1,1024}")
 UNKNOWN_SESSION = -32000  # with HTTP 400: how several servers say that they do not know a session
 
 
@@ -99,9 +106,33 @@ class Legacy:
         try:
             _check_status(reply, session)
             return modern_answer(await answer_of(reply, number, questions), ask)
+        except StreamEnded as ended:
+            return modern_answer(await self._resume(ended, session, number, questions, terms), ask)
         finally:
             questions.close()
             reply.close()
+
+    async def _resume(
+        self, ended: StreamEnded, session: Session, number: int, questions: Questions, terms: Terms
+    ) -> Message:
+        """Ask for the rest of a stream that the server left, as it may (SEP-1699), while the call may last."""
+        last_id = ended.last_id
+        async with _within(terms.total):
+            while _LAST_ID.fullmatch(last_id):
+                await asyncio.sleep(min(SHORTEST_WAIT if ended.retry is None else ended.retry, LONGEST_WAIT))
+                lines = session.lines + b"Last-Event-ID: %s\r\n" % last_id
+                reply = await self._egress.exchange(
+                    session.route, "GET", lines, b"", terms, credential=session.credential, repeatable=True
+                )
+                questions.listen_on(reply)
+                try:
+                    _check_status(reply, session)
+                    return await answer_of(reply, number, questions)
+                except StreamEnded as again:
+                    last_id = again.last_id or last_id
+                finally:
+                    reply.close()
+        raise ended
 
     async def _post(self, session: Session, body: bytes, terms: Terms, *, repeatable: bool) -> Reply:
         return await self._egress.exchange(
@@ -146,6 +177,10 @@ class Questions:
         self._reply.patient = True  # it waits for us now
         task.add_done_callback(self._answered)
 
+    def listen_on(self, reply: Reply) -> None:
+        """The stream goes on in another reply."""
+        self._reply = reply
+
     def close(self) -> None:
         for task in self._open:
             task.cancel()
@@ -171,6 +206,15 @@ class Questions:
             return reply_to(number, result=await self._down.request(str(message.method), params))
         except AskRefused as refused:
             return reply_to(number, error=refused.error)
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        raise UpstreamSlow("the server did not answer in time; the call may have been carried out") from late
 
 
 def _check_status(reply: Reply, session: Session) -> None:

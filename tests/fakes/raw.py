@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from authz.principals import Principal, VerifiedClaims
 from registry.catalog import Upstream
 from registry.tables import Auth, Era
 
@@ -159,3 +160,19 @@ def event(message: bytes | dict[str, Any], ident: str = "") -> bytes:
 
 
 LAST = b"0\r\n\r\n"
+
+
+def principal(subject: str, **changes: Any) -> Principal:
+    """Somebody who asks."""
+    facts: dict[str, Any] = {
+        "claims": VerifiedClaims({}),
+        "issuer": "https://door.example",
+        "subject": subject,
+        "label": f"user:{subject}",
+        "subjects": frozenset(),
+        "client": "c",
+        "scopes": frozenset(),
+        "resource": "https://door.example/mcp",
+        "expires_at": 2**40,
+    }
+    return Principal(**(facts | changes))

@@ -1,0 +1,67 @@
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.egress.frames import Frames, FrameTooLarge
+
+ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
+LINES = st.sampled_from(
+    [b"data: a", b"data:b", b"data", b"data:  c", b"id: 7", b"event: message", b": ping", b"", b"", b"x"]
+)
+
+
+def frames(pieces: list[bytes]) -> list[tuple[bytes, bytes]]:
+    reader = Frames(1000)
+    return [(frame.data, frame.id) for piece in pieces for frame in reader.feed(piece)]
+
+
+def cut(stream: bytes, places: list[int]) -> list[bytes]:
+    bounds = [0, *sorted(place % (len(stream) + 1) for place in places), len(stream)]
+    return [stream[start:end] for start, end in pairwise(bounds)]
+
+
+@given(st.lists(st.tuples(LINES, ENDS)), st.lists(st.integers(0, 10_000)))
+def test_where_a_stream_is_cut_does_not_matter(lines: list[tuple[bytes, bytes]], places: list[int]):
+    stream = b"".join(line + end for line, end in lines)
+    assert frames(cut(stream, places)) == frames([stream])
+
+
+@given(st.lists(st.lists(st.binary(max_size=20), min_size=1, max_size=3), max_size=5), ENDS)
+def test_every_event_comes_out_as_it_went_in(events: list[list[bytes]], end: bytes):
+    clean = [[line.translate(None, b"\r\n") for line in event] for event in events]
+    stream = b"".join(b"".join(b"data: " + line + end for line in event) + end for event in clean)
+    assert [data for data, _ in frames([stream])] == [b"\n".join(event) for event in clean]
+
+
+def test_a_byte_order_mark_at_the_start_is_no_part_of_the_first_line():
+    assert frames([b"\xef\xbb", b"\xbfdata: a\n\n"]) == [(b"a", b"")]
+
+
+def test_an_event_that_never_ends_is_cut_at_the_limit():
+    reader = Frames(1000)
+    for _ in range(1000):
+        reader.feed(b"x")
+    with pytest.raises(FrameTooLarge):
+        reader.feed(b"x")
+
+
+def test_an_event_of_many_lines_is_cut_at_the_limit():
+    reader = Frames(1000)
+    for _ in range(500):
+        reader.feed(b"data: x\n")
+    with pytest.raises(FrameTooLarge):
+        reader.feed(b"data: x\n")
+
+
+def test_comments_are_not_kept():
+    reader = Frames(1000)
+    for _ in range(5000):
+        assert reader.feed(b": ping\n\n") == []
+
+
+def test_what_a_reader_resumes_from_is_known_without_an_event():
+    reader = Frames(1000)
+    reader.feed(b"id: 4\nretry: 250\n\n")
+    assert (reader.last_id, reader.retry) == (b"4", 0.25)
