@@ -6,10 +6,18 @@ itself; the rest is refused before a request reaches any application.
 
 from __future__ import annotations
 
+from asyncio import Event
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    HEADER_RE,
+    HEADER_VALUE_RE,
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
@@ -35,6 +43,74 @@ class _Refused(Exception):
         self.status = status
 
 
+class Cycle(RequestResponseCycle):
+    """uvicorn's, but the head of an answer waits for the first of its body, so that both go out in one write."""
+
+    _answer_head: bytes = b""
+
+    async def send(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if not self.response_started:
+            self._start(message)
+        elif not self.response_complete:
+            self._continue(message)
+        else:
+            raise RuntimeError("an answer was sent twice")
+
+    def _start(self, message: Any) -> None:
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        lines = [STATUS_LINE[message["status"]]]
+        for name, value in message.get("headers", ()):
+            if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+                raise RuntimeError("a header of an answer has a character that none may have")
+            if name == b"content-length":
+                self.expected_content_length = int(value)
+                self.chunked_encoding = False
+            elif name == b"connection" and value.lower() == b"close":
+                self.keep_alive = False
+                continue
+            lines += (name, b": ", value, b"\r\n")
+        self._answer_head = b"".join(lines) + self._framing(message["status"])
+
+    def _framing(self, status: int) -> bytes:
+        """The last lines of the head: how the body is delimited, and whether the connection stays."""
+        last = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
+        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in {204, 304}:
+            self.chunked_encoding = True
+            return b"transfer-encoding: chunked\r\n" + last
+        return last
+
+    def _continue(self, message: Any) -> None:
+        body, more = message.get("body", b""), message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            self.expected_content_length, body = 0, b""
+        elif self.chunked_encoding:
+            body = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
+        else:
+            self._account(len(body), last=not more)
+        if self._answer_head or body:
+            self.transport.write(self._answer_head + body)
+            self._answer_head = b""
+        if not more:
+            self._end()
+
+    def _account(self, size: int, *, last: bool) -> None:
+        self.expected_content_length -= size
+        if self.expected_content_length < 0 or (last and self.expected_content_length):
+            raise RuntimeError("the body of an answer is not as long as its Content-Length says")
+
+    def _end(self) -> None:
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive:
+            self.transport.close()
+        self.on_response()
+
+
 class EdgeProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol with limits. `scope["ostiary.line"]` is it: see `when_lost`.
 
@@ -52,6 +128,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal = 400
         self._deadline: TimerHandle | None = None
         self._write_deadline: TimerHandle | None = None
+        self._idle: TimerHandle | None = None
+        self._idle_since = 0.0
 
     # Connection
 
@@ -62,13 +140,13 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch()
-        if self._write_deadline is not None:
-            self._write_deadline.cancel()
+        for timer in (self._write_deadline, self._idle):
+            if timer is not None:
+                timer.cancel()
         for call in tuple(self.when_lost):
             call()
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
         if self._chunked and not self._in_head:
             self._framing += len(data)
         else:
@@ -101,19 +179,51 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal = 400
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if len(self.headers) >= HEADER_LIMIT:
+        headers = self.headers
+        if len(headers) >= HEADER_LIMIT:
             self._refusal = 431
             raise _Refused(431)
-        super().on_header(name, value)
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
 
     def on_headers_complete(self) -> None:
+        """As uvicorn's, with a cycle of our own, and without what we switched off (WebSocket, root path, limits)."""
         self._check_head()
         self._unwatch()
         self._in_head = False
         self._head = self._framing = 0
-        self.scope["ostiary.line"] = self  # type: ignore[typeddict-unknown-key]
-        super().on_headers_complete()
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["ostiary.line"] = self
+        scope["method"] = self.parser.get_method().decode("ascii")
+        path, _, scope["query_string"] = self.url.partition(b"?")
+        scope["raw_path"] = path
+        text = path.decode("ascii")
+        scope["path"] = unquote(text) if "%" in text else text
         self.headers = []  # what a trailer says is nobody's header (RFC 9110 section 6.5.1)
+        self._begin(scope["http_version"] != "1.0" and self.parser.should_keep_alive())
+
+    def _begin(self, keep_alive: bool) -> None:
+        before = self.cycle
+        self.cycle = Cycle(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+        if before is None or before.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((self.cycle, self.app))
 
     def _check_head(self) -> None:
         if not self.url.startswith(b"/") or b"#" in self.url or self.parser.should_upgrade():
@@ -129,8 +239,13 @@ class EdgeProtocol(HttpToolsProtocol):
         if size > HEAD_LIMIT:
             self._refusal = 431
             raise _Refused(431)
-        if self.parser.get_http_version() not in {"1.1", "1.0"}:
-            raise _Refused(400)
+        self._check_version(self.parser.get_http_version())
+
+    def _check_version(self, version: str) -> None:
+        if version != "1.1":
+            if version != "1.0":
+                raise _Refused(400)
+            self.scope["http_version"] = version
 
     def on_body(self, body: bytes) -> None:
         self._framing -= 2 * len(body)  # a chunk's own bytes pay for a header of the same size
@@ -142,6 +257,29 @@ class EdgeProtocol(HttpToolsProtocol):
         self._head = 0
         self._chunked = False
         super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """As uvicorn's, with one timer for a connection's life instead of one for each request."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+            return
+        self._idle_since = self.loop.time()
+        if self._idle is None:
+            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
+
+    def _look_idle(self) -> None:
+        self._idle = None
+        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
+        if not self.cycle.response_complete:
+            left = self.timeout_keep_alive
+        if left > 0:
+            self._idle = self.loop.call_later(left, self._look_idle)
+        elif not self.transport.is_closing():
+            self.transport.close()
 
     # Deadlines
 

@@ -24,6 +24,7 @@ from registry.tables import Kind
 if TYPE_CHECKING:
     from authz.policy import Decision
     from gateway.portal.exchange import Exchange
+    from gateway.tracing import Trace
     from gateway.upstream import Ask
     from registry.catalog import Upstream
 
@@ -146,6 +147,7 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
     world, snapshot = exchange.world, exchange.snapshot
     upstream = snapshot.catalogue.upstreams[target.server]
     outcome, started = "cancelled", time.perf_counter()
+    trace = begin_trace(exchange, target, ask)
     try:
         if world.settings.journal_durability is Durability.STRICT:
             await world.journal.durable()
@@ -158,7 +160,22 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
     finally:
         world.journal.conclude(record, outcome)
         world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
+        if trace is not None:
+            trace.end(outcome)
     return answer
+
+
+def begin_trace(exchange: Exchange, target: Target, ask: Ask) -> Trace | None:
+    """A span where somebody wants one; the server then hangs its own below it (SEP-414)."""
+    header = exchange.arrival.headers.get(b"traceparent")
+    given = exchange.message.meta_value("traceparent")
+    trace = exchange.world.telemetry.trace(
+        given if isinstance(given, str) else None, header.decode("latin-1") if header is not None else None
+    )
+    if trace is not None:
+        trace.about(exchange.message.method, server=target.server, object=target.object, decision="")
+        ask.meta = {**ask.meta, "traceparent": _encode(trace.traceparent)}
+    return trace
 
 
 def outcome_of(answer: Answer) -> str:

@@ -15,7 +15,7 @@ from gateway.portal.exchange import Exchange
 from gateway.portal.headers import MODERN, check_modern, is_modern
 from gateway.portal.hub import Hub
 from gateway.portal.legacy import Legacy
-from gateway.portal.reply import Reply, accepts
+from gateway.portal.reply import Pulse, Reply, accepts
 from gateway.portal.wire import Message, parse
 from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
 
@@ -49,7 +49,8 @@ class Portal:
         self._base = world.settings.base_url
         self._lists = listing.Lists()
         self._hub = Hub(world)
-        self._legacy = Legacy(world, self._hub, self._lists)
+        self._pulse = Pulse()
+        self._legacy = Legacy(world, self._hub, self._lists, self._pulse)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         arrival: Arrival = scope["ostiary"]
@@ -62,7 +63,7 @@ class Portal:
         except JournalDown:
             await self._tell(reply, journal_down())
         finally:
-            reply.hush()
+            self._pulse.discard(reply)
 
     async def _serve(self, scope: Scope, receive: Receive, arrival: Arrival, reply: Reply) -> None:
         method: str = scope["method"]
@@ -77,6 +78,7 @@ class Portal:
                 scope, receive, Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
             )
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
+            self._pulse.add(reply)
             serve = self._legacy.get if method == "GET" else self._legacy.delete
             await _until_lost(
                 scope, serve(Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, False))
@@ -144,11 +146,12 @@ class Portal:
             return
         method = message.method
         if method in call.METHODS:
-            exchange.reply.keep_alive()
+            self._pulse.add(exchange.reply)
             await self._finish(exchange, await call.call(exchange))
         elif method in listing.METHODS:
             await exchange.reply.json(200, self._lists.envelope(exchange))
         elif method == "subscriptions/listen":
+            self._pulse.add(exchange.reply)
             await subscriptions.listen(exchange, self._hub, self._lists)
         else:
             known = f" This is {MODERN}; the handshake belongs to earlier versions." if method == "initialize" else ""

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.portal.hub import Hub
     from gateway.portal.listing import Lists
+    from gateway.portal.reply import Pulse
     from gateway.world import World
 
 SESSION: Final = b"mcp-session-id"
@@ -44,10 +45,11 @@ _encode: Final = msgspec.json.Encoder().encode
 class Legacy:
     """What one process does for legacy clients."""
 
-    def __init__(self, world: World, hub: Hub, lists: Lists) -> None:
+    def __init__(self, world: World, hub: Hub, lists: Lists, pulse: Pulse) -> None:
         self._world = world
         self._hub = hub
         self._listing = lists
+        self._pulse = pulse
         self._sessions = Sessions(world)
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._looking: set[asyncio.Task[None]] = set()
@@ -126,7 +128,7 @@ class Legacy:
     async def _do(self, exchange: Exchange) -> Answer:
         method = exchange.message.method
         if method in call.METHODS:
-            exchange.reply.keep_alive()
+            self._pulse.add(exchange.reply)
             try:
                 return down.answer(exchange, await call.call(exchange))
             except Problem as problem:

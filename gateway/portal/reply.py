@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
-KEEP_ALIVE: Final = 15.0  # seconds of silence after which proxies start to think that a stream is dead
+BEAT: Final = 7.0  # seconds; whoever was silent for two beats says something: proxies take a minute's silence for death
 EXPOSED: Final = b"WWW-Authenticate, Mcp-Session-Id, Retry-After"
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -41,12 +40,12 @@ def accepts(value: bytes) -> tuple[bool, bool]:
 class Reply:
     """One answer. `streams` says whether the client takes events; if not, what comes before the answer is dropped."""
 
-    __slots__ = ("_always", "_send", "_timer", "ended", "started", "streams")
+    __slots__ = ("_always", "_send", "ended", "silent", "started", "streams")
 
     def __init__(self, send: Send, arrival: Arrival, *, streams: bool) -> None:
         self._send = send
         self._always = _cors(arrival)
-        self._timer: TimerHandle | None = None
+        self.silent = 0
         self.streams = streams
         self.started = False
         self.ended = False
@@ -91,43 +90,47 @@ class Reply:
         await self.end()
 
     async def end(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
         if self.started and not self.ended:
             self.ended = True
             await self._send({"type": "http.response.body", "body": b""})
 
     async def _frame(self, frame: bytes) -> None:
+        self.silent = 0
         await self._send({"type": "http.response.body", "body": frame, "more_body": True})
-        self.keep_alive()
 
-    def keep_alive(self) -> None:
-        """Say something in a while, if nobody else does."""
-        if self._timer is not None:
-            self._timer.cancel()
+    async def murmur(self) -> None:
+        """Say something, so that nobody takes a long silence for a dead connection."""
         if not self.ended and self.streams:
-            loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(KEEP_ALIVE, lambda: _spawn(self._murmur()))
-
-    def hush(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-
-    async def _murmur(self) -> None:
-        if self.ended:
-            return
-        with suppress(OSError, RuntimeError):
             await (self.comment() if self.started else self.open())
 
 
-_running: Final[set[asyncio.Task[None]]] = set()
+class Pulse:
+    """Keeps silent answers alive: one timer for all of them, because a timer each would cost more than their answers."""
 
+    def __init__(self) -> None:
+        self._waiting: set[Reply] = set()
+        self._timer: TimerHandle | None = None
+        self._murmurs: set[asyncio.Task[None]] = set()
 
-def _spawn(work: object) -> None:
-    task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)  # type: ignore[arg-type]
-    _running.add(task)
-    task.add_done_callback(_running.discard)
+    def add(self, reply: Reply) -> None:
+        self._waiting.add(reply)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+
+    def discard(self, reply: Reply) -> None:
+        self._waiting.discard(reply)
+
+    def _beat(self) -> None:
+        self._timer = None
+        for reply in self._waiting:
+            reply.silent += 1
+            if reply.silent > 1:
+                reply.silent = 0
+                task = asyncio.get_running_loop().create_task(reply.murmur())
+                self._murmurs.add(task)
+                task.add_done_callback(self._murmurs.discard)
+        if self._waiting:
+            self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
 
 def _cors(arrival: Arrival) -> Lines:
