@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from authz.errors import TokenRefused
 from gateway.edge import Arrival
 from gateway.journal import JournalDown
@@ -38,7 +40,16 @@ _PREFLIGHT: Final = (
     (b"access-control-max-age", b"600"),
 )
 _NOTHING: Final = Message(b"", "", {}, {}, {})
+# The status that goes with a server's error (MCP, Streamable HTTP); all others go with 200.
+_STATUS: Final = {-32021: 400, METHOD_NOT_FOUND: 404}
 _SAFE_HEADER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ")
+
+
+class _Coded(msgspec.Struct):
+    code: int = 0
+
+
+_CODED: Final = msgspec.json.Decoder(_Coded)
 
 
 class Portal:
@@ -162,7 +173,8 @@ class Portal:
         if answer.result:
             await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result))
         else:
-            await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error))
+            status = _STATUS.get(_CODED.decode(answer.error).code, 200)
+            await exchange.reply.finish(status, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error))
 
     def _note(self, exchange: Exchange, problem: Problem) -> None:
         """A message that never became a call; those that did are on record already."""

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from gateway.world import Snapshot, World
     from registry.catalog import Mount
 
-# What a server may not ask of a modern client through us: files of the client's machine and its model's budget.
-# Tasks would need handles that we do not keep.
-_WITHHELD: Final = ("sampling", "roots")
+# Tasks would need handles that we do not keep; whatever else the client declares, servers may ask of it.
 _TASKS: Final = "io.modelcontextprotocol/tasks"
 
 
@@ -47,12 +45,10 @@ class Exchange:
 
 @lru_cache(maxsize=1024)
 def relayable(capabilities: bytes) -> bytes:
-    """What a modern client can do, less what servers may not ask of it."""
+    """What a modern client can do, less what we cannot carry."""
     if capabilities == b"{}":
         return capabilities
     members = members_of(capabilities)
-    for name in _WITHHELD:
-        members.pop(name, None)
     if "extensions" in members:
         members["extensions"] = msgspec.Raw(_without_tasks(bytes(members["extensions"])))
     return join(members)
