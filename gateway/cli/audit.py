@@ -150,7 +150,7 @@ def _directory(office: Office) -> Any:
 
 def _spread(record: dict[str, Any]) -> str:
     width = max(map(len, record))
-    return "\n".join(f"{key:<{width}}  {visible(value)}" for key, value in record.items())
+    return "\n".join(f"{visible(key):<{width}}  {visible(value)}" for key, value in record.items())
 
 
 def _plain(report: Report) -> dict[str, Any]:

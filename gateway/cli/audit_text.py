@@ -29,7 +29,7 @@ def line_text(line: bytes | str) -> str:
     except ValueError:
         return f"(not a record: {len(line)} bytes)"
     head = (visible(record[key]) for key in _HEAD[2:-1] if record.get(key))
-    rest = (f"{key}={visible(value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value)
+    rest = (f"{visible(key)}={visible(value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value)
     return "  ".join((_clock(record.get("at")), *head, *rest))
 
 

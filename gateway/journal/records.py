@@ -18,8 +18,8 @@ FIELD_LIMIT = 1024  # characters of one value; the record stays readable whoever
 LINE_LIMIT = 64 * 1024
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"}')
 _TAIL_LENGTH = 75
-# What JSON leaves as it is although terminals or editors act on it: DEL and C1, zero width, line separators, bidi.
-_UNSEEN = re.compile("[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+_NOT_ASCII = re.compile("[^ -~]")
+_OWN = frozenset({"seq", "at", "event", "hash"})
 _SECRET_FACTS = frozenset(
     {"password", "secret", "token", "access_token", "refresh_token", "code", "cookie", "assertion", "authorization"}
 )
@@ -55,7 +55,8 @@ def encode(fields: dict[str, Any]) -> bytes:
         body = _encode({key: fields[key] for key in ("at", "event") if key in fields} | {"oversize": len(body)})
     if body.isascii() and b"\x7f" not in body:
         return body
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", body.decode()).encode()
+    text = body.decode()
+    return body if text.isprintable() else _NOT_ASCII.sub(_seen, text).encode()
 
 
 def chain(previous: bytes, seq: int, body: bytes) -> tuple[bytes, bytes]:
@@ -85,8 +86,20 @@ def mark(key: bytes, what: str, segment: str, seq: int, head: bytes) -> str:
 
 
 def presentable(facts: dict[str, Any]) -> dict[str, Any]:
-    """Facts fit for the record: nothing by a secret's name, no empty ones."""
-    return {key: "[redacted]" if key in _SECRET_FACTS and value else value for key, value in facts.items()}
+    """Facts fit for the record: nothing by a secret's name, and nothing by a name that is the record's own."""
+    return {
+        f"{key}_" if key in _OWN else key: "[redacted]" if key in _SECRET_FACTS and value else value
+        for key, value in facts.items()
+    }
+
+
+def _seen(found: re.Match[str]) -> str:
+    """What JSON leaves as it is although terminals and editors act on it (C1, bidi, zero width), as its escape."""
+    character = found[0]
+    if character.isprintable():
+        return character
+    units = character.encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))
 
 
 def _encode(fields: dict[str, Any]) -> bytes:
@@ -98,8 +111,13 @@ def _encode(fields: dict[str, Any]) -> bytes:
 
 def _paired(value: Any) -> Any:
     """Lone surrogates made visible; they cannot be written as UTF-8."""
-    text = value if isinstance(value, str) else repr(value)
-    return text.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_paired(str(key)): _paired(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_paired(item) for item in value]
+    return value
 
 
 def _bounded(fields: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,10 @@ _SECRET_VALUE = re.compile(
     re.IGNORECASE,
 )
 # Something of each alternative above: a search for these is a tenth of the pattern's cost.
-_HINTS = ("eyj", "ost_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "akia", "aiza", "-----b", "bearer", "basic", "@", "=")
+_HINTS = (
+    *("eyj", "ost_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "akia", "aiza"),
+    *("-----b", "bearer", "basic", "@", "="),
+)
 
 
 class Redactor:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 LOOK = 0.2  # seconds between two looks at the files
 CHUNK = 64 * 1024
+SLACK = 2.0  # seconds by which the time of a file may lag behind the time in its records
 
 
 class Tail:
@@ -30,7 +31,7 @@ class Tail:
         kept: list[tuple[float, int, bytes]] = []
         for changed, path in sorted(self._files(), reverse=True):
             size = path.stat().st_size
-            if len(kept) >= number and kept and changed < kept[0][0]:
+            if len(kept) >= number and kept and changed + SLACK < kept[0][0]:
                 self._read[path.name] = size
                 continue
             lines, self._read[path.name] = last_lines(path, size, number)

@@ -1,4 +1,4 @@
-"""T-79: edit a byte, delete a line, swap two, cut the tail, splice another day's segment: the first bad record is named.
+"""T-79: edit a byte, delete a line, swap two, cut the tail, splice another day's segment: the verifier names it.
 
 Replacing everything consistently, with the key, is for the external anchor to find.
 """

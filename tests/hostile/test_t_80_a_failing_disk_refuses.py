@@ -1,4 +1,4 @@
-"""T-80: a write gives EIO, is short, is interrupted, a sync fails: refused, nothing skipped, the segment not trusted."""
+"""T-80: a write gives EIO, is short, is interrupted, a sync fails: refused, nothing skipped, the segment left."""
 
 from __future__ import annotations
 
@@ -64,9 +64,7 @@ def events(directory: Path) -> list[str]:
 def records(directory: Path) -> list[dict[str, Any]]:
     found = []
     for path in sorted(directory.glob("*.jsonl")):
-        for line in path.read_bytes().split(b"\n"):
-            if line.endswith(b'"}'):
-                found.append(json.loads(line))
+        found += [json.loads(line) for line in path.read_bytes().split(b"\n") if line.endswith(b'"}')]
     return found
 
 

@@ -174,12 +174,11 @@ def test_the_setting_says_how_much_of_the_arguments_is_kept(
 
 def test_a_disk_that_fills_is_a_warning(opened: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     import shutil
-    from collections import namedtuple
+    from types import SimpleNamespace
 
-    usage = namedtuple("usage", "total used free")
     journal = opened()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(100, 89, 11))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(total=100, free=11))
     assert journal.warnings == ()
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: usage(100, 91, 9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(total=100, free=9))
     assert "9 % free" in journal.warnings[0]
     assert journal.healthy
