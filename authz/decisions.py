@@ -9,12 +9,34 @@ import msgspec
 
 
 class Action(StrEnum):
-    """CALL, READ and GET imply LIST: what may be used may be seen. LIST alone shows a thing that is then refused."""
+    """What may be used may be seen; LIST alone shows a thing that is then refused.
+
+    Seeing is asked per kind, because a rule that lets somebody read `server.*` shows its resources, not its tools.
+    LIST as a question is "anything at all"; as a rule's word it shows every kind.
+    """
 
     LIST = "list"
     CALL = "call"
     READ = "read"
     GET = "get"
+    SEE_TOOL = "list tool"
+    SEE_RESOURCE = "list resource"
+    SEE_PROMPT = "list prompt"
+
+    @property
+    def seeing(self) -> Action:
+        """The question whether that which would be used so may be seen."""
+        return _SEEING.get(self, self)
+
+
+_SEEING = {Action.CALL: Action.SEE_TOOL, Action.READ: Action.SEE_RESOURCE, Action.GET: Action.SEE_PROMPT}
+# How a definition of each kind is seen; the keys are the words of registry.tables.Kind.
+SEEN_AS = {
+    "tool": Action.SEE_TOOL,
+    "prompt": Action.SEE_PROMPT,
+    "resource": Action.SEE_RESOURCE,
+    "template": Action.SEE_RESOURCE,
+}
 
 
 class Party(Protocol):

@@ -9,7 +9,7 @@ from authz.decisions import Action, Word
 if TYPE_CHECKING:
     from authz.decisions import Party, Verdict
 
-VERB = {Action.LIST: "see", Action.CALL: "call", Action.READ: "read", Action.GET: "use"}
+VERB = {Action.CALL: "call", Action.READ: "read", Action.GET: "use"}  # everything else is seeing
 ADMINISTRATOR = "Do not retry. Ask an administrator of this gateway"
 
 
@@ -18,7 +18,7 @@ def explain(verdict: Verdict, principal: Party, party: Party, name: str, action:
     if verdict.allowed:
         return "allowed", ""
     who = party.label if party is principal else f"{party.label}, acting for {principal.label},"
-    verb = VERB.get(action, action)
+    verb = VERB.get(action, "see")
     if verdict.word is Word.SCOPE:
         return (
             f"The access token does not cover {name}, although {who} may {verb} it.",

@@ -24,9 +24,21 @@ log = logging.getLogger("ostiary.policy")
 
 ALL = tuple(Action)
 # What may be used may be seen …
-ALLOWED_BY = {grammar.ANYTHING: ALL} | {str(action): (Action.LIST, action) for action in Action}
+ALLOWED_BY = {
+    grammar.ANYTHING: ALL,
+    "list": (Action.LIST, Action.SEE_TOOL, Action.SEE_RESOURCE, Action.SEE_PROMPT),
+    "call": (Action.LIST, Action.SEE_TOOL, Action.CALL),
+    "read": (Action.LIST, Action.SEE_RESOURCE, Action.READ),
+    "get": (Action.LIST, Action.SEE_PROMPT, Action.GET),
+}
 # … and what may not be seen may not be used.
-DENIED_BY = {grammar.ANYTHING: ALL, "list": ALL} | {str(a): (a,) for a in Action if a is not Action.LIST}
+DENIED_BY = {
+    grammar.ANYTHING: ALL,
+    "list": ALL,
+    "call": (Action.CALL,),
+    "read": (Action.READ,),
+    "get": (Action.GET,),
+}
 
 
 class Rulebook:

@@ -74,7 +74,7 @@ def shelves(snapshot: Snapshot, me: Principal) -> list[Shelf]:
         (Action.READ, mount.templates),
     ):
         for entry in entries.values():
-            if snapshot.policy.decide(me, mount.portal, entry.object, Action.LIST):
+            if snapshot.policy.decide(me, mount.portal, entry.object, action.seeing):
                 use = snapshot.policy.decide(me, mount.portal, entry.object, action)
                 found.setdefault(entry.server, []).append(_offer(entry, use))
     return [_shelf(snapshot, slug, offers) for slug, offers in sorted(found.items())]

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.policy import Action
 from gateway.portal import asking, rounds
 from gateway.portal.relay import Relay
 from gateway.portal.targets import TARGETS, Target, unknown
@@ -80,7 +79,8 @@ def decide(exchange: Exchange, target: Target) -> Decision:
     exchange.world.telemetry.decided(decision.allowed)
     if decision or decision.wider_token_helps:
         return decision
-    if target.action is Action.LIST or not policy.decide(exchange.principal, mount.portal, target.object, Action.LIST):
+    seeing = target.action.seeing
+    if seeing is target.action or not policy.decide(exchange.principal, mount.portal, target.object, seeing):
         note_refusal(exchange, target, "invisible", decision)
         raise unknown(target)
     return decision

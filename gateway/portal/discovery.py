@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.policy import Action
+from authz.decisions import SEEN_AS
 from gateway.portal.headers import MODERN, SERVER_INFO_KEY
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ def _upstreams(exchange: Exchange) -> list[Upstream]:
     seen: set[str] = set()
     for table in (mount.tools, mount.prompts, mount.resources, mount.templates):
         for entry in table.values():
-            if entry.server not in seen and policy.decide(exchange.principal, mount.portal, entry.object, Action.LIST):
+            sees = SEEN_AS[entry.kind]
+            if entry.server not in seen and policy.decide(exchange.principal, mount.portal, entry.object, sees):
                 seen.add(entry.server)
     return [exchange.snapshot.catalogue.upstreams[slug] for slug in mount.servers if slug in seen]
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from authz.policy import Action
+from authz.decisions import SEEN_AS
 from gateway.portal import discovery
 from gateway.portal.call import is_stale
 from gateway.portal.headers import SERVER_INFO_KEY
@@ -165,7 +165,7 @@ def _look(exchange: Exchange, method: str) -> View:
     entries = tuple(
         entry
         for entry in _KINDS[method][1](mount).values()
-        if entry.server not in gone and decide(principal, portal, entry.object, Action.LIST)
+        if entry.server not in gone and decide(principal, portal, entry.object, SEEN_AS[entry.kind])
     )
     ends = [
         upstream.stale_since + limit for upstream in upstreams if upstream.stale_since and upstream.slug not in gone

@@ -79,14 +79,14 @@ def _completion(exchange: Exchange) -> Target:
     if ref.get("type") == "ref/resource" and type(ref.get("uri")) is str:
         uri = ref["uri"]
         entry = exchange.mount.templates.get(uri) or exchange.mount.resource(uri)
-        return Target(Kind.TEMPLATE, uri, entry, Action.LIST, raw, "", {})
+        return Target(Kind.TEMPLATE, uri, entry, Action.SEE_RESOURCE, raw, "", {})
     raise invalid("params.ref must be a ref/prompt with a name or a ref/resource with a uri.")
 
 
 def _prompt_completion(exchange: Exchange, ref: dict[str, Any], raw: bytes) -> Target:
     entry = exchange.mount.prompts.get(ref["name"])
     replaced = {"ref": _encode({**ref, "name": entry.name})} if entry is not None else {}
-    return Target(Kind.PROMPT, ref["name"], entry, Action.LIST, raw, "", replaced)
+    return Target(Kind.PROMPT, ref["name"], entry, Action.SEE_PROMPT, raw, "", replaced)
 
 
 TARGETS: Final[dict[str, Callable[[Exchange], Target]]] = {
