@@ -54,7 +54,10 @@ def run(open_office: Callable[[], Office], settings: Settings, sockets: list[soc
     if settings.workers == 1:
         serve_here(open_office(), sockets)
     else:
-        Workers(open_office, settings.workers, sockets).run()
+        from gateway.metrics import shared
+
+        with shared(settings.metrics_listen):  # before anything that counts is imported
+            Workers(open_office, settings.workers, sockets).run()
 
 
 def serve_here(office: Office, sockets: list[socket.socket], *, leader: bool = True) -> None:
@@ -130,8 +133,8 @@ class Workers:
 
     def run(self) -> None:
         _import_everything()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        signal.signal(signal.SIGTERM, self._stop)
         for number in range(self._count):
             self._fork(number)
         while self._born:
@@ -146,8 +149,8 @@ class Workers:
             return
         status = 1
         try:
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(signum, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
             serve_here(self._open_office(), self._sockets, leader=number == 0)
             status = 0
         except ConfigurationError as refused:

@@ -229,9 +229,10 @@ def server_credential(
 
 def _look(office: Office, slug: str) -> None:
     """Asks the server, on a loop of our own, and stores what it says; a failure is one sentence and exit code 1."""
+    from gateway.upstream.once import refresh_once
     from registry.servers import find
 
-    asyncio.run(_ask(office, slug))
+    asyncio.run(refresh_once(office, slug, who=operator()))
     with office.database.read() as session:
         failure = find(session, slug).failure
     if failure:
@@ -239,20 +240,6 @@ def _look(office: Office, slug: str) -> None:
             f"{slug} is registered, but could not be read: {failure}. `ostiary server refresh {slug}` tries again, "
             f"`ostiary server retire {slug}` takes it back"
         )
-
-
-async def _ask(office: Office, slug: str) -> None:
-    from gateway.rendezvous.memory import MemoryRendezvous
-    from gateway.telemetry import Telemetry
-    from gateway.upstream.connections import open_upstreams
-    from gateway.upstream.refresh import refresh
-
-    quiet = office.settings.model_copy(update={"metrics_listen": ""})
-    upstreams = open_upstreams(quiet, office.vault, MemoryRendezvous(), Telemetry(quiet))
-    try:
-        await refresh(office, upstreams, slug, who=operator())
-    finally:
-        await upstreams.close()
 
 
 def _review(office: Office, slug: str) -> Review:

@@ -1,0 +1,23 @@
+"""Asking one server once, outside a serving process: for a command, and for the demo's first start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.rendezvous.memory import MemoryRendezvous
+from gateway.telemetry import Telemetry
+from gateway.upstream.connections import open_upstreams
+from gateway.upstream.refresh import refresh
+
+if TYPE_CHECKING:
+    from gateway.office import Office
+
+
+async def refresh_once(office: Office, slug: str, *, who: str) -> None:
+    """Reads the server and stores what it offers, or why it could not be read."""
+    quiet = office.settings.model_copy(update={"metrics_listen": ""})
+    upstreams = open_upstreams(quiet, office.vault, MemoryRendezvous(), Telemetry(quiet))
+    try:
+        await refresh(office, upstreams, slug, who=who)
+    finally:
+        await upstreams.close()
