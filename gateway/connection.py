@@ -28,6 +28,7 @@ HEADER_LIMIT: Final = 100
 HEAD_DEADLINE: Final = 5.0  # seconds from a head's first byte to its last
 BODY_DEADLINE: Final = 30.0
 WRITE_DEADLINE: Final = 30.0  # how long a client may not read at all
+LINGER: Final = 2.0  # seconds for which a client that was refused may go on sending
 FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trailers beyond the body's own length
 
 _TEXT: Final = {
@@ -107,7 +108,7 @@ class Cycle(RequestResponseCycle):
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
-            self.transport.close()
+            self.scope["ostiary.line"].part()  # type: ignore[typeddict-item]
         self.on_response()
 
 
@@ -126,6 +127,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._framing = 0
         self._chunked = False
         self._refusal = 400
+        self._parting = False
         self._deadline: TimerHandle | None = None
         self._write_deadline: TimerHandle | None = None
         self._idle: TimerHandle | None = None
@@ -147,6 +149,8 @@ class EdgeProtocol(HttpToolsProtocol):
             call()
 
     def data_received(self, data: bytes) -> None:
+        if self._parting:
+            return
         if self._chunked and not self._in_head:
             self._framing += len(data)
         else:
@@ -315,14 +319,28 @@ class EdgeProtocol(HttpToolsProtocol):
     def _refuse(self, status: int) -> None:
         """Answers, unless an answer is under way already, and closes."""
         self._unwatch()
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._parting:
             return
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_refusal(status))
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-        self.transport.close()
+        self._in_head = False
+        self.part()
+
+    def part(self) -> None:
+        """Closes; but while the client is still sending, listens on for a moment without hearing.
+
+        To close a socket with unread bytes in it resets the connection, and the client may lose the answer.
+        """
+        if self._in_head or not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self._parting = True
+        self._unwatch()
+        self.transport.write_eof()
+        self._watch(LINGER, self.transport.close)
 
 
 def _refusal(status: int) -> bytes:

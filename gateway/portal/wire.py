@@ -30,8 +30,8 @@ INVALID_PARAMS: Final = -32602
 
 RawMembers = dict[str, msgspec.Raw]
 
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)', re.DOTALL)
-_NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)|[\[\]{},]', re.DOTALL)
+_QUOTE: Final = ord('"')
 
 _members: Final = msgspec.json.Decoder(RawMembers)
 _tree: Final = msgspec.json.Decoder()
@@ -109,16 +109,17 @@ def _has_twins(body: bytes) -> bool:
 
 
 def _measure(body: bytes) -> None:
-    """Depth and number of values, exactly, before any of them is made."""
-    bare = _STRING.sub(b"0", body)
-    opens = bare.count(b"{") + bare.count(b"[")
-    if opens + bare.count(b",") >= NODE_LIMIT:
-        raise refused(INVALID_REQUEST, f"The body has more than {NODE_LIMIT} values.")
-    depth = 0
-    for bracket in bare.translate(None, _NOT_BRACKETS):
-        depth += 1 if bracket in b"[{" else -1
+    """Depth and number of values, exactly, before any of them is made; stops at the first that is too many."""
+    depth = values = strings = 0
+    for found in _TOKEN.finditer(body):
+        mark = body[found.start()]
+        strings += mark == _QUOTE
+        values += mark in b"[{,"
+        depth += (mark in b"[{") - (mark in b"]}")
         if depth > DEPTH_LIMIT:
             raise refused(INVALID_REQUEST, f"The body is nested more than {DEPTH_LIMIT} deep.")
+        if values >= NODE_LIMIT or strings > 2 * NODE_LIMIT:
+            raise refused(INVALID_REQUEST, f"The body has more than {NODE_LIMIT} values.")
 
 
 def _message(tree: dict[str, Any], raw: RawMembers) -> Message:
