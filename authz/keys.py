@@ -89,7 +89,9 @@ def rotate(session: Session, vault: Vault, *, now: float | None = None, at_once:
 def rotation_due(session: Session, now: float | None = None) -> bool:
     """Whether there is no key, or the newest has signed for its period."""
     moment = time.time() if now is None else now
-    newest = max((row.signs_from for row in session.exec(select(SigningKey)) if row.retired_at is None), default=0.0)
+    newest = max(
+        (row.signs_from for row in session.exec(select(SigningKey)) if row.retired_at is None), default=-PERIOD
+    )  # no key: due at any time
     return newest + PERIOD <= moment
 
 

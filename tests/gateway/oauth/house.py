@@ -160,7 +160,7 @@ class House:
 
     def post(self, path: str, form: dict[str, str], auth: tuple[str, str] | None = None) -> httpx2.Response:
         with self.http() as http:
-            return http.post(path, data=form, auth=auth)
+            return http.post(path, data=form, auth=auth or httpx2.USE_CLIENT_DEFAULT)
 
     def token(self, form: dict[str, str], auth: tuple[str, str] | None = None) -> httpx2.Response:
         return self.post("/oauth/token", form, auth)
@@ -233,7 +233,8 @@ class Browser:
             "resource": self.house.resource,
             "code_challenge": (proof or pkce()).challenge,
             "code_challenge_method": "S256",
-        } | more
+            **more,
+        }
         return self.http.get(
             "/oauth/authorize", params={name: value for name, value in asked.items() if value is not None}
         )

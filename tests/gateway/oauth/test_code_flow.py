@@ -139,7 +139,8 @@ def test_the_resource_of_the_token_request_must_be_the_one_that_was_allowed(hous
 
 
 def test_errors_go_to_the_client_once_it_is_proven(house: House) -> None:
-    client, cases = house.client(), {
+    client = house.client()
+    cases: dict[str, dict[str, str | None]] = {
         "unsupported_response_type": {"response_type": "token"},
         "invalid_scope": {"scope": "openid"},
         "invalid_target": {"resource": "https://elsewhere.example/mcp"},
