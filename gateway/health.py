@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
-from enum import IntEnum
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from authz.errors import AuthzError
+from gateway.checks import Check, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -28,24 +27,6 @@ CLOCK_STEP = 30.0  # seconds between the wall clock and the monotonic one since 
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
-class State(IntEnum):
-    """GREEN works; AMBER works, and somebody should look; RED does not take calls."""
-
-    GREEN = 0
-    AMBER = 1
-    RED = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that we lean on."""
-
-    name: str
-    state: State
-    why: str = ""
-    remedy: str = ""
-
-
 def routes() -> list[BaseRoute]:
     """The two probes."""
     return [Route("/healthz", live, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
@@ -60,7 +41,7 @@ async def ready(request: Request) -> Response:
     """200 while calls are taken, 503 when not; either way every check with its reason. Nothing here can block."""
     checks = list(examine(request.app.state.world))
     worst = max(check.state for check in checks)
-    report = {"status": worst.name.lower(), "checks": [asdict(c) | {"state": c.state.name.lower()} for c in checks]}
+    report = {"status": worst.name.lower(), "checks": [check.told() for check in checks]}
     return _answer(503 if worst is State.RED else 200, report)
 
 
