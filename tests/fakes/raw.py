@@ -7,12 +7,14 @@ import contextlib
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from authz.principals import Principal, VerifiedClaims
 from registry.catalog import Upstream
 from registry.tables import Auth, Era
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import AsyncIterator, Awaitable, Callable
 
 
@@ -102,7 +104,7 @@ async def read_request(reader: asyncio.StreamReader, connection: int = 0) -> Ask
 
 @contextlib.asynccontextmanager
 async def raw_server(
-    respond: Callable[[Asked, asyncio.StreamWriter], Awaitable[bytes | None]], host: str = "127.0.0.1", port: int = 0
+    respond: Callable[[Asked, asyncio.StreamWriter], Awaitable[bytes | None]], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[RawServer]:
     """Listens while the block runs; its connections are cut at the end."""
     server = RawServer(respond)
@@ -117,7 +119,7 @@ async def raw_server(
         except asyncio.CancelledError:
             writer.transport.abort()
 
-    listening = await asyncio.start_server(serve, host, port)
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     server.port = listening.sockets[0].getsockname()[1]
     try:
         yield server
@@ -143,6 +145,18 @@ def result(asked: Asked, value: dict[str, Any] | None = None) -> bytes:
 def error(asked: Asked, code: int, **more: Any) -> bytes:
     fault = {"code": code, "message": "no", **more}
     return json.dumps({"jsonrpc": "2.0", "id": asked.message.get("id"), "error": fault}).encode()
+
+
+def upstream_at(url: str, era: Era = Era.MODERN) -> Upstream:
+    """Another server on this machine, as registered and approved."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    server = RawServer(_nothing, port=parts.port or 80)
+    return server.upstream(era, host=parts.hostname, target=parts.path, url=url)
+
+
+async def _nothing(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    return None
 
 
 STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -7,6 +7,7 @@ import pytest
 
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from registry.catalog import Credential
+from tests.fakes.certificates import make_certificate
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
 
 CALL = Ask(method="tools/call", name="t", params={"name": b'"t"'}, principal=None)
@@ -147,6 +148,29 @@ async def test_a_name_is_pinned_to_the_addresses_that_were_admitted(servers, cal
         with pytest.raises(UpstreamUnreachable, match="metadata"):
             await servers.send(gone, CALL, caller, None)
         assert server.connections == 2
+
+
+@pytest.mark.parametrize(("host", "good"), [("files.example", True), ("other.example", False)])
+async def test_tls_is_checked_against_the_name_although_the_address_is_pinned(
+    servers, caller, monkeypatch, tmp_path, host, good
+):
+    async def resolve(name: str, port: int, **_more: object) -> list[tuple]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    trusted, tls = make_certificate(tmp_path, "files.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    async with raw_server(well, tls) as server:
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        upstream = server.upstream(scheme="https", host=host)
+        if good:
+            for _ in range(2):
+                await servers.send(upstream, CALL, caller, None)
+            assert server.asked[0].headers["host"] == f"files.example:{server.port}"
+            assert server.connections == 1
+        else:
+            with pytest.raises(UpstreamUnreachable):
+                await servers.send(upstream, CALL, caller, None)
+            assert not server.asked
 
 
 async def test_a_server_that_is_not_there_is_unreachable(servers, caller):

@@ -9,7 +9,7 @@ from gateway.upstream import Ask, UpstreamBroken
 from registry.catalog import Credential
 from registry.tables import Era
 from tests.fakes.processes import running
-from tests.fakes.raw import LAST, STREAM, Asked, chunk, error, event, http, principal, raw_server, result
+from tests.fakes.raw import LAST, STREAM, Asked, chunk, error, event, http, principal, raw_server, result, upstream_at
 
 ASKING = b'{"elicitation":{},"sampling":{}}'
 
@@ -344,20 +344,10 @@ async def test_a_legacy_server_of_the_sdk_is_served(servers, caller):
                 capabilities=ASKING,
                 legacy_session="s",
             )
-            answer = json.loads((await servers.send(_upstream(url), ask, caller, None)).result)
+            answer = json.loads((await servers.send(upstream_at(url, Era.LEGACY), ask, caller, None)).result)
             assert answer["resultType"] == "complete"
             assert answer["content"]
             assert not answer.get("isError")
         assert [method for method, _ in caller.questions] == ["elicitation/create"]
         assert {method for method, _ in caller.heard} == {"notifications/progress"}
         await servers.close()
-
-
-def _upstream(url: str):
-    from urllib.parse import urlsplit
-
-    from tests.fakes.raw import RawServer
-
-    parts = urlsplit(url)
-    server = RawServer(None, port=parts.port)
-    return server.upstream(Era.LEGACY, host=parts.hostname, target=parts.path)
