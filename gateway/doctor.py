@@ -112,7 +112,7 @@ def _keys(office: Office, now: float) -> Iterator[Check]:
     if file.exists():
         why = f"{file} lies beside what it opens: whoever copies the directory has both"
         yield Check("master key", AMBER, why, "keep it in a secret store and give it as OSTIARY_MASTER_KEY")
-        yield from _private(file, "master key")
+        yield from _private(file, "key file")
     with office.database.read() as session:
         keys = session.exec(select(SigningKey)).all()
     if not any(key.signs_from <= now and (key.retired_at is None or key.retired_at > now) for key in keys):
@@ -206,7 +206,7 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
         yield Check("policy", AMBER, "no rule is in force: nobody may do anything", "ostiary policy add --help")
     if policy.broken:
         why = f"{len(policy.broken)} stored rules are not well formed and allow nothing: {', '.join(policy.broken[:5])}"
-        yield Check("policy", RED, why, "ostiary policy remove RULE")
+        yield Check("rules", RED, why, "ostiary policy remove RULE")
     for server in servers:
         yield from _server(server, now)
 

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import datetime as dt
+import json
+
+import pytest
+from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from authz.tables import Person, Rule
+from gateway.assembly import open_office
+from gateway.checks import State
+from gateway.cli import main
+from gateway.doctor import examine
+from gateway.first_start import ensure_signing_key
+from gateway.settings import Settings
+from registry.database import Concern
+from registry.tables import Server
+
+
+@pytest.fixture
+def office(tmp_path):
+    office = open_office(Settings(data=tmp_path / "data"), create=True, role="gateway")
+    yield office
+    office.close()
+
+
+def checks(office, **settings):
+    changed = type(office)(
+        settings=office.settings.model_copy(update=settings),
+        database=office.database,
+        vault=office.vault,
+        journal=office.journal,
+    )
+    return {check.name: check for check in examine(changed)}
+
+
+def change(office, *rows):
+    with office.change("test", Concern.POLICY, who="test") as (session, _):
+        session.add_all(rows)
+
+
+def admin(name):
+    return Person(id=name, issuer="local", subject=name, handle=name, is_admin=True)
+
+
+def test_a_first_start_is_told_about_the_admin_the_backup_and_https(office):
+    ensure_signing_key(office)
+    found = checks(office)
+    assert found["administrators"].state is State.RED
+    assert found["backup"].state is State.AMBER
+    assert found["public url"].state is State.AMBER
+    assert found["master key"].state is State.AMBER
+    assert found["policy"].state is State.AMBER
+    assert all(check.remedy for check in found.values() if check.state)
+
+
+def test_the_worst_comes_first(office):
+    states = [check.state for check in examine(office)]
+    assert states == sorted(states, reverse=True)
+
+
+def test_one_admin_approves_alone_and_two_do_not(office):
+    change(office, admin("ada"))
+    assert "alone" in checks(office)["administrators"].why
+    change(office, admin("bob"))
+    assert checks(office)["administrators"].state is State.GREEN
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "state"),
+    [
+        ({"public_url": "https://mcp.example.com"}, "public url", State.GREEN),
+        ({"public_url": "http://mcp.example.com"}, "public url", State.RED),
+        ({"public_url": "https://mcp.example.com"}, "proxy", State.AMBER),
+        ({"public_url": "https://mcp.example.com"}, "client registration", State.AMBER),
+        ({"public_url": "https://mcp.example.com"}, "operator tokens", State.AMBER),
+        ({"public_url": "https://mcp.example.com"}, "admin pages", State.AMBER),
+        ({"insecure_bind": True}, "insecure bind", State.RED),
+        ({"workers": 2}, "database", State.AMBER),
+        ({"workers": 1}, "database", State.GREEN),
+        ({"metrics_listen": "127.0.0.1:0"}, "metrics", State.AMBER),
+        ({"metrics_listen": ""}, "metrics", State.AMBER),
+        ({"metrics_listen": "0.0.0.0:9464"}, "metrics", State.AMBER),
+        ({"journal_arguments": "full"}, "journal arguments", State.AMBER),
+        ({"allow_addresses": ("http://10.0.0.1:80",)}, "addresses", State.GREEN),
+    ],
+)
+def test_every_setting_that_matters_is_looked_at(office, settings, name, state):
+    valid = Settings.model_construct(**{**office.settings.model_dump(), **settings})
+    given = {key: getattr(valid, key) for key in settings}
+    if "journal_arguments" in given:
+        given["journal_arguments"] = type(office.settings.journal_arguments)("full")
+    assert checks(office, **given)[name].state is state
+
+
+def test_a_well_made_setting_is_not_mentioned(office):
+    found = checks(office, metrics_listen="127.0.0.1:9464", operator_tokens=False, dynamic_registration=False)
+    assert not found.keys() & {"metrics", "operator tokens", "client registration", "proxy", "demo", "clock"}
+
+
+def test_a_key_or_a_directory_that_others_can_read_is_bad(office):
+    (office.settings.data / "keys" / "master.key").chmod(0o644)
+    assert checks(office)["key file"].state is State.RED
+    office.settings.data.chmod(0o755)
+    assert checks(office)["data directory"].remedy == f"chmod 700 {office.settings.data}"
+
+
+def certificate(path, days):
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "mcp.example.com")])
+    end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(end - dt.timedelta(days=400))
+        .not_valid_after(end)
+        .sign(key, hashes.SHA256())
+    )
+    path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    return path
+
+
+@pytest.mark.parametrize(("days", "state"), [(100, State.GREEN), (10, State.AMBER), (-1, State.RED)])
+def test_a_certificate_is_watched_before_it_expires(office, tmp_path, days, state):
+    assert checks(office, tls_cert=certificate(tmp_path / "cert.pem", days))["tls certificate"].state is state
+
+
+def test_what_is_no_certificate_is_bad(office, tmp_path):
+    (tmp_path / "cert.pem").write_text("no")
+    assert checks(office, tls_cert=tmp_path / "cert.pem")["tls certificate"].state is State.RED
+
+
+def test_the_demo_a_broken_rule_and_a_server_in_waiting_are_named(office):
+    (office.settings.data / "demo.json").write_text("{}")
+    change(
+        office,
+        Rule(id="r_bad", subject="eval(x)", object="notes.*", action="call"),
+        Server(slug="notes", url="https://notes.example/mcp"),
+        Server(slug="clock", url="https://c.example/mcp", state="approved", failing_since=1.0, failure="refused"),
+    )
+    found = checks(office)
+    assert "demo" in found
+    assert "r_bad" in found["rules"].why
+    assert "ostiary server show notes" in found["server notes"].remedy
+    assert "refused" in found["server clock"].why
+
+
+def test_a_backup_is_remembered_and_grows_old(office, tmp_path):
+    run = CliRunner().invoke
+    data = str(office.settings.data)
+    assert run(main, ["backup", str(tmp_path / "b"), "--data", data]).exit_code == 0
+    assert checks(office)["backup"].state is State.GREEN
+    (office.settings.data / "backup.json").write_text('{"at": 1}')
+    assert checks(office)["backup"].state is State.AMBER
+    (office.settings.data / "backup.json").write_text("[]")
+    assert "cannot be read" in checks(office)["backup"].why
+
+
+def test_the_command_exits_with_1_when_something_must_not_stay(office):
+    data = str(office.settings.data)
+    bad = CliRunner().invoke(main, ["doctor", "--data", data])
+    assert bad.exit_code == 1
+    assert "BAD   administrators" in bad.output
+    assert "-> ostiary admin link" in bad.output
+    change(office, admin("ada"))
+    ensure_signing_key(office)
+    found = CliRunner().invoke(main, ["doctor", "--data", data, "--json"])
+    assert found.exit_code == 0
+    assert json.loads(found.output)["state"] == "amber"
+    assert CliRunner().invoke(main, ["doctor", "--data", data, "--strict"]).exit_code == 1

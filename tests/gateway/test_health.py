@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+from starlette.applications import Starlette
+
+from authz.errors import NoSigningKey
+from authz.policy import Policy
+from authz.tables import Rule
+from gateway import health
+from gateway.checks import State
+
+RULE = Rule(id="r1", subject="user:a", object="notes.*", action="call")
+
+
+class Journal(SimpleNamespace):
+    healthy: bool = True
+    warnings: tuple[str, ...] = ()
+
+
+class Keys:
+    def __init__(self, *, missing: bool = False) -> None:
+        self.missing = missing
+
+    def signer(self, _now: float) -> object:
+        if self.missing:
+            raise NoSigningKey("there is no signing key")
+        return object()
+
+
+def world(*, age=0.0, rules=(RULE,), keys=None, journal=None, upstreams=None):
+    snapshot = SimpleNamespace(
+        policy=Policy(rules),
+        keys=keys or Keys(),
+        catalogue=SimpleNamespace(upstreams=upstreams or {}),
+    )
+    return SimpleNamespace(
+        snapshots=SimpleNamespace(current=snapshot, age=lambda: age),
+        journal=journal or Journal(),
+        settings=SimpleNamespace(stale_limit=900.0),
+    )
+
+
+async def get(path, of):
+    app = Starlette(routes=health.routes())
+    app.state.world = of
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "headers": [],
+        "query_string": b"",
+    }
+    await app(scope, receive, send)
+    return sent[0]["status"], json.loads(sent[1]["body"])
+
+
+async def test_a_live_process_says_so_whatever_is_wrong():
+    assert await get("/healthz", world(age=1000.0)) == (200, {"status": "live"})
+
+
+async def test_all_is_well():
+    status, report = await get("/readyz", world())
+    assert (status, report["status"]) == (200, "green")
+    assert {check["name"] for check in report["checks"]} == {"journal", "database", "policy", "keys", "clock"}
+
+
+@pytest.mark.parametrize(("age", "status", "state"), [(9, 200, "green"), (11, 200, "amber"), (61, 503, "red")])
+async def test_a_silent_database_is_amber_then_red(age, status, state):
+    answer = await get("/readyz", world(age=age))
+    assert (answer[0], answer[1]["status"]) == (status, state)
+
+
+async def test_a_journal_that_cannot_be_written_is_red():
+    status, report = await get("/readyz", world(journal=Journal(healthy=False)))
+    assert status == 503
+    assert report["checks"][0]["remedy"]
+
+
+async def test_a_full_disk_is_told_before_it_is_too_late():
+    status, report = await get("/readyz", world(journal=Journal(warnings=("9 % free",))))
+    assert (status, report["status"]) == (200, "amber")
+
+
+async def test_without_a_signing_key_no_calls_are_promised():
+    assert (await get("/readyz", world(keys=Keys(missing=True))))[0] == 503
+
+
+async def test_an_empty_policy_and_a_broken_rule_are_amber():
+    assert (await get("/readyz", world(rules=())))[1]["status"] == "amber"
+    broken = Rule(id="r_forced", subject="eval(1)", object="notes.*", action="call")
+    report = (await get("/readyz", world(rules=(RULE, broken))))[1]
+    assert report["status"] == "amber"
+    assert any("r_forced" in check["why"] for check in report["checks"])
+
+
+async def test_a_server_that_is_down_is_named_with_its_remedy_and_is_not_our_illness():
+    down = SimpleNamespace(stale_since=1.0, failure="it refuses connections: start it")
+    status, report = await get("/readyz", world(upstreams={"notes": down, "clock": SimpleNamespace(stale_since=None)}))
+    assert (status, report["status"]) == (200, "green")
+    named = {check["name"]: check for check in report["checks"]}
+    assert "no longer offered" in named["server:notes"]["why"]
+    assert named["server:notes"]["remedy"] == "it refuses connections: start it"
+
+
+def test_a_clock_that_jumped_is_amber():
+    import time
+
+    assert health._clock(time.time() - time.monotonic() - 3600.0).state is State.AMBER
