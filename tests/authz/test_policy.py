@@ -23,10 +23,10 @@ def test_without_rules_everything_is_denied_and_it_says_so():
     assert decision.word is Word.NO_POLICY
 
 
-def test_call_implies_list_and_nothing_else():
+def test_call_implies_seeing_tools_and_nothing_else():
     policy = Policy([EDITORS], epoch=7)
-    answers = {action: bool(policy.decide(EDITOR, "default", "notes.add", action)) for action in Action}
-    assert answers == {Action.LIST: True, Action.CALL: True, Action.READ: False, Action.GET: False}
+    allowed = {action for action in Action if policy.decide(EDITOR, "default", "notes.add", action)}
+    assert allowed == {Action.LIST, Action.SEE_TOOL, Action.CALL}
     assert policy.decide(EDITOR, "default", "notes.add", Action.CALL).rule == "r1"
     assert policy.decide(EDITOR, "default", "notes.add", Action.CALL).epoch == 7
 
@@ -36,6 +36,14 @@ def test_read_and_get_imply_list(action):
     policy = Policy([Rule(id="r", subject="user:ed", object="notes.x", action=action)])
     assert policy.decide(EDITOR, "default", "notes.x", action)
     assert policy.decide(EDITOR, "default", "notes.x", Action.LIST)
+    assert policy.decide(EDITOR, "default", "notes.x", action.seeing)
+
+
+def test_a_right_to_read_all_resources_of_a_server_shows_none_of_its_tools():
+    policy = Policy([Rule(id="r", subject="user:ed", object="notes.*", action="read")])
+    assert policy.decide(EDITOR, "default", "notes.notes://index", Action.SEE_RESOURCE)
+    assert not policy.decide(EDITOR, "default", "notes.add", Action.SEE_TOOL)
+    assert not policy.decide(EDITOR, "default", "notes.tidy", Action.SEE_PROMPT)
 
 
 def test_list_without_call_shows_a_tool_that_is_then_refused_with_reason_and_remedy():
@@ -242,9 +250,9 @@ def model(rules, subjects, portal, name, action):
         covers = rule["object"] in {name, name.split(".")[0] + ".*"}
         return covers and rule["portal"] in {"*", portal} and rule["subject"] in subjects
 
-    allows = any(
-        matches(r) and r["effect"] == "allow" and (r["action"] in {"*", action} or action == "list") for r in rules
-    )
+    shown = {"list tool": {"list", "call"}, "list resource": {"list", "read"}, "list prompt": {"list", "get"}}
+    words = {"*", *shown.get(action, {action})}
+    allows = any(matches(r) and r["effect"] == "allow" and (r["action"] in words or action == "list") for r in rules)
     denies = any(matches(r) and r["effect"] == "deny" and r["action"] in {"*", "list", action} for r in rules)
     return allows and not denies
 
@@ -265,5 +273,6 @@ def test_it_decides_like_its_model(rules, groups, bound, portal, name, action):
     expected = model(rules, subjects, portal, name, action)
     assert bool(policy.decide(who, portal, name, action)) is expected
     assert bool(policy.decide(who, portal, name, action)) is expected
-    if expected and action is not Action.LIST:
+    if expected:
+        assert policy.decide(who, portal, name, action.seeing)
         assert policy.decide(who, portal, name, Action.LIST)
