@@ -49,7 +49,9 @@ def entry(server: str, name: str, kind: Kind = Kind.TOOL, *, prefixed: bool = Tr
     exposed = f"{server}_{name}" if prefixed and kind in {Kind.TOOL, Kind.PROMPT} else name
     template = more.pop("template", None)
     params = more.pop("param_headers", {})
-    shown = {"name": exposed, "inputSchema": {"type": "object"}, **more} if kind is Kind.TOOL else {"name": exposed, **more}
+    shown = (
+        {"name": exposed, "inputSchema": {"type": "object"}, **more} if kind is Kind.TOOL else {"name": exposed, **more}
+    )
     if kind is Kind.RESOURCE:
         shown = {"uri": name, "name": name, **more}
     if kind is Kind.TEMPLATE:
@@ -194,8 +196,14 @@ class Door:
         servers = [upstream("notes"), upstream("clock", Era.LEGACY)]
         self.snapshots = Snapshots(
             Snapshot(
-                epoch=1, catalogue=catalogue(NOTES, servers), policy=Policy(RULES, epoch=1), keys=self.keys,
-                cutoffs=CutOffs({}), members=members, clients=frozenset({"app", "other"}), credentials={},
+                epoch=1,
+                catalogue=catalogue(NOTES, servers),
+                policy=Policy(RULES, epoch=1),
+                keys=self.keys,
+                cutoffs=CutOffs({}),
+                members=members,
+                clients=frozenset({"app", "other"}),
+                credentials={},
             )  # fmt: skip
         )
         self.world = World(
@@ -212,7 +220,9 @@ class Door:
     def base(self) -> str:
         return self.settings.base_url
 
-    def token(self, who: str = "editor", path: str = "/mcp", scope: str = "mcp", life: int = 300, client: str = "app") -> str:
+    def token(
+        self, who: str = "editor", path: str = "/mcp", scope: str = "mcp", life: int = 300, client: str = "app"
+    ) -> str:
         ask = Minting(issuer=self.base, subject=who, client=client, resource=self.base + path, scope=scope, life=life)
         return mint(self.keys, ask).token
 
@@ -329,7 +339,9 @@ class Line:
                     return json.loads(line[6:])
 
 
-def modern(token: str, method: str, params: dict[str, Any] | None = None, *, ident: Any = 1) -> tuple[list[tuple[str, str]], bytes]:
+def modern(
+    token: str, method: str, params: dict[str, Any] | None = None, *, ident: Any = 1
+) -> tuple[list[tuple[str, str]], bytes]:
     """Headers and body of a well-formed request of today."""
     params = {**(params or {})}
     params["_meta"] = {**META, **params.get("_meta", {})}
@@ -344,7 +356,13 @@ def modern(token: str, method: str, params: dict[str, Any] | None = None, *, ide
 
 
 async def ask(
-    door: Door, method: str, params: dict[str, Any] | None = None, *, who: str = "editor", path: str = "/mcp", ident: Any = 1
+    door: Door,
+    method: str,
+    params: dict[str, Any] | None = None,
+    *,
+    who: str = "editor",
+    path: str = "/mcp",
+    ident: Any = 1,
 ) -> Got:
     """One well-formed request of today on a line of its own."""
     async with Line(door) as line:
@@ -358,3 +376,44 @@ async def eventually(what: Callable[[], Any], within: float = 5.0) -> Any:
         assert time.monotonic() < deadline, "it never came true"
         await asyncio.sleep(0.01)
     return found
+
+
+class Legacy(Line):
+    """A client of an earlier revision with a session."""
+
+    def __init__(self, door: Door, who: str = "editor", version: str = "2025-11-25", path: str = "/mcp", **capabilities: Any) -> None:
+        super().__init__(door)
+        self.headers = [
+            ("Authorization", f"Bearer {door.token(who, path)}"), ("Content-Type", "application/json"),
+            ("Accept", "application/json, text/event-stream"),
+        ]  # fmt: skip
+        self._capabilities = capabilities
+        self._version = version
+        self._path = path
+        self.greeting: Any = None
+
+    async def __aenter__(self) -> Legacy:
+        await super().__aenter__()
+        told = {"protocolVersion": self._version, "capabilities": self._capabilities, "clientInfo": {"name": "t", "version": "1"}}
+        got = await self.say("initialize", told)
+        self.greeting = got.json["result"]
+        self.headers += [("Mcp-Session-Id", got.headers["mcp-session-id"]), ("MCP-Protocol-Version", self.greeting["protocolVersion"])]
+        assert (await self.post({"jsonrpc": "2.0", "method": "notifications/initialized"})).status == 202
+        return self
+
+    async def post(self, message: Any) -> Got:
+        return await self.ask("POST", self._path, self.headers, json.dumps(message).encode())
+
+    async def start(self, method: str, params: Any, ident: Any = 1) -> None:
+        body = json.dumps({"jsonrpc": "2.0", "id": ident, "method": method, "params": params}).encode()
+        await self.send("POST", self._path, self.headers, body)
+
+    async def say(self, method: str, params: Any = None, ident: Any = 1) -> Got:
+        await self.start(method, params or {}, ident)
+        return await self.answer()
+
+    async def another(self, door: Door) -> Line:
+        """A second connection in the same session."""
+        line = Line(door)
+        await line.__aenter__()
+        return line
