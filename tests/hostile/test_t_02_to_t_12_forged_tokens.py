@@ -59,7 +59,7 @@ def test_t_02_a_snapshot_that_breaks_gives_no_principal(judge: Judge, trouble: t
             return getattr(judge, name)
 
     with pytest.raises(trouble):
-        TokenVerifier(ISSUER).verify(good(judge), RESOURCE, Broken())  # type: ignore[arg-type]
+        TokenVerifier(ISSUER).verify(good(judge), RESOURCE, Broken())
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self.http.close()
 
-    def authorize(self, client: Client | str, proof: Pkce | None = None, **more: str | None) -> httpx2.Response:
+    def authorize(self, client: Client | str, proof: Pkce | None = None, **more: Any) -> httpx2.Response:
         """GET /oauth/authorize; a parameter given as None is left away."""
         asked: dict[str, str | None] = {
             "response_type": "code",
@@ -244,7 +244,7 @@ class Browser:
         fields = hidden_fields(page.text)
         return self.http.post("/oauth/consent", data=fields | {"answer": answer}, headers=headers)
 
-    def consent(self, client: Client | str, proof: Pkce | None = None, **more: str | None) -> httpx2.Response:
+    def consent(self, client: Client | str, proof: Pkce | None = None, **more: Any) -> httpx2.Response:
         page = self.authorize(client, proof, **more)
         assert page.status_code == 200, (page.status_code, page.text)
         return self.answer(page)

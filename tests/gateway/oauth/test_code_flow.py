@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from authz import jose
 from tests.gateway.oauth.house import LOOPBACK, REDIRECT, House, answer_of, hidden_fields, pkce
 
@@ -140,7 +142,7 @@ def test_the_resource_of_the_token_request_must_be_the_one_that_was_allowed(hous
 
 def test_errors_go_to_the_client_once_it_is_proven(house: House) -> None:
     client = house.client()
-    cases: dict[str, dict[str, str | None]] = {
+    cases: dict[str, dict[str, Any]] = {
         "unsupported_response_type": {"response_type": "token"},
         "invalid_scope": {"scope": "openid"},
         "invalid_target": {"resource": "https://elsewhere.example/mcp"},
