@@ -117,20 +117,36 @@ def list_(office: Office, *, as_json: bool) -> None:
 @click.option("--scope", default="mcp", show_default=True, help="as if with a token of these scopes")
 @click.option("--object", "object_", required=True, help="server.name")
 @click.option("--action", type=click.Choice(ACTIONS[:-1]), default="call", show_default=True)
+@click.option("--kind", type=click.Choice(["tool", "prompt", "resource"]), help="with list: seen as which kind")
 @click.option("--portal", default="default", show_default=True, help="a portal's name, or server:SLUG")
 @click.option("--exit-code", is_flag=True, help="exit with 1 when it is denied")
 @as_json
 @with_office
-def test(office: Office, *, object_: str, action: str, portal: str, exit_code: bool, as_json: bool, **who: Any) -> None:
-    """Ask the very function that decides calls: the answer, its rule and its reason."""
+def test(
+    office: Office,
+    *,
+    object_: str,
+    action: str,
+    kind: str | None,
+    portal: str,
+    exit_code: bool,
+    as_json: bool,
+    **who: Any,
+) -> None:
+    """Ask the very function that decides calls: the answer, its rule and its reason.
+
+    `--action list` asks whether anything of that name may be seen; with `--kind tool`, whether the tool may.
+    """
     import msgspec
 
+    from authz.decisions import SEEN_AS
     from authz.policy import Action, load_policy
 
     with office.database.read() as session:
         rules = load_policy(session, office.database.epochs().get(Concern.POLICY, 0))
         party = _suppose(session, **who)
-    decision = rules.decide(party, portal, object_, Action(action))
+    asked = SEEN_AS[kind] if kind and action == Action.LIST else Action(action)
+    decision = rules.decide(party, portal, object_, asked)
     answer = "allowed" if decision else "denied"
     text = f"{answer} by {decision.rule}" if decision.rule else answer
     if not decision:
