@@ -146,10 +146,8 @@ class Ledger:
         return segment
 
     def _opened(self, name: SegmentName) -> tuple[SegmentFile, bytes]:
-        fields = {"at": time.time(), "event": "journal.opened", "format": 1, "segment": str(name), "role": self._role}
-        fields |= {"previous": self._head.hex(), "open": sorted(self._open), **self._left}
-        fields["mark"] = mark(self._key, "opened", str(name), self.seq + 1, self._head)
-        line, digest = chain(self._head, self.seq + 1, msgspec.json.encode(fields))
+        more = {"role": self._role, "open": sorted(self._open), **self._left}
+        line, digest = chain(self._head, self.seq + 1, opening(self._key, name, self.seq + 1, self._head, more))
         segment = SegmentFile(self.directory, name, self._disk)
         try:
             segment.write(line)
@@ -182,6 +180,12 @@ class Ledger:
         self._left["confirmed"] = self.seq if confirmed else self.synced
         self.lost += not confirmed
         self.syncing.dirty()
+
+
+def opening(key: bytes, name: SegmentName, seq: int, head: bytes, more: dict[str, Any]) -> bytes:
+    """The first record of a segment."""
+    fields = {"at": time.time(), "event": "journal.opened", "format": 1, "segment": str(name), "previous": head.hex()}
+    return msgspec.json.encode(fields | more | {"mark": mark(key, "opened", str(name), seq, head)})
 
 
 def sealing(key: bytes, name: SegmentName, seq: int, head: bytes, *, by: str, still_open: set[str]) -> bytes:

@@ -28,6 +28,7 @@ class Gist(msgspec.Struct):
     previous: str = ""
     open: list[str] = []
     mark: str = ""
+    hash: str = ""
     by: str = ""
     left: str = ""
     left_after: int = 0

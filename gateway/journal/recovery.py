@@ -11,15 +11,16 @@ import time
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from gateway.journal.ledger import sealing
+from gateway.journal.ledger import opening, sealing
 from gateway.journal.reading import Ending, beginning, first, gist, last, records
 from gateway.journal.records import chain, encode
-from gateway.journal.segments import Life, SegmentName, segments
+from gateway.journal.segments import Life, SegmentName, segments, sync_directory
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.journal.book import Book
+    from gateway.journal.reading import Gist
     from gateway.journal.writer import FileJournal
 
 REASON = "the process ended before the outcome"
@@ -41,10 +42,10 @@ def settle(directory: Path, key: bytes, journal: FileJournal, book: Book) -> Non
 
 def _unsettled(directory: Path, own: str) -> dict[str, list[SegmentName]]:
     """Writers with a lock file or with a last segment that may still be written to."""
-    by_writer: dict[str, list[SegmentName]] = {}
+    by_writer: dict[str, list[SegmentName]] = {path.stem: [] for path in directory.glob("*.alive")}
+    locked = set(by_writer)
     for name in segments(directory):
         by_writer.setdefault(name.writer, []).append(name)
-    locked = {path.stem for path in directory.glob("*.alive")}
     return {
         writer: names
         for writer, names in by_writer.items()
@@ -53,18 +54,20 @@ def _unsettled(directory: Path, own: str) -> dict[str, list[SegmentName]]:
 
 
 def _settle(directory: Path, key: bytes, journal: FileJournal, book: Book, names: list[SegmentName]) -> None:
+    if not names:  # it died before its first record
+        return
     for name in names:
         opened = first(directory / str(name))
         if opened is not None:
             book.opened(name, opened.seq)
     path = directory / str(names[-1])
     end = last(path)
-    if end is not None and end.event == "journal.sealed":
-        for call in end.open:  # it died between two segments
-            journal.conclude(call, "unknown", reason=REASON, writer=names[-1].writer)
-        path.chmod(0o400)
+    if end is None or end.event != "journal.sealed":
+        _finish(path, key, journal, book, names[-1])
         return
-    _finish(path, key, journal, book, names[-1])
+    path.chmod(0o400)
+    if end.open:  # it died between two segments
+        _add_segment(directory, key, journal, book, names[-1].next(), end)
 
 
 def _finish(path: Path, key: bytes, journal: FileJournal, book: Book, name: SegmentName) -> None:
@@ -78,12 +81,35 @@ def _finish(path: Path, key: bytes, journal: FileJournal, book: Book, name: Segm
             journal.conclude(call, "unknown", reason=REASON, writer=name.writer)
         path.chmod(0o400)
         return
-    tail = _Continuation(path, ending, by=journal.writer)
+    tail = _Continuation(ending.seq, ending.digest, by=journal.writer)
     if ending.rest:
         tail.add({"event": "journal.torn", **_torn(path, ending)})
-    for call in calls:
-        tail.add({"event": "call.outcome", "call": call, "outcome": "unknown", "reason": REASON})
+    tail.conclude(calls)
     tail.seal(key, name)
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        os.ftruncate(fd, ending.offset)
+        _write(fd, tail.lines)
+    finally:
+        os.close(fd)
+    book.sealed(name, tail.seq, tail.digest)
+
+
+def _add_segment(directory: Path, key: bytes, journal: FileJournal, book: Book, name: SegmentName, end: Gist) -> None:
+    """The segment that the dead writer was about to open; there at once as a whole, so that it cannot be made twice."""
+    tail = _Continuation(end.seq, bytes.fromhex(end.hash), by=journal.writer)
+    tail.open(key, name, end.open)
+    tail.conclude(end.open)
+    tail.seal(key, name)
+    hidden = directory / f".{name}.new"
+    fd = os.open(hidden, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        _write(fd, tail.lines)
+    finally:
+        os.close(fd)
+    hidden.rename(directory / str(name))
+    sync_directory(directory)
+    book.opened(name, end.seq + 1)
     book.sealed(name, tail.seq, tail.digest)
 
 
@@ -114,36 +140,36 @@ def _torn(path: Path, ending: Ending) -> dict[str, Any]:
 
 
 class _Continuation:
-    """Appends to a dead writer's segment after its last good record."""
+    """Lines that continue a dead writer's chain."""
 
-    def __init__(self, path: Path, ending: Ending, by: str) -> None:
-        self.seq, self.digest = ending.seq, ending.digest
-        self._path = path
-        self._offset = ending.offset
+    def __init__(self, seq: int, digest: bytes, by: str) -> None:
+        self.seq, self.digest = seq, digest
+        self.lines: list[bytes] = []
         self._by = by
-        self._lines: list[bytes] = []
 
     def add(self, fields: dict[str, Any]) -> None:
         self._link(encode({"at": time.time(), **fields, "by": self._by}))
 
+    def open(self, key: bytes, name: SegmentName, calls: list[str]) -> None:
+        self._link(opening(key, name, self.seq + 1, self.digest, {"role": "recovery", "open": calls}))
+
+    def conclude(self, calls: list[str]) -> None:
+        for call in calls:
+            self.add({"event": "call.outcome", "call": call, "outcome": "unknown", "reason": REASON})
+
     def seal(self, key: bytes, name: SegmentName) -> None:
-        """Cut what was never finished, write all that was added, and the seal."""
         self._link(sealing(key, name, self.seq + 1, self.digest, by=self._by, still_open=set()))
-        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            os.ftruncate(fd, self._offset)
-            _write_all(fd, b"".join(self._lines))
-            os.fdatasync(fd)
-            os.fchmod(fd, 0o400)
-        finally:
-            os.close(fd)
 
     def _link(self, body: bytes) -> None:
         line, self.digest = chain(self.digest, self.seq + 1, body)
         self.seq += 1
-        self._lines.append(line)
+        self.lines.append(line)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def _write(fd: int, lines: list[bytes]) -> None:
+    """All of it on the disk, and read-only, which says that it is settled."""
+    data = b"".join(lines)
     while data:
         data = data[os.write(fd, data) :]
+    os.fdatasync(fd)
+    os.fchmod(fd, 0o400)

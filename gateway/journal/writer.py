@@ -117,7 +117,7 @@ class FileJournal:
             "decision": decision,
             "rule": rule,
             "epoch": epoch,
-            "request": request_id,
+            "request_id": request_id,
             "era": era,
         }
         if principal.actor is not None:
