@@ -1,0 +1,85 @@
+"""subscriptions/listen."""
+
+from __future__ import annotations
+
+import asyncio
+
+from authz.cutoffs import Cut, CutOffs
+from authz.policy import Policy
+from authz.tables import Rule
+from gateway.upstream import FeedEvent
+from tests.fakes.door import RULES, Line, ask, modern, open_door
+
+ALL = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
+TAG = "io.modelcontextprotocol/subscriptionId"
+
+
+async def listening(door, line: Line, wish: object, **token):
+    headers, body = modern(door.token(**token), "subscriptions/listen", {"notifications": wish}, ident="sub-1")
+    await line.send("POST", "/mcp", headers, body)
+    assert (await line.head()).headers["content-type"] == "text/event-stream"
+    event = await line.event()
+    assert event["method"] == "notifications/subscriptions/acknowledged"
+    assert event["params"]["_meta"] == {TAG: "sub-1"}
+    return event["params"]["notifications"]
+
+
+def without(name: str) -> Policy:
+    return Policy([*RULES, Rule(id="r9", subject="user:editor", object=name, action="*", effect="deny")], epoch=2)
+
+
+async def test_the_acknowledgement_says_what_is_granted(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        wish = {**ALL, "promptsListChanged": False, "unheardOf": True, "resourceSubscriptions": ["note://one", "note://NO"]}
+        granted = await listening(door, line, wish)
+        assert granted == {"toolsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["note://one"]}
+
+
+async def test_a_list_that_changed_for_this_principal_is_told_and_no_other(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as mine, Line(door) as theirs:
+        await listening(door, mine, ALL)
+        await listening(door, theirs, ALL, who="reader")
+        door.snapshots.turn(policy=without("clock.now"))
+        event = await mine.event()
+        assert event == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": {TAG: "sub-1"}}}
+        door.snapshots.turn(policy=Policy(RULES[:4], epoch=3))
+        assert (await theirs.event())["method"] == "notifications/tools/list_changed"
+
+
+async def test_only_resources_that_were_asked_for_are_told(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        await listening(door, line, {"resourceSubscriptions": ["note://one"]})
+        for uri in ("note://other", "note://one"):
+            door.upstreams.feeds.put_nowait(FeedEvent("notes", "notifications/resources/updated", uri))
+        event = await line.event()
+        assert event["params"] == {"uri": "note://one", "_meta": {TAG: "sub-1"}}
+
+
+async def test_a_stream_ends_with_its_token_and_says_so(tmp_path, monkeypatch) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        monkeypatch.setattr("authz.tokens.LEEWAY", 0)
+        await listening(door, line, ALL, life=1)
+        event = await asyncio.wait_for(line.event(), 40)
+        assert event == {"jsonrpc": "2.0", "id": "sub-1", "result": {"resultType": "complete", "_meta": {TAG: "sub-1"}}}
+        assert await line.chunk() == b""
+
+
+async def test_a_cut_off_ends_the_stream(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        await listening(door, line, ALL)
+        door.snapshots.turn(cutoffs=CutOffs({(Cut.PERSON, "editor"): 1e12}))
+        assert (await line.event())["result"]["resultType"] == "complete"
+
+
+async def test_hanging_up_forgets_the_listener(tmp_path) -> None:
+    async with open_door(tmp_path) as door:
+        for _ in range(60):
+            async with Line(door) as line:
+                await listening(door, line, ALL)
+
+
+async def test_a_wish_that_is_none_is_refused(tmp_path) -> None:
+    async with open_door(tmp_path) as door:
+        for wish in (None, [], {"resourceSubscriptions": "note://one"}, {"resourceSubscriptions": ["x"] * 500}):
+            got = await ask(door, "subscriptions/listen", {"notifications": wish})
+            assert (got.status, got.json["error"]["code"]) == (400, -32602)
