@@ -120,16 +120,14 @@ class Egress:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection,
-                    ip,
-                    address.port,
+                    sock=await _connected(ip, address.port),
                     ssl=self._tls_context() if secure else None,
                     server_hostname=address.host if secure else None,
                 )
-        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
+        except BaseException as error:
             self._open[route.key].discard(connection)
-            return None
-        except BaseException:
-            self._open[route.key].discard(connection)
+            if isinstance(error, OSError | TimeoutError):  # ssl.SSLError is an OSError
+                return None
             raise
         return connection
 
@@ -166,6 +164,22 @@ class Egress:
         return self._tls
 
 
+async def _connected(ip: str, port: int) -> socket.socket:
+    """A socket that finds out by itself when its peer is gone: an event stream may be quiet for hours."""
+    sock = socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, (ip, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
 async def _resolve(host: str, port: int) -> tuple[str, ...]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -200,4 +214,7 @@ def _secret(route: Route, credential: Credential | None) -> bytes:
         return b""
     if credential.server != route.server or credential.origin != route.address.origin:
         raise UpstreamUnreachable("the credential kept for this server belongs to another address; register it again")
-    return b"%s: %s\r\n" % (credential.header, credential.value)
+    line = b"%s: %s\r\n" % (credential.header, credential.value)
+    if line.count(b"\n") != 1 or line.count(b"\r") != 1:
+        raise UpstreamUnreachable("the credential kept for this server cannot be sent as a header; enter it again")
+    return line

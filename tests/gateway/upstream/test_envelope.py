@@ -23,17 +23,13 @@ def test_a_name_that_looks_encoded_is_encoded():
     assert header_value("add") == b"add"
 
 
-@given(
-    st.dictionaries(
-        st.text(max_size=8).filter(lambda key: key != "_meta"), st.recursive(st.integers() | st.text(), st.lists)
-    )
-)
+VALUES = st.integers() | st.text(max_size=10) | st.lists(st.text(max_size=3) | st.none(), max_size=3)
+NAMES = st.text(max_size=8).filter(lambda name: name != "_meta")
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=5))
 def test_parameters_are_spliced_as_the_bytes_they_were(params: dict):
-    try:
-        raw = {name: json.dumps(value, indent=1).encode() for name, value in params.items()}
-        json.dumps(params, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return
+    raw = {name: json.dumps(value, indent=1).encode() for name, value in params.items()}
     body = modern_body(Ask(method="tools/call", params=raw, principal=None), 7)
     said = json.loads(body)
     assert said["id"] == 7
