@@ -27,17 +27,20 @@ class Form:
 
 
 class Page(HTMLParser):
-    """The forms of a page that are sent with POST."""
+    """The forms of a page that are sent with POST, and where the page itself sends on to."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.forms: list[Form] = []
+        self.onward: str | None = None
         self._open: Form | None = None
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
-        if tag == "form":
+        if tag == "meta" and given.get("http-equiv") == "refresh":
+            self.onward = given["content"].partition("url=")[2]
+        elif tag == "form":
             self._open = Form(given.get("action", ""))
             if given.get("method", "").lower() == "post":
                 self.forms.append(self._open)
@@ -57,6 +60,14 @@ class Page(HTMLParser):
             self._open.fields[given["name"]] = given.get("value", "")
 
 
+def _onward(answer: httpx2.Response) -> str | None:
+    """Where the answer sends the browser without asking the person: by its status, or in its page."""
+    if answer.status_code in {302, 303, 307}:
+        location: str = answer.headers["location"]
+        return location
+    return Page(answer.text).onward
+
+
 class Browser:
     """One person's browser; `visit` gives the address that it is sent to outside of `home`."""
 
@@ -74,8 +85,9 @@ class Browser:
     async def visit(self, url: str) -> str:
         answer = await self.http.get(url)
         for _ in range(MOST_STEPS):
-            if answer.status_code in {302, 303, 307}:
-                url = urljoin(url, answer.headers["location"])
+            onward = _onward(answer)
+            if onward is not None:
+                url = urljoin(url, onward)
                 if self._outside(url):
                     return url
                 answer = await self.http.get(url)

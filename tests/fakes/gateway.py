@@ -10,7 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ROOT = Path(__file__).parents[2]
 START_DEADLINE = 60.0
@@ -64,6 +69,10 @@ class Gateway:
         self._process.kill()
         self._process.wait()
 
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        return self._process.wait(END_DEADLINE)
+
     def run(self, *arguments: str, given: str = "") -> str:
         """What `ostiary ARGUMENTS --data ...` prints."""
         done = subprocess.run(
@@ -97,6 +106,14 @@ class Gateway:
     def allow(self, subject: str, thing: str) -> None:
         """All actions on `thing`, such as `notes.*`, on every portal."""
         self.run("policy", "add", subject, thing, "--action", "*")
+
+    def apply_rules(self, subject: str, things: Iterable[str]) -> None:
+        """Let `subject` call each of these, besides all that the policy says already; in one transaction."""
+        policy = yaml.safe_load(self.run("policy", "export"))
+        policy["rules"] += [{"subject": subject, "object": thing, "action": "call"} for thing in things]
+        file = self.data / "policy.yaml"
+        file.write_text(json.dumps(policy))  # JSON is YAML, and read faster
+        self.run("policy", "apply", str(file), "--yes")
 
     def token(self, handle: str, path: str) -> str:
         """An access token of 300 seconds for the resource at `path`."""
