@@ -1,0 +1,135 @@
+"""The first five minutes, as a newcomer has them: `ostiary up --demo` and what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import stat
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+from tests.fakes.gateway import Gateway
+from tests.fakes.modern import result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with Gateway(tmp_path_factory.mktemp("door") / "data", "--demo") as gateway:
+        yield gateway
+
+
+def _tools(door: Gateway, who: str) -> list[str]:
+    url = f"{door.url}/mcp"
+    return [tool["name"] for tool in result(url, door.token(who, "/mcp"), "tools/list")["tools"]]
+
+
+def _children(pid: int) -> list[int]:
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def test_it_prints_the_portal_the_admin_link_and_the_demo_accounts(door: Gateway) -> None:
+    printed = door.output()
+    assert f"{door.url}/mcp" in printed
+    assert re.search(rf"{door.url}/setup/[\w-]{{40,}}", printed)
+    for account in ("editor", "reader", "nightly"):
+        assert re.search(rf"^ +{account} +\S{{20,}} ", printed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("client", ["Claude Code", "Cursor", "VS Code", "MCP Inspector", "Python SDK"])
+def test_it_prints_something_to_paste_for_each_client(door: Gateway, client: str) -> None:
+    assert re.search(rf"^    {client}$", door.output(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("client", ["claude.ai", "ChatGPT"])
+def test_clients_that_call_from_a_cloud_are_said_to_need_https(door: Gateway, client: str) -> None:
+    assert re.search(rf"^    {client}.*needs an https address", door.output(), re.MULTILINE)
+
+
+def test_keys_and_data_are_for_this_user_alone(door: Gateway) -> None:
+    assert stat.S_IMODE(door.data.stat().st_mode) & 0o077 == 0 or door.data.parent.stat().st_mode & 0o077 == 0
+    keys = [path for path in (door.data / "keys").iterdir() if path.is_file()]
+    assert keys
+    assert all(stat.S_IMODE(key.stat().st_mode) == 0o600 for key in keys)
+
+
+def test_somebody_who_types_localhost_is_told_the_right_url(door: Gateway) -> None:
+    answer = httpx2.get(f"http://localhost:{door.port}/", timeout=10)
+    assert answer.status_code == 421
+    assert door.url in answer.text
+
+
+def test_the_two_lists_differ_and_the_reader_sees_what_may_not_be_called(door: Gateway) -> None:
+    editor, reader = _tools(door, "editor"), _tools(door, "reader")
+    assert set(reader) < set(editor)
+    assert "notes_delete" in reader
+    assert "notes_add" not in reader
+    assert editor == sorted(editor, key=editor.index)
+
+
+def test_a_refused_call_says_why_what_to_do_and_is_on_record(door: Gateway) -> None:
+    token = door.token("reader", "/mcp")
+    refused = result(f"{door.url}/mcp", token, "tools/call", name="notes_delete", arguments={"note_id": "n1"})
+    text = refused["content"][0]["text"]
+    assert refused["isError"] is True
+    assert "user:reader" in text
+    assert "notes.delete" in text
+    assert "administrator" in text
+    decision = refused["_meta"]["dev.ostiary/decision"]
+    found = json.loads(door.run("audit", "search", "--object", "notes.delete", "--json"))
+    assert decision in json.dumps(found)
+
+
+@pytest.mark.parametrize(("tool", "arguments"), [("notes_read", {"note_id": "n1"}), ("clock_now", {"zone": "UTC"})])
+def test_a_call_to_a_server_of_either_era_is_answered_and_on_record(
+    door: Gateway, tool: str, arguments: dict[str, str]
+) -> None:
+    answer = result(f"{door.url}/mcp", door.token("reader", "/mcp"), "tools/call", name=tool, arguments=arguments)
+    assert answer["isError"] is False
+    found = json.loads(door.run("audit", "search", "--object", tool.replace("_", "."), "--json"))
+    record = door.run("audit", "show", found[-1]["call"])
+    assert "call.intent" in record
+    assert "call.outcome" in record
+
+
+def test_the_record_holds_together(door: Gateway) -> None:
+    assert door.run("audit", "verify")
+
+
+def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) -> None:
+    with Gateway(tmp_path / "data", "--demo") as first:
+        secrets = re.findall(r"^ +(?:editor|reader|nightly) +(\S{20,}) ", first.output(), re.MULTILINE)
+        before = _tools(first, "reader")
+        servers = _children(first.pid)
+        os.kill(first.pid, signal.SIGINT)
+        assert first.wait() == 0
+    assert len(secrets) == 3
+    assert len(servers) == 2
+    assert not any(Path(f"/proc/{pid}").exists() for pid in servers)
+    with Gateway(tmp_path / "data", "--demo") as second:
+        assert _tools(second, "reader") == before
+        assert not any(secret in second.output() for secret in secrets)
+
+
+def test_two_workers_serve_one_door_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
+    with Gateway(tmp_path / "data", "--demo", "--workers", "2") as gateway:
+        token = gateway.token("editor", "/mcp")
+        workers = [pid for pid in _children(gateway.pid) if "demo" not in " ".join(_command(pid)[:2])]
+        os.kill(workers[-1], signal.SIGKILL)
+        for _ in range(20):
+            assert (
+                result(f"{gateway.url}/mcp", token, "tools/call", name="notes_list", arguments={})["isError"] is False
+            )
+
+
+def _command(pid: int) -> list[str]:
+    return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
