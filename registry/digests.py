@@ -68,7 +68,7 @@ def _int(text: str) -> int:
 
 
 def _depth(raw: str) -> int:
-    """The deepest nesting if it could be too deep, counted without building anything, so that the parser below cannot be driven too deep."""
+    """The deepest nesting if it could be too deep; builds nothing, so that the parser cannot be driven too deep."""
     if raw.count("{") + raw.count("[") <= DEEPEST:
         return 0  # cannot be deeper than that, and most are not
     deepest = depth = 0

@@ -206,7 +206,9 @@ def _check_approver(server: Server, by: Approver) -> None:
 
 def _check_read(server: Server) -> None:
     if server.probed_at is None:
-        raise NotApprovable(f"{server.slug} could not be read yet ({server.failure or 'not asked'}): nobody has seen it")
+        raise NotApprovable(
+            f"{server.slug} could not be read yet ({server.failure or 'not asked'}): nobody has seen it"
+        )
 
 
 def _check_unchanged(items: Mapping[Key, Item], shown: Mapping[Key, str]) -> None:

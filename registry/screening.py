@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from registry.digests import digest, parse
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from registry.observing import Described
 
 LONGEST_TEXT = 16 * 1024  # characters of one text: more is not read by the person who approves it
+MOST_TEXT = 64 * 1024  # characters that are read for phrases in one definition, so that its cost is bounded
 LONGEST_URI = 2048
 MOST_NODES = 20_000
 
@@ -79,7 +81,7 @@ def screen_together(
 ) -> Iterator[tuple[tuple[str, str], Finding]]:
     """What only shows when neighbouring descriptions are read in one go, as a model does; for those `touched`."""
     texts = [((str(one.kind), one.name), _description(one)) for one in seen]
-    for (first, one), (second, other) in zip(texts, texts[1:], strict=False):
+    for (first, one), (second, other) in pairwise(texts):
         if one and other and (first in touched or second in touched) and suspicious_together(one, other):
             finding = flagged("split-text", "reads like an instruction together with its neighbour", "/description")
             yield from ((key, finding) for key in (first, second) if key in touched)
@@ -87,9 +89,13 @@ def screen_together(
 
 def _findings(kind: Kind, name: str, value: dict[str, Any], nodes: list[tuple[str, Any]]) -> Iterator[Finding]:
     yield from _check_name(kind, name, value)
+    left = MOST_TEXT
     for where, text in nodes:
         if isinstance(text, str):
-            yield from _check_text(where, text)
+            yield from _check_text(where, text, left)
+            left -= len(text)
+    if left < 0:
+        yield flagged("long-text", f"holds more than {MOST_TEXT} characters in all: nobody reads that")
     for severity, rule, where, what in _form(kind)(value):
         yield Finding(Severity(severity), rule, where, what)
 
@@ -107,12 +113,12 @@ def _check_name(kind: Kind, name: str, value: dict[str, Any]) -> Iterator[Findin
         yield refused("name", "the name is no text", "/name")
 
 
-def _check_text(where: str, text: str) -> Iterator[Finding]:
+def _check_text(where: str, text: str, left: int) -> Iterator[Finding]:
     for what in hidden(text):
         yield refused("hidden-characters", f"holds a {what}", where)
     if len(text) > LONGEST_TEXT:
         yield flagged("long-text", f"is {len(text)} characters long: nobody reads that to the end", where)
-    for rule, what in suspicious(text[:LONGEST_TEXT]):
+    for rule, what in suspicious(text[: max(0, min(left, LONGEST_TEXT))]):
         yield flagged(rule, what, where)
 
 

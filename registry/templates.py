@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 LONGEST_URI = 4096
 MOST_EXPRESSIONS = 8
@@ -44,5 +45,5 @@ def _check(parts: list[str]) -> None:
         raise TemplateError(f"has more than {MOST_EXPRESSIONS} expressions")
     if sum(part == _FORMS["+"] for part in parts) > 2:
         raise TemplateError("has more than two expressions that match everything")
-    if any(a in forms and b == a for a, b in zip(parts, parts[1:], strict=False)):
+    if any(a in forms and b == a for a, b in pairwise(parts)):
         raise TemplateError("has two expressions side by side that cannot be told apart")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_PAGES = 1000  # a cursor that never ends is no list
 MOST_DEFINITIONS = 20_000
+MOST_TEXT = 32 * 1024 * 1024  # characters of all definitions together
 LONGEST_NAME = 2100  # of what is stored; screening refuses shorter ones already
 METHOD_NOT_FOUND = -32601
 
@@ -77,6 +78,8 @@ async def read_server(upstreams: Upstreams, server: Upstream, credential: Creden
             definitions += await _read_list(upstreams, server, credential, which)
     if len(definitions) > MOST_DEFINITIONS:
         raise UpstreamBroken(f"it lists more than {MOST_DEFINITIONS} definitions")
+    if sum(len(one.raw) for one in definitions) > MOST_TEXT:
+        raise UpstreamBroken(f"its definitions are larger than {MOST_TEXT // 1024 // 1024} MiB together")
     return Seen(
         era=probed.era,
         protocol_version=probed.protocol_version,

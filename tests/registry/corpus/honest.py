@@ -1,0 +1,63 @@
+"""Five hundred honest descriptions: the ways in which tools are really described, for ten trades."""
+
+from __future__ import annotations
+
+THINGS = (
+    "invoice", "note", "ticket", "pull request", "calendar event", "customer", "database table", "deployment",
+    "photo", "parcel",
+)  # fmt: skip
+
+WAYS = (
+    "List every {thing}, newest first.",
+    "Get one {thing} by its id. Returns 404 if there is no such {thing}.",
+    "Create a {thing}. The answer has its id.",
+    "Update the title or the text of a {thing}; fields that are left out stay as they are.",
+    "Delete a {thing} for good. This cannot be undone, so ask the user to confirm before calling it.",
+    "Search for a {thing} whose text contains all words of `query`. At most 100 results; use `cursor` to get the next page.",
+    "Count how many of each kind of {thing} there are, grouped by month.",
+    "Export a {thing} as PDF or CSV and return a link that is valid for 15 minutes.",
+    "Import a {thing} from a CSV file. The first line must hold the column names.",
+    "Attach a file to a {thing}. The file must not be larger than 10 MB.",
+    "Add a comment to a {thing}. Mentions like @alice notify that person.",
+    "Assign a {thing} to a user. Use `users_search` first if you only know the name.",
+    "Send the {thing} by e-mail to the address of the account holder.",
+    "Move a {thing} to another folder. You need write access to both folders.",
+    "Returns the history of a {thing}: who changed what, and when.",
+    "Compare two versions of a {thing} and return a unified diff.",
+    "Archive a {thing}; archived ones are not shown in lists unless `include_archived` is true.",
+    "Restore a {thing} from the archive.",
+    "Share a {thing} with a group. Never shares it outside of the organisation.",
+    "Validate a {thing} against its schema without saving it.",
+    "Get the permissions of the current user on a {thing}.",
+    "Rename a {thing}. Names must be unique within a project.",
+    "Copy a {thing}, with or without its attachments.",
+    "Lock a {thing} so that nobody else can edit it for ten minutes.",
+    "Subscribe to changes of a {thing}; you will be notified when it is updated.",
+    "Set a reminder for a {thing}. Times are in ISO 8601 with a time zone.",
+    "Tag a {thing}. Tags are lower case and may contain hyphens.",
+    "Rate a {thing} from 1 to 5. Do not use decimals.",
+    "Summarise a {thing} in three sentences.",
+    "Translate the text of a {thing} into the given language.",
+    "Rotate the password that protects a {thing}. Passwords are never returned by this tool.",
+    "Reads a {thing}. Requires an API token with the scope `read`; set it in the server's configuration, not as an argument.",
+    "Merge one {thing} into another. The second one is kept. Both must belong to the same project.",
+    "Prefer this tool over `list` when you know a part of the name of the {thing}.",
+    "Get usage statistics for a {thing}. Note: numbers are updated every hour.",
+    "IMPORTANT: dates are in UTC. Creates a {thing} for the given day.",
+    "Warning: slow for more than 1,000 entries. Recomputes the totals of a {thing}.",
+    "Use this after creating a {thing} to publish it. Unpublished ones are visible to their author only.",
+    "Returns a markdown table of a {thing} with its fields:\n- id\n- title\n- owner\n- created",
+    "Runs a read-only SQL query about a {thing}. Only SELECT statements are allowed; do not end it with a semicolon.",
+    "Fetches the page of a {thing} from https://docs.example.com/help and returns its text.",
+    "Checks whether the credentials for a {thing} are still valid and says when they expire.",
+    "Approve a {thing} that waits for review. The approver must not be its author.",
+    "Print a {thing} on the office printer. The user must choose the tray.",
+    "Calculates the price of a {thing}, taxes included. Rounds half up.",
+    "Args:\n    id: which {thing}\n    deep: also its children\n\nReturns:\n    A JSON object with the {thing}.",
+    "Gibt eine Liste zurück: jede Zeile ist ein {thing}. Wenn nichts gefunden wird, ist sie leer.",
+    "Renvoie la liste de chaque {thing}. Le champ « date » est facultatif.",
+    "Devuelve un {thing} por su identificador. No acepta fechas futuras.",
+    "返回指定的 {thing}。日期格式为 YYYY-MM-DD。",
+)
+
+HONEST = tuple(way.format(thing=thing) for way in WAYS for thing in THINGS)
