@@ -50,7 +50,7 @@ def _local(url: str) -> list[Setup]:
         Setup(
             "Cursor",
             "Put into .cursor/mcp.json, or open the link.",
-            json.dumps({"mcpServers": {NAME: {"url": url}}}, indent=2),
+            json.dumps({"mcpServers": {NAME: {"url": url}}}),
             link=_cursor_link(url),
         ),
         Setup(

@@ -41,12 +41,16 @@ class Shelf:
 
     slug: str
     title: str
-    path: str
     offers: tuple[Offer, ...]
     failing: bool
 
-    def count(self, kind: str) -> int:
-        return sum(1 for offer in self.offers if offer.kind == kind)
+    @property
+    def usable(self) -> int:
+        return len(self.offers) - self.refused
+
+    @property
+    def refused(self) -> int:
+        return sum(1 for offer in self.offers if offer.refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,6 @@ def _shelf(snapshot: Snapshot, slug: str, offers: list[Offer]) -> Shelf:
     return Shelf(
         slug=slug,
         title=server.title or slug if server else slug,
-        path=f"/servers/{slug}/mcp",
         offers=tuple(offers),
         failing=server is not None and server.stale_since is not None,
     )

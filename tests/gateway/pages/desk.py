@@ -31,6 +31,8 @@ from registry.vault import Vault
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from starlette.types import ASGIApp
+
     from authz.tables import Person
 
 PASSWORD = "correct horse battery"
@@ -76,9 +78,7 @@ class Desk:
             return make_link(session, ADMIN_LINK, time.time() if at is None else at, person=person)
 
     def browser(self) -> Browser:
-        app = Starlette(routes=[*routes(), *admin_routes()], exception_handlers=HANDLERS)
-        app.state.world = self
-        return Browser(TestClient(ReadForms(app), base_url=self.settings.base_url, follow_redirects=False))
+        return Browser(TestClient(control_plane(self), base_url=self.settings.base_url, follow_redirects=False))
 
     def records(self, event: str) -> list[dict[str, Any]]:
         found = []
@@ -128,6 +128,12 @@ class Browser:
 
     def sign_in(self, handle: str, password: str = PASSWORD, following: str = "/") -> Any:
         return self.post("/signin", seen="/signin", handle=handle, password=password, next=following)
+
+
+def control_plane(desk: Desk) -> ASGIApp:
+    app = Starlette(routes=[*routes(), *admin_routes()], exception_handlers=HANDLERS)
+    app.state.world = desk
+    return ReadForms(app)
 
 
 def open_desk(data: Path, **settings: Any) -> Desk:

@@ -79,7 +79,7 @@ def test_what_is_paused_is_told_to_those_who_may_use_it(desk: Desk) -> None:
 
 def test_a_client_that_is_revoked_has_nothing_left(desk: Desk) -> None:
     alice = desk.person("alice")
-    token = _connect(desk, alice, "cli_1", "An Editor")
+    token = connect(desk, alice, "cli_1", "An Editor")
     browser = desk.browser()
     browser.sign_in("alice")
     assert "An Editor" in browser.get("/").text
@@ -92,7 +92,7 @@ def test_a_client_that_is_revoked_has_nothing_left(desk: Desk) -> None:
 
 
 def test_revoking_moves_the_epoch_that_every_process_watches(desk: Desk) -> None:
-    _connect(desk, desk.person("alice"), "cli_1", "An Editor")
+    connect(desk, desk.person("alice"), "cli_1", "An Editor")
     browser = desk.browser()
     browser.sign_in("alice")
     before = desk.office.database.epochs()[Concern.CUTOFFS]
@@ -101,7 +101,7 @@ def test_revoking_moves_the_epoch_that_every_process_watches(desk: Desk) -> None
 
 
 def test_nobody_revokes_somebody_elses_client(desk: Desk) -> None:
-    token = _connect(desk, desk.person("alice"), "cli_1", "An Editor")
+    token = connect(desk, desk.person("alice"), "cli_1", "An Editor")
     desk.person("bob")
     browser = desk.browser()
     browser.sign_in("bob")
@@ -110,7 +110,7 @@ def test_nobody_revokes_somebody_elses_client(desk: Desk) -> None:
         assert present(session, token, "cli_1", time.time()) is not None
 
 
-def _connect(desk: Desk, person: Person, client: str, name: str) -> str:
+def connect(desk: Desk, person: Person, client: str, name: str) -> str:
     now, resource, redirect = time.time(), "http://127.0.0.1:8080/mcp", "http://127.0.0.1:9/cb"
     allowed = Allowance(client=client, person=person.id, resource=resource, scope="mcp", auth_time=now)
     with desk.office.database.change() as session:
