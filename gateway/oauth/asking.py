@@ -30,6 +30,12 @@ class Ask(OAuth2Request):
         self.payload = BasicOAuth2Payload(self.parameters)
 
     @property
+    def claimed_client(self) -> str:
+        """Who it says it is, for the record; proved or not."""
+        authorization = self.headers.get("Authorization", "")
+        return _basic_client(authorization) if authorization else self.parameters.get("client_id", "")
+
+    @property
     def form(self) -> dict[str, str]:
         return self.parameters
 

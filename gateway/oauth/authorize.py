@@ -53,7 +53,7 @@ def ask(request: Request) -> Response:
     except Refused as refused:
         return _error_page(request, refused)
     except DocumentRefused as refused:
-        return message(request, 400, "This client cannot be used", f"{str(refused).capitalize()}.")
+        return message(request, 400, "This client cannot be used", _sentence(str(refused)))
     catch_up(world_of(request))
     return _decide(request, parameters, me, _put)
 
@@ -199,4 +199,8 @@ def _error_page(request: Request, refused: Refused) -> Response:
         source_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"]
     )
     words = str(refused.get_error_description() or refused.error)
-    return message(request, 400, "The client asked for something that cannot be", f"{words.capitalize()}.")
+    return message(request, 400, "The client asked for something that cannot be", _sentence(words))
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."

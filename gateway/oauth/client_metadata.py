@@ -38,7 +38,7 @@ class ClientMetadata(msgspec.Struct):
 def read_metadata(body: bytes) -> ClientMetadata:
     try:
         return msgspec.json.decode(body, type=ClientMetadata)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise MetadataRefused("must be a JSON object whose members have the types of RFC 7591") from error
 
 

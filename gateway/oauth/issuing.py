@@ -113,7 +113,7 @@ class IssuingServer(AuthorizationServer):
             {
                 "reason": f"oauth.{error.error}",
                 "detail": str(error.get_error_description() or ""),
-                "client": str(request.payload.client_id or ""),
+                "client": request.claimed_client,
                 "grant": str(request.payload.grant_type or request.payload.response_type or ""),
             }
         )
