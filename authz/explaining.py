@@ -28,10 +28,11 @@ def explain(verdict: Verdict, principal: Party, party: Party, name: str, action:
 
 
 def _reason(verdict: Verdict, who: str, deed: str) -> str:
+    note = f": {verdict.note.rstrip('.')}." if verdict.note else "."
     if verdict.word is Word.DENIED:
-        return f"A rule forbids {who} to {deed}{': ' + verdict.note if verdict.note else '.'}"
+        return f"A rule forbids {who} to {deed}{note}"
     if verdict.word is Word.NO_RULE:
-        return f"No rule allows {who} to {deed} here."
+        return f"No rule allows {who} to {deed} here{note}"
     if verdict.word is Word.NO_POLICY:
         return f"No rule is in force, so nobody may {deed}."
     if verdict.word is Word.NAME:

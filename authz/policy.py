@@ -124,7 +124,7 @@ class Policy:
         while party is not None:
             ends.append(self._book.next_end(self._standing(party, portal).subjects, self._clock()))
             party = party.actor
-        return min((end for end in ends if end is not None), default=None)
+        return _earliest(*ends)
 
     def _judge(
         self, principal: Party, portal: str, name: str, action: Action, arguments: bytes
@@ -157,6 +157,8 @@ class Policy:
             return verdict
         lines, until = self._alive(self._book.lines(standing.subjects, standing.portal, place, action))
         verdict = self._ask(lines, Question(standing.subjects, standing.portal, *place, action, arguments), until)
+        if verdict.word is Word.NO_RULE and action.seeing is not action:
+            verdict = self._why_only_seen(verdict, standing, place, action)
         lasting = verdict.word is not Word.TOO_SLOW and all(line.cond is None for line in lines)
         if lasting:
             _keep(standing.verdicts, key, verdict, VERDICTS)
@@ -180,6 +182,13 @@ class Policy:
         if rule:
             return Verdict(False, Word.DENIED, rule, self._book.notes.get(rule, ""), until)
         return Verdict(False, Word.NO_POLICY if self._book.empty else Word.NO_RULE, "", "", until)
+
+    def _why_only_seen(self, refused: Verdict, standing: Standing, place: Place, action: Action) -> Verdict:
+        """What is shown and not given is explained by the note of the rule that shows it."""
+        seen = self._verdict(standing, place, action.seeing, b"")
+        return Verdict(
+            False, refused.word, "", self._book.notes.get(seen.rule, ""), _earliest(refused.until, seen.until)
+        )
 
     def _standing(self, party: Party, portal: str) -> Standing:
         client = party.client if party.client in self._book.clients else ""
@@ -214,5 +223,8 @@ def _keep(kept: dict[K, V], key: K, value: V, most: int) -> None:
 
 
 def _sooner(one: Verdict, other: Verdict) -> Verdict:
-    until = min((end for end in (one.until, other.until) if end is not None), default=None)
-    return Verdict(True, Word.ALLOWED, one.rule, "", until)
+    return Verdict(True, Word.ALLOWED, one.rule, "", _earliest(one.until, other.until))
+
+
+def _earliest(*ends: float | None) -> float | None:
+    return min((end for end in ends if end is not None), default=None)

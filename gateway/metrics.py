@@ -36,8 +36,9 @@ class Counts:
     """The counters of a process. Children are looked up once: `labels()` costs more than the counting."""
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram
+        from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every series to say when we started
         self.registry = CollectorRegistry()
         decisions = self._counter(Counter, "decisions", "Answers of policy.", "decision")
         self._allowed = decisions.labels("allowed").inc

@@ -34,7 +34,7 @@ def policy() -> None:
 @click.option("--action", type=click.Choice(ACTIONS), default="call", show_default=True, help="call implies list")
 @click.option("--deny", is_flag=True, help="forbid instead of allow; a deny wins over every allow")
 @click.option("--portal", default="*", show_default=True, help="a portal's name, server:SLUG, or all")
-@click.option("--note", default="", help="why; a deny's note is told to whom it refuses")
+@click.option("--note", default="", help="why; told to whom the rule refuses, or only shows, a thing")
 @click.option("--ends", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="when it ends (UTC)")
 @as_json
 @with_office

@@ -56,6 +56,13 @@ def test_list_without_call_shows_a_tool_that_is_then_refused_with_reason_and_rem
     assert "administrator" in refused.remedy
 
 
+def test_the_note_of_the_rule_that_shows_it_says_why_it_is_not_given():
+    shown = Rule(id="r", subject="group:readers", object="notes.delete", action="list", note="deleting is for editors")
+    refused = Policy([shown, EDITORS]).decide(READER, "default", "notes.delete", Action.CALL)
+    assert refused.reason == "No rule allows user:rita to call notes.delete here: deleting is for editors."
+    assert refused.rule == ""
+
+
 def test_a_deny_wins_over_every_allow_and_its_note_is_told():
     deny = Rule(
         id="d", subject="group:trainees", object="notes.add", action="call", effect="deny", note="after training"
@@ -64,7 +71,7 @@ def test_a_deny_wins_over_every_allow_and_its_note_is_told():
     policy = Policy([EDITORS, deny])
     refused = policy.decide(both, "default", "notes.add", Action.CALL)
     assert (refused.allowed, refused.word, refused.rule) == (False, Word.DENIED, "d")
-    assert refused.reason.endswith("after training")
+    assert refused.reason.endswith("after training.")
     assert policy.decide(both, "default", "notes.add", Action.LIST)
     assert policy.decide(both, "default", "notes.get", Action.CALL)
 
