@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from authz.decisions import Action
 from gateway.portal import asking, rounds
 from gateway.portal.relay import Relay
 from gateway.portal.targets import TARGETS, Target, unknown
+from gateway.portal.wire import join, members_of
 from gateway.problems import REFUSED, Problem, of_upstream
 from gateway.settings import Durability
 from gateway.upstream import Answer, UpstreamError, UpstreamSlow
@@ -51,7 +53,19 @@ async def call(exchange: Exchange) -> Answer:
     await rounds.unwrap(exchange, target, ask)
     record = intend(exchange, target, decision)
     answer = await send(exchange, target, ask, record)
-    return rounds.wrap(exchange, target, answer)
+    return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)
+
+
+def for_one(answer: Answer) -> Answer:
+    """What was read may depend on who read it, whatever its server says: no cache may show it to anybody else."""
+    if not answer.result or rounds.asks_back(answer):
+        return answer
+    members = members_of(answer.result)
+    if members.get("ttlMs") is not None and bytes(members.get("cacheScope", b"")) == b'"private"':
+        return answer
+    members.setdefault("ttlMs", msgspec.Raw(b"0"))
+    members["cacheScope"] = msgspec.Raw(b'"private"')
+    return Answer(result=join(members))
 
 
 def find(exchange: Exchange) -> Target:

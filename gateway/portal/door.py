@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from authz.errors import TokenRefused
-from gateway.edge import Arrival
 from gateway.journal import JournalDown
 from gateway.oauth.challenges import challenge_401
 from gateway.oauth.resources import is_mount_path, metadata_url
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.connection import EdgeProtocol
+    from gateway.edge import Arrival
     from gateway.upstream import Answer
     from gateway.world import Snapshot, World
     from registry.catalog import Mount
@@ -101,11 +101,8 @@ class Portal:
         """Before anything of the body is looked at. There is one way to be somebody here, and no other."""
         if not is_mount_path(path):
             raise Problem(404, 0, "Not found.")
-        scheme, _, token = arrival.headers.get(b"authorization", b"").partition(b" ")
         try:
-            if scheme.lower() != b"bearer" or not token:
-                raise TokenRefused("absent")
-            principal = self._world.verifier.verify(token, self._base + path, snapshot)
+            principal = self._world.verifier.verify(_bearer(arrival), self._base + path, snapshot)
         except TokenRefused as refused:
             raise self._unauthorized(path, arrival, refused) from refused
         if not self._world.snapshots.fresh():
@@ -200,6 +197,14 @@ class Portal:
             await reply.end()
 
 
+def _bearer(arrival: Arrival) -> bytes:
+    """RFC 6750 section 2.1: the header is the only way to bring a token."""
+    scheme, _, token = arrival.headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() != b"bearer" or not token:
+        raise TokenRefused("absent")
+    return token
+
+
 async def _body(receive: Receive) -> bytes:
     """The whole body; the edge has its size and its time in hand."""
     message = await receive()
@@ -237,7 +242,7 @@ async def _until_lost(scope: Scope, work: Awaitable[None]) -> None:
 
 
 def _preflight(arrival: Arrival) -> tuple[tuple[bytes, bytes], ...]:
-    """CORS: reflects the headers that are asked for, since `Mcp-Param-*` cannot be listed (wildcards skip Authorization)."""
+    """CORS: reflects the headers that are asked for; `Mcp-Param-*` cannot be listed, and `*` skips Authorization."""
     asked = arrival.headers.get(b"access-control-request-headers", b"")
     safe = asked if _SAFE_HEADER.issuperset(asked) else b""
     return (*_PREFLIGHT, (b"access-control-allow-headers", safe or b"authorization, content-type"))

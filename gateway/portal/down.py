@@ -1,7 +1,7 @@
 """Modern answers in the words of earlier revisions, on raw members: what is not spoken of passes as it was.
 
-2026-07-28 added `resultType`, `ttlMs` and `cacheScope`, let `structuredContent` be any JSON value, and renumbered "resource
-not found"; a client of an earlier revision must see none of that.
+2026-07-28 added `resultType`, `ttlMs` and `cacheScope`, let `structuredContent` be any JSON value, and renumbered
+"resource not found"; a client of an earlier revision must see none of that.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ def _error(exchange: Exchange, given: Answer) -> Answer:
 
 
 _WHAT_TO_DO: Final = (
-    "Your client speaks an earlier version of MCP and cannot pass the question on: use a client that speaks 2026-07-28, "
-    "or do this step at the server itself."
+    "Your client speaks an earlier version of MCP and cannot pass the question on: use a client that speaks "
+    "2026-07-28, or do this step at the server itself."
 )
 
 

@@ -33,7 +33,7 @@ class Listener:
 
 
 class TooMany(Exception):
-    """This principal, or everybody together, listens too often already."""
+    """Too many streams: of one principal, or of everybody together."""
 
 
 class Hub:

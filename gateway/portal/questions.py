@@ -1,8 +1,8 @@
 """A legacy server asks the client something in the middle of a call (elicitation, sampling, roots).
 
 The question goes out on the stream of the call itself (SEP-2260); the answer comes as a POST of its own, perhaps to
-another process, and is matched by session and id through the rendezvous. Nobody else can answer: the session is sealed to
-the principal, and only a question that is open takes an answer.
+another process, and is matched by session and id through the rendezvous. Nobody else can answer: the session is
+sealed to the principal, and only a question that is open takes an answer.
 """
 
 from __future__ import annotations

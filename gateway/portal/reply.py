@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
-BEAT: Final = 7.0  # seconds; whoever was silent for two beats says something: proxies take a minute's silence for death
+BEAT: Final = 7.0  # seconds; who was silent for two beats says something: proxies take a minute's silence for death
 EXPOSED: Final = b"WWW-Authenticate, Mcp-Session-Id, Retry-After"
 
 _JSON: Final = (b"content-type", b"application/json")

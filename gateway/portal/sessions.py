@@ -1,7 +1,7 @@
 """Sessions of legacy clients: the id says everything that never changes, so that any process can read it.
 
-It is sealed to the principal and the mount (MCP 2025-11-25, "Session management": an id is no authentication). What does
-change lies in the rendezvous and is looked at again after a moment.
+It is sealed to the principal and the mount (MCP 2025-11-25, "Session management": an id is no authentication). What
+does change lies in the rendezvous and is looked at again after a moment.
 """
 
 from __future__ import annotations

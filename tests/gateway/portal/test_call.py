@@ -237,3 +237,16 @@ async def test_other_verbs_are_not_for_here(tmp_path, verb: str) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
         got = await line.ask(verb, "/mcp", [("Authorization", f"Bearer {door.token()}")])
         assert (got.status, got.headers["allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize("said", ['"ttlMs":5,"cacheScope":"public",', ""])
+async def test_what_was_read_is_for_one_whatever_the_server_says(tmp_path, said: str) -> None:
+    async def says(*_: object) -> Answer:
+        return Answer(result=b'{"resultType":"complete",%s"contents":[{"z":1.0}]}' % said.encode())
+
+    async with open_door(tmp_path) as door:
+        door.upstreams.script = says
+        got = await ask(door, "resources/read", {"uri": "note://one"})
+        assert got.json["result"]["cacheScope"] == "private"
+        assert got.json["result"]["ttlMs"] == (5 if said else 0)
+        assert b'"contents":[{"z":1.0}]' in got.body
