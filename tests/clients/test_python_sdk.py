@@ -142,7 +142,12 @@ async def test_a_token_is_refreshed_without_asking_the_person_again(portal: Port
 
 async def test_a_wrong_password_leads_nowhere(portal: Portal) -> None:
     stranger = Dancer(portal.gateway.url, portal.handle, "not-the-password")
-    connecting = stranger.client(portal.url, mode="2026-07-28")
+
+    async def connect() -> None:
+        async with stranger.client(portal.url, mode="2026-07-28") as client:
+            await client.list_tools()
+
     with pytest.raises((Lost, OAuthFlowError, ExceptionGroup)):
-        await connecting.__aenter__()
+        await connect()
+    assert len(stranger.asked) == 1
     assert stranger.memory.tokens is None
