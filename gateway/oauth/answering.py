@@ -15,6 +15,8 @@ from gateway.oauth.issuing import Desk
 from gateway.oauth.problems import Refused
 from gateway.oauth.replies import as_json, preflight, refusal
 from gateway.pages.forms import FormRefused
+from gateway.pages.gate import address_of
+from gateway.pages.session import world_of
 from gateway.rendezvous import RendezvousDown
 from registry.errors import RegistryError
 
@@ -57,21 +59,10 @@ def _recorded(handler: Callable[[Request], Response], request: Request) -> Respo
         return handler(request)
     except Refused as refused:
         journal = world_of(request).journal
-        journal.refused_unauthenticated(source_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"])
+        journal.refused_unauthenticated(
+            address_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"]
+        )
         raise
-
-
-def world_of(request: Request) -> World:
-    world: World = request.app.state.world
-    return world
-
-
-def source_of(request: Request) -> str:
-    """Where the request comes from, as the edge found out behind our own proxies."""
-    arrival = request.scope.get("ostiary")
-    if arrival is not None:
-        return str(arrival.source)
-    return request.client.host if request.client else ""
 
 
 def new_desk(request: Request, session: Session) -> Desk:
@@ -81,7 +72,7 @@ def new_desk(request: Request, session: Session) -> Desk:
         snapshot=world.snapshots.current,
         session=session,
         now=time.time(),
-        address=source_of(request),
+        address=address_of(request),
     )
 
 

@@ -10,15 +10,16 @@ from starlette.responses import RedirectResponse
 
 from authz import redirects
 from authz.scopes import ALL
-from gateway.oauth.answering import catch_up, count, new_desk, source_of, spread, world_of
+from gateway.oauth.answering import catch_up, count, new_desk, spread
 from gateway.oauth.asking import read_query
 from gateway.oauth.authorizing import allow, consider, deny, is_unsure, leads_to, prove, tell_client
 from gateway.oauth.documents import DocumentRefused, is_document_id, know
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import Refused
 from gateway.pages.forms import read_form
+from gateway.pages.gate import address_of
 from gateway.pages.render import message, page, see_other, to_sign_in
-from gateway.pages.session import check_csrf, signed_in
+from gateway.pages.session import check_csrf, signed_in, world_of
 from registry.database import Concern
 from registry.errors import SecretRefused
 
@@ -196,7 +197,7 @@ def _redirect(reply: Reply) -> Response:
 
 def _error_page(request: Request, refused: Refused) -> Response:
     world_of(request).journal.refused_unauthenticated(
-        source_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"]
+        address_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"]
     )
     words = str(refused.get_error_description() or refused.error)
     return message(request, 400, "The client asked for something that cannot be", _sentence(words))

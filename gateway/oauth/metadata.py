@@ -13,11 +13,10 @@ from authz.jose import ALGORITHM
 from authz.scopes import ALL
 from gateway.oauth.replies import document
 from gateway.oauth.resources import DEFAULT_PATH, WELL_KNOWN, is_mount_path, resource_of
+from gateway.pages.session import world_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
-
-    from gateway.world import World
 
 AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
@@ -84,7 +83,7 @@ async def show_resource(request: Request) -> Response:
 
 async def show_keys(request: Request) -> Response:
     """GET /oauth/jwks"""
-    keys = _world(request).snapshots.current.keys
+    keys = world_of(request).snapshots.current.keys
     return document(msgspec.json.encode(keys.published(time.time())), KEYS_LIFE)
 
 
@@ -95,10 +94,5 @@ def _server_document(base: str, registration: bool, *, openid: bool) -> bytes:
 
 
 def _facts(request: Request) -> tuple[str, bool]:
-    settings = _world(request).settings
+    settings = world_of(request).settings
     return settings.base_url, settings.dynamic_registration
-
-
-def _world(request: Request) -> World:
-    world: World = request.app.state.world
-    return world

@@ -14,8 +14,10 @@ from authz.clients import UNUSED_LIFE, Origin, new_secret
 from authz.scopes import ALL
 from authz.tables import Client
 from gateway.oauth import client_metadata as metadata
-from gateway.oauth.answering import count, endpoint, source_of, world_of
+from gateway.oauth.answering import count, endpoint
 from gateway.oauth.replies import as_json, refusal
+from gateway.pages.gate import address_of
+from gateway.pages.session import world_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -37,7 +39,7 @@ class TooManyUnused(OAuth2Error):
 
 @endpoint
 def register(request: Request) -> Response:
-    world, address = world_of(request), source_of(request)
+    world, address = world_of(request), address_of(request)
     if not world.settings.dynamic_registration:
         return refusal(403, "access_denied", "an administrator registers clients here: ostiary client add")
     if count(world, f"register:{_neighbourhood(address)}", WINDOW) > PER_ADDRESS:

@@ -12,13 +12,14 @@ from authz.cutoffs import Cut, cut_off
 from authz.families import end_family, fingerprint
 from authz.tables import RefreshToken
 from authz.tokens import LEEWAY, LONGEST_LIFE, TYP
-from gateway.oauth.answering import endpoint, new_desk, world_of
+from gateway.oauth.answering import endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.grants import AUTH_METHODS
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import InvalidClient, InvalidRequest
 from gateway.oauth.replies import as_json
 from gateway.pages.forms import read_form
+from gateway.pages.session import world_of
 from registry.database import Concern
 
 if TYPE_CHECKING:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.oauth.answering import catch_up, endpoint, new_desk, world_of
+from gateway.oauth.answering import catch_up, endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.grants import AgentGrant, CodeGrant, RefreshGrant, S256Only
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.replies import as_json
 from gateway.pages.forms import read_form
+from gateway.pages.session import world_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
