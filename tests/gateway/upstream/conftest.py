@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import uvloop
 
 from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from authz.principals import Principal
 
 MIB = 1024 * 1024
+
+
+def pytest_asyncio_loop_factories(config, item):
+    """The loop that serves; the hostile tests run on the other one."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @dataclass

@@ -127,40 +127,57 @@ async def test_a_stream_leaves_its_connection_good(servers, caller):
         assert server.connections == 1
 
 
-async def test_a_name_is_pinned_to_the_addresses_that_were_admitted(servers, caller, monkeypatch):
-    """A public address first and a private one later: the private listener sees no packet (T-46)."""
-    answers = iter([["127.0.0.1"], ["127.0.0.1"], ["169.254.169.254", "127.0.0.1"]])
-    loop = asyncio.get_running_loop()
+def resolving(monkeypatch, **names: list[list[str]]) -> None:
+    """`files="..."` is what files.example leads to, look after look; a number is what it says."""
+    looks = {f"{name}.example": iter(answers) for name, answers in names.items()}
 
-    async def resolve(host: str, port: int, **_more: object) -> list[tuple]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in next(answers)]
+    async def resolve(host: object, port: int, **_more: object) -> list[tuple]:
+        host = host.decode() if isinstance(host, bytes) else str(host)
+        found = next(looks[host]) if host in looks else [host]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in found]
 
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+
+
+async def test_t_46_a_name_is_resolved_once_and_then_pinned(servers, caller, monkeypatch):
+    """A second look would find another address, or nothing."""
     async with raw_server(well) as server:
-        monkeypatch.setattr(loop, "getaddrinfo", resolve)
-        excepted = server.upstream(host="files.example", slug="a")
-        assert (await servers.send(excepted, CALL, caller, None)).result
-        strict = server.upstream(host="files.example", slug="b", address_exception=False)
-        with pytest.raises(UpstreamUnreachable, match="loopback"):
-            await servers.send(strict, CALL, caller, None)
-        moved = server.upstream(host="other.example", slug="c")
-        await servers.send(moved, CALL, caller, None)
-        gone = server.upstream(host="third.example", slug="d")
-        with pytest.raises(UpstreamUnreachable, match="metadata"):
-            await servers.send(gone, CALL, caller, None)
+        resolving(monkeypatch, files=[["127.0.0.1"]])
+        for _ in range(3):
+            await servers.send(server.upstream(host="files.example"), CALL, caller, None)
+        both = (servers.send(server.upstream(host="files.example"), CALL, caller, None) for _ in range(2))
+        await asyncio.gather(*both)
         assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("addresses", "excepted", "rule"),
+    [
+        (["127.0.0.1"], False, "loopback"),
+        (["10.0.0.1"], False, "private-address"),
+        (["169.254.169.254"], True, "metadata"),
+        (["127.0.0.1", "169.254.169.254"], True, "metadata"),
+    ],
+)
+async def test_t_46_where_one_address_is_not_admitted_none_is_connected_to(
+    servers, caller, monkeypatch, addresses, excepted, rule
+):
+    async with raw_server(well) as server:
+        resolving(monkeypatch, files=[addresses])
+        upstream = server.upstream(host="files.example", address_exception=excepted)
+        with pytest.raises(UpstreamUnreachable, match=rule):
+            await servers.send(upstream, CALL, caller, None)
+        assert not server.connections
 
 
 @pytest.mark.parametrize(("host", "good"), [("files.example", True), ("other.example", False)])
 async def test_tls_is_checked_against_the_name_although_the_address_is_pinned(
     servers, caller, monkeypatch, tmp_path, host, good
 ):
-    async def resolve(name: str, port: int, **_more: object) -> list[tuple]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
-
     trusted, tls = make_certificate(tmp_path, "files.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
     async with raw_server(well, tls) as server:
-        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
+        resolving(monkeypatch, files=[["127.0.0.1"]], other=[["127.0.0.1"]])
         upstream = server.upstream(scheme="https", host=host)
         if good:
             for _ in range(2):
