@@ -12,8 +12,8 @@ ALL = "mcp"
 LIMIT = 32  # in one token
 _LONGEST = 200
 
-# A slug, a dot, then a definition's name or a star; the names are those of MCP tools (letters, digits, _ - . /).
-_SCOPE = re.compile(r"mcp|[a-z0-9][a-z0-9_-]{0,63}\.(?:\*|[A-Za-z0-9_./-]{1,128})")
+# A slug, a dot, then a star or a definition's name: a tool's, a prompt's or a URI, in what RFC 6749 section 3.3 allows.
+_SCOPE = re.compile(r"mcp|[a-z0-9][a-z0-9_-]{0,63}\.(?:\*|[\x21\x23-\x29\x2b-\x5b\x5d-\x7e]{1,128})")
 
 
 def parse_scope(text: str) -> frozenset[str]:
