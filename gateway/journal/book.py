@@ -53,6 +53,14 @@ class Book:
         at = time.time()
         self._put(lambda session: _seal(session, name, last_seq, head, at))
 
+    def settled(self) -> bool:
+        """Waits until all that was told so far is written; False when the database takes too long."""
+        if self._database is None:
+            return True
+        done = Event()
+        self._put(lambda _session: done.set())
+        return done.wait(PATIENCE)
+
     def close(self) -> None:
         """Gives what is still to be written a few seconds."""
         thread = self._thread

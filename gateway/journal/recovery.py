@@ -28,16 +28,27 @@ REASON = "the process ended before the outcome"
 
 def settle(directory: Path, key: bytes, journal: FileJournal, book: Book) -> None:
     """Close what every dead writer left. Raises JournalDown when this process cannot write."""
+    lives: list[Life] = []
     for writer, names in sorted(_unsettled(directory, journal.writer).items()):
         life = Life.inherit(directory, writer)
         if life is None:
             continue
         try:
             _settle(directory, key, journal, book, names)
-            life.end()
+            lives.append(life)
         except OSError as error:
             life.leave()
             journal.note("journal.unsettled", who=journal.writer, writer=writer, reason=error.strerror or "")
+    _let_go(lives, booked=not lives or book.settled())
+
+
+def _let_go(lives: list[Life], *, booked: bool) -> None:
+    """Until the table knows of them, the dead are not forgotten: we may be killed too."""
+    for life in lives:
+        if booked:
+            life.end()
+        else:
+            life.leave()
 
 
 def _unsettled(directory: Path, own: str) -> dict[str, list[SegmentName]]:
@@ -56,12 +67,14 @@ def _unsettled(directory: Path, own: str) -> dict[str, list[SegmentName]]:
 def _settle(directory: Path, key: bytes, journal: FileJournal, book: Book, names: list[SegmentName]) -> None:
     if not names:  # it died before its first record
         return
+    end = None
     for name in names:
-        opened = first(directory / str(name))
+        opened, end = first(directory / str(name)), last(directory / str(name))
         if opened is not None:
             book.opened(name, opened.seq)
+        if end is not None and end.event == "journal.sealed":
+            book.sealed(name, end.seq, _bytes(end.hash))
     path = directory / str(names[-1])
-    end = last(path)
     if end is None or end.event != "journal.sealed":
         _finish(path, key, journal, book, names[-1])
         return
@@ -97,7 +110,7 @@ def _finish(path: Path, key: bytes, journal: FileJournal, book: Book, name: Segm
 
 def _add_segment(directory: Path, key: bytes, journal: FileJournal, book: Book, name: SegmentName, end: Gist) -> None:
     """The segment that the dead writer was about to open; there at once as a whole, so that it cannot be made twice."""
-    tail = _Continuation(end.seq, bytes.fromhex(end.hash), by=journal.writer)
+    tail = _Continuation(end.seq, _bytes(end.hash), by=journal.writer)
     tail.open(key, name, end.open)
     tail.conclude(end.open)
     tail.seal(key, name)
@@ -130,6 +143,13 @@ def _is_last_line(path: Path, ending: Ending) -> bool:
     with path.open("rb") as file:
         file.seek(ending.offset)
         return b"\n" not in file.read(ending.rest)[:-1]
+
+
+def _bytes(digest: str) -> bytes:
+    try:
+        return bytes.fromhex(digest)
+    except ValueError:
+        return b""
 
 
 def _torn(path: Path, ending: Ending) -> dict[str, Any]:
