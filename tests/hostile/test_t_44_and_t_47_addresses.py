@@ -1,4 +1,5 @@
 """Servers that somebody tries to register where we must not go, plainly or in disguise."""
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -56,7 +57,26 @@ def test_t_44_a_forbidden_address_is_refused_with_the_name_of_its_rule(shelf: Sh
 
 @pytest.mark.parametrize(
     "host",
-    ["0177.0.0.1", "2130706433", "127.1", "0x7f.0.0.1", "0x7f000001", "127.0.0.1.", "127.000.000.001", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "[::127.0.0.1]", "[2002:7f00:1::]", "[0:0:0:0:0:0:0:1]", "①②⑦.0.0.1", "127。0。0。1", "１２７.0.0.1", "%31%32%37.0.0.1", "localhost", "LOCALHOST"],
+    [
+        "0177.0.0.1",
+        "2130706433",
+        "127.1",
+        "0x7f.0.0.1",
+        "0x7f000001",
+        "127.0.0.1.",
+        "127.000.000.001",
+        "[::ffff:127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[::127.0.0.1]",
+        "[2002:7f00:1::]",
+        "[0:0:0:0:0:0:0:1]",
+        "①②⑦.0.0.1",
+        "127。0。0。1",
+        "１２７.0.0.1",
+        "%31%32%37.0.0.1",
+        "localhost",
+        "LOCALHOST",
+    ],
 )
 def test_t_47_an_address_in_disguise_is_refused(shelf: Shelf, host: str) -> None:
     assert registered_rule(shelf, f"https://{host}/mcp")
