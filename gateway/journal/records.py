@@ -52,7 +52,7 @@ def encode(fields: dict[str, Any]) -> bytes:
     if len(body) > 4 * FIELD_LIMIT:
         body = _encode(_bounded(fields))
     if len(body) > LINE_LIMIT:
-        body = _encode({key: fields[key] for key in ("at", "event") if key in fields} | {"oversize": len(body)})
+        body = _encode({key: _summed_up(value) for key, value in _bounded(fields).items()})
     if body.isascii() and b"\x7f" not in body:
         return body
     text = body.decode()
@@ -122,6 +122,13 @@ def _paired(value: Any) -> Any:
 
 def _bounded(fields: dict[str, Any]) -> dict[str, Any]:
     return {key: _cut(value) for key, value in fields.items()}
+
+
+def _summed_up(value: Any) -> Any:
+    """What is too much to keep, so that it can still be told whether it was this."""
+    if isinstance(value, (dict, list)):
+        return {"items": len(value), "sha256": sha256(_encoder.encode(_paired(value))).hexdigest()}
+    return value
 
 
 def _cut(value: Any) -> Any:
