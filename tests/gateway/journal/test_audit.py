@@ -1,0 +1,106 @@
+"""`ostiary audit`, on a real data directory."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from gateway.assembly import open_office
+from gateway.cli import main
+from gateway.settings import Settings
+from tests.gateway.journal.conftest import intend
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.journal.writer import FileJournal
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A gateway has run here: two calls, a refusal with a hostile name, and it has ended."""
+    data = tmp_path / "data"
+    office = open_office(Settings(data=data), create=True, role="gateway")
+    journal: FileJournal = office.journal  # type: ignore[assignment]
+    for call in ("c1", "c2"):
+        intend(journal, call, b'{"text":"hello","password":"hunter2"}')
+        journal.conclude(call, "ok")
+    journal.note("call.refused", who="user:reader", object="notes.delete\x1b[2J\n", decision="d-no", reason="no_rule")
+    office.close()
+    return data
+
+
+def run(data: Path, *arguments: str, code: int = 0) -> Result:
+    result = CliRunner().invoke(main, ["audit", *arguments, "--data", str(data)])
+    assert result.exit_code == code, result.output
+    return result
+
+
+def printed(data: Path, *arguments: str) -> Any:
+    return json.loads(run(data, *arguments, "--json").output)
+
+
+def test_tail_prints_the_newest_records_as_lines_for_people(data: Path) -> None:
+    lines = run(data, "tail", "-n", "3").output.splitlines()
+    assert len(lines) == 3
+    assert "call.outcome  ok" in lines[0]
+    assert "call.refused  user:reader  notes.delete\\x1b[2J\\n  reason=no_rule" in lines[1]
+    assert "hunter2" not in run(data, "tail").output
+
+
+def test_tail_prints_json_lines_as_they_are(data: Path) -> None:
+    lines = [json.loads(line) for line in run(data, "tail", "--json").output.splitlines()]
+    assert [line["seq"] for line in lines] == list(range(1, len(lines) + 1))
+
+
+def test_show_tells_all_about_a_call_and_finds_it_by_its_decision(data: Path) -> None:
+    by_call, by_decision = printed(data, "show", "c1"), printed(data, "show", "d-c1")
+    assert [record["event"] for record in by_call] == ["call.intent", "call.outcome"]
+    assert by_call == by_decision
+    assert "notes.add" in run(data, "show", "c1").output
+    assert "nothing on record about 'c9'" in run(data, "show", "c9", code=1).output
+
+
+def test_search_finds_by_who_and_what(data: Path) -> None:
+    assert len(printed(data, "search", "--event", "call.")) == 5
+    assert [record["who"] for record in printed(data, "search", "--who", "user:reader")] == ["user:reader"]
+    assert printed(data, "search", "--since", "1h", "--until", "1h") == []
+    assert "nothing found" in run(data, "search", "--server", "clock").output
+    assert "neither a date" in run(data, "search", "--since", "yesterday", code=2).output
+
+
+def test_reading_leaves_no_segment_behind(data: Path) -> None:
+    before = sorted((data / "journal").iterdir())
+    for verb in ("tail", "search", "verify"):
+        run(data, verb)
+    assert sorted((data / "journal").iterdir()) == before
+
+
+def test_verify_says_that_all_is_sound_or_where_it_is_not(data: Path) -> None:
+    assert "sound" in run(data, "verify").output
+    (path,) = (data / "journal").glob("*.jsonl")
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes().replace(b'"call":"c2","who":"user:editor"', b'"call":"c2","who":"user:eve"'))
+    path.chmod(0o400)
+    result = run(data, "verify", code=1)
+    assert f"PROBLEM  {path.name} record 4" in result.output
+    assert "NOT SOUND" in result.output
+
+
+def test_prune_asks_removes_and_leaves_a_record(data: Path) -> None:
+    (old,) = (data / "journal").glob("*.jsonl")
+    office = open_office(Settings(data=data), role="gateway")
+    office.journal.note("probe", who="test")
+    office.close()
+    assert "nothing removed" in run(data, "prune", "--before", "1d").output
+    declined = CliRunner().invoke(main, ["audit", "prune", "--before", "0s", "--data", str(data)], input="n\n")
+    assert declined.exit_code == 1
+    assert old.exists()
+    assert "removed 1 segments" in run(data, "prune", "--before", "0s", "--yes").output
+    assert not old.exists()
+    assert printed(data, "search", "--event", "journal.pruned")[0]["segment"] == old.name
+    assert printed(data, "search", "--who", "user:reader") == []
+    assert "sound" in run(data, "verify").output
