@@ -10,6 +10,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from socketserver import ThreadingMixIn
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry, Counter
 
-DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # prometheus_client reads it when it is imported
+DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps the files of several processes
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
 
 
@@ -102,12 +103,17 @@ def shared(listen: str | None) -> Iterator[str | None]:
     if not listen:
         yield None
         return
+    from prometheus_client import values
+
     directory = tempfile.mkdtemp(prefix="ostiary-metrics-")
     os.environ[DIRECTORY] = directory
+    before = values.ValueClass  # chosen at import, which may be long ago
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
     try:
         with _child(listen) as address:
             yield address
     finally:
+        values.ValueClass = before
         del os.environ[DIRECTORY]
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -135,8 +141,9 @@ def _serve_until_told(server: WSGIServer) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us; the parent ends us last
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     server.timeout = 1.0
-    while os.getppid() == parent:  # an orphan goes too
+    while os.getppid() == parent:
         server.handle_request()
+    shutil.rmtree(os.environ[DIRECTORY], ignore_errors=True)  # the parent was killed: an orphan tidies up and goes
     os._exit(0)
 
 
@@ -151,6 +158,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def server_bind(self) -> None:
         # Not WSGIServer's: it asks the resolver for our own name, which can take seconds.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
@@ -165,8 +173,6 @@ class _Silent(WSGIRequestHandler):
 
 
 def _server(listen: str, registry: CollectorRegistry) -> WSGIServer:
-    import socket
-
     from prometheus_client import make_wsgi_app
 
     host, _, port = listen.rpartition(":")

@@ -4,8 +4,10 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -78,6 +80,7 @@ def test_no_address_no_listener():
 
 WORKERS = """
 import os, sys, urllib.request
+import prometheus_client  # as if something had counted before
 from gateway import metrics
 with metrics.shared("127.0.0.1:0") as address:
     for _ in range(2):
@@ -106,6 +109,25 @@ def test_workers_count_together_even_when_they_are_dead():
     assert 'ostiary_decisions_total{decision="allowed"} 2.0' in done.stdout
     assert 'ostiary_calls_total{outcome="ok",server="notes"} 2.0' in done.stdout
     assert "nobody is left" in done.stdout
+
+
+ORPHAN = """
+import os, signal, sys
+from gateway import metrics
+with metrics.shared("127.0.0.1:0"):
+    sys.stdout.write(metrics.shared_directory())
+    sys.stdout.flush()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_when_the_parent_is_killed_nothing_is_left_behind():
+    done = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
+    deadline = time.monotonic() + 20
+    while Path(done.stdout).exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert done.stdout
+    assert not Path(done.stdout).exists()
 
 
 def test_without_an_address_workers_share_nothing():
