@@ -10,6 +10,7 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, delete
 
 from authz.errors import SignInRefused
@@ -70,12 +71,10 @@ def address_key(address: str) -> str:
 
 
 def _row(session: Session, key: str) -> FailedSignIns:
-    row = session.get(FailedSignIns, key)
-    if row is None:
-        row = FailedSignIns(key=key)
-        session.add(row)
-        session.flush()
-    return row
+    """The row, made if need be, and locked until the transaction ends: guesses at once are counted one by one."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    session.execute(insert(FailedSignIns).values(key=key, count=0, last_at=0, paused_until=0).on_conflict_do_nothing())
+    return session.get_one(FailedSignIns, key, with_for_update=True, populate_existing=True)
 
 
 def _count(row: FailedSignIns, limit: int, now: float) -> None:

@@ -66,7 +66,7 @@ class Edge:
         self._app = app
         self._base = settings.base_url
         self._hosts = _hosts(settings)
-        self._origins = frozenset(origin.encode() for origin in (settings.base_url, *settings.allowed_origins))
+        self._origins = frozenset(origin.encode() for origin in (*own_origins(settings), *settings.allowed_origins))
         self._limit = settings.request_limit
         self._proxies = settings.trusted_proxies
 
@@ -145,6 +145,13 @@ class Edge:
             await self._app(scope, counted, send)
         except _Refusal as refusal:
             await _answer(send, refusal)
+
+
+def own_origins(settings: Settings) -> set[str]:
+    """The web origins of our own pages: the public one, and the admin's listener if there is one."""
+    scheme = "https" if settings.tls_cert else "http"
+    admin = _listener_names(settings.admin_listen) if settings.admin_listen else set()
+    return {settings.base_url, *(f"{scheme}://{name}" for name in admin)}
 
 
 def _hosts(settings: Settings) -> frozenset[bytes]:

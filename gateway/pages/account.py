@@ -14,7 +14,7 @@ from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page
 from gateway.pages.session import check_csrf, world_of
-from gateway.pages.signin import admit
+from gateway.pages.signin import admit, record_refusal
 from registry.database import Concern
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def change_password(request: Request, me: SignedIn) -> Response:
     try:
         _change(request, me, form)
     except SignInRefused as refused:
+        record_refusal(request, me.person.handle, refused)
         text = str(refused) if refused.retry_after else "That is not your present password."
         return page(request, "password.html", status=403, done=False, error=text)
     except AccountRefused as refused:
@@ -76,7 +77,7 @@ def submit_setup(request: Request) -> Response:
         return _spent(request)
     except AccountRefused as refused:
         return _setup(request, person, handle, _sentence(refused), status=400)
-    return admit(request, settled, "/admin/servers" if settled.is_admin else "/")
+    return admit(request, settled, _first_page(request, settled))
 
 
 def _settle(request: Request, person: Person | None, handle: str, password_hash: str) -> Person:
@@ -90,6 +91,11 @@ def _settle(request: Request, person: Person | None, handle: str, password_hash:
             return add_person(session, handle, password_hash=password_hash, is_admin=True)
         end_sessions(session, person.id)
         return _reset(session.get_one(Person, person.id), password_hash)
+
+
+def _first_page(request: Request, person: Person) -> str:
+    """The review, unless it has a listener of its own, which a form may not lead to."""
+    return "/admin/servers" if person.is_admin and world_of(request).settings.admin_listen is None else "/"
 
 
 def _reset(person: Person, password_hash: str) -> Person:

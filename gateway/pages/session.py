@@ -10,9 +10,9 @@ import hmac
 import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from authz.sessions import SignedIn, find_session
+from gateway.edge import own_origins
 from gateway.pages.forms import FormRefused
 
 if TYPE_CHECKING:
@@ -106,14 +106,6 @@ def _from_us(request: Request) -> bool:
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return False
     return request.headers.get("origin") in {None, *own_origins(world_of(request).settings)}
-
-
-def own_origins(settings: Settings) -> set[str]:
-    origins = {settings.base_url}
-    if settings.admin_listen:
-        scheme = urlsplit(settings.base_url).scheme
-        origins |= {f"{scheme}://{settings.admin_listen}", f"http://{settings.admin_listen}"}
-    return origins
 
 
 def _set(response: Response, settings: Settings, name: str, value: str, life: int | None) -> None:

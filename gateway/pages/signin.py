@@ -38,7 +38,7 @@ def submit(request: Request) -> Response:
             world_of(request).office.database, handle, form.get("password", ""), address_of(request), time.time()
         )
     except SignInRefused as refused:
-        _record_refusal(request, handle, refused)
+        record_refusal(request, handle, refused)
         return _refused(request, following, handle, str(refused), refused.retry_after)
     except SignInBusy as busy:
         return _refused(request, following, handle, str(busy), 5, status=503)
@@ -91,12 +91,12 @@ def _form(request: Request, following: str, handle: str = "", error: str = "", s
     return page(request, "signin.html", status=status, next=following, handle=handle, error=error)
 
 
-def _record_refusal(request: Request, handle: str, refused: SignInRefused) -> None:
+def record_refusal(request: Request, handle: str, refused: SignInRefused) -> None:
     """A name that nobody has is not written down: people type passwords into the wrong field."""
+    journal, address = world_of(request).journal, address_of(request)
+    if refused.reason == "throttled":  # as often as somebody likes to come: counted, not written one by one
+        journal.refused_unauthenticated(address, reason="signin_throttled")
+        return
     known = refused.reason in {"wrong_password", "disabled"}
-    world_of(request).journal.note(
-        "signin.refused",
-        who=f"user:{handle}" if known else "nobody",
-        reason=refused.reason,
-        address=address_of(request),
-    )
+    who = f"user:{handle}" if known else "nobody"
+    journal.note("signin.refused", who=who, reason=refused.reason, address=address)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -66,9 +67,13 @@ def address(gateway: Gateway, landing: str, name: str) -> str:
     asked = {"redirect_uris": [landing], "client_name": name, "token_endpoint_auth_method": "none"}
     registered = httpx2.post(f"{gateway.url}/oauth/register", json=asked, trust_env=False)
     assert registered.status_code == 201, registered.text
+    return asking(gateway, landing, registered.json()["client_id"])
+
+
+def asking(gateway: Gateway, landing: str, client: str) -> str:
     challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 64).digest()).rstrip(b"=").decode()
     query = {
-        "response_type": "code", "client_id": registered.json()["client_id"], "redirect_uri": landing, "state": "s&1",
+        "response_type": "code", "client_id": client, "redirect_uri": landing, "state": "s&1",
         "code_challenge": challenge, "code_challenge_method": "S256", "resource": f"{gateway.url}/mcp", "scope": "mcp",
     }  # fmt: skip
     return f"{gateway.url}/oauth/authorize?{urlencode(query)}"
@@ -106,9 +111,13 @@ def agree(page: Page) -> None:
     page.locator("main button.primary").click()
 
 
-def test_who_consented_before_only_signs_in(gateway: Gateway, landing: str, context: BrowserContext) -> None:
+def test_who_consented_before_only_signs_in(gateway: Gateway, context: BrowserContext) -> None:
+    """A form must not end at a foreign address unless its page named it; the sign-in form could not know it."""
+    landing = "https://client.example/callback"
+    context.route("https://client.example/**", lambda route: route.fulfill(body="landed"))
+    added = json.loads(gateway.run("client", "add", "A Web Editor", "--redirect-uri", landing, "--json"))
+    there = asking(gateway, landing, added["client_id"])
     password, page = gateway.add_user("bob"), context.new_page()
-    there = address(gateway, landing, "Another Editor")
     page.goto(there)
     sign_in(page, "bob", password)
     page.wait_for_url("**/oauth/authorize**")
@@ -116,8 +125,8 @@ def test_who_consented_before_only_signs_in(gateway: Gateway, landing: str, cont
     landed(page, landing)
     context.clear_cookies()
     page.goto(there)
-    sign_in(page, "bob", password)
-    assert landed(page, landing)["code"][0]
+    with page.expect_request(lambda asked: asked.url.startswith(f"{landing}?code=")):
+        sign_in(page, "bob", password)
 
 
 def test_a_connected_client_stands_on_the_portals_home_until_it_is_revoked(
