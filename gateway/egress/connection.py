@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.egress.reply import Reply, Terms
-from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow
+from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +29,7 @@ CHUNKS_FREE = 4096  # pieces of a body; beyond them a piece must hold FLOOD_BYTE
 FLOOD_BYTES = 16
 FRAMING_FREE = 1024 * 1024  # raw bytes beyond twice the decoded cap
 IDLE_LIFE = 4.0  # seconds; common servers close an idle connection after 5
+CONNECTION_LIFE = 600.0  # seconds; so that a change of address is felt even under steady load
 LOOK_AFTER = 0.005  # seconds idle after which the socket is looked at before it is used again
 
 
@@ -79,6 +80,10 @@ class Connection(asyncio.Protocol):
             return False
         return idle < LOOK_AFTER or not self._poll.poll(0)
 
+    def is_spent(self) -> bool:
+        """Whether it has been idle, or open, for as long as it may."""
+        return self._heard - self.opened > CONNECTION_LIFE or self._loop.time() - self._idle_since > self.life
+
     def close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
@@ -93,6 +98,10 @@ class Connection(asyncio.Protocol):
         reply.hold(len(request))
         self._reply = reply
         self._started = self._heard = loop.time()
+        if self._transport.is_closing():
+            self._reply = None
+            reply.end(UpstreamUnreachable("the server closed the connection at once; nothing was sent"))
+            return reply
         if self._timer is None or self._timer_for is not terms:
             self._timer_for = terms
             self._arm(min(terms.silence, terms.total))
@@ -191,9 +200,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
         self._head_lines += 1
-        name = name.lower()
-        if name in _HEEDED and not self._head_done:
-            self._header(name, value)
+        if name not in _COMMON and not self._head_done:
+            self._header(name.lower(), value)
 
     def _header(self, name: bytes, value: bytes) -> None:
         reply = self._reply
@@ -209,7 +217,7 @@ class Connection(asyncio.Protocol):
             reply.retry_after = value
         elif name == b"keep-alive":
             self.life = _life(value)
-        elif value.strip().lower() not in {b"", b"identity"}:
+        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
             self._fault = UpstreamBroken("the server encoded its answer although it was asked not to")
 
     def on_headers_complete(self) -> None:
@@ -278,7 +286,7 @@ class Connection(asyncio.Protocol):
 
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_HEEDED = _FRAMING | {b"content-type", b"content-encoding", b"mcp-session-id", b"retry-after", b"keep-alive"}
+_COMMON = frozenset({b"date", b"server", b"Date", b"Server", b"connection", b"Connection", b"cache-control"})  # no news
 _PLAIN_TYPES = frozenset({b"application/json", b"text/event-stream"})
 
 

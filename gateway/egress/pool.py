@@ -22,7 +22,6 @@ PER_SERVER = 256  # connections to one server; a call beyond them is refused rat
 RESOLVED_FOR = 30.0  # seconds a name's addresses are remembered
 CONNECT_TIMEOUT = 5.0
 ADDRESSES_TRIED = 3
-CONNECTION_LIFE = 600.0  # seconds; so that a change of address is felt even under steady load
 
 Key = tuple[str, str, bool]
 
@@ -189,12 +188,11 @@ async def _resolve(host: str, port: int) -> tuple[str, ...]:
 
 
 def _put_back(connection: Connection, idle: list[Connection]) -> None:
-    now = asyncio.get_running_loop().time()
-    if now - connection.opened > CONNECTION_LIFE:
+    if connection.is_spent():
         connection.close()
         return
     idle.append(connection)
-    if len(idle) > 1 and not idle[0].usable():  # the longest idle is first
+    if idle[0].is_spent():  # the longest idle is first
         idle.pop(0).close()
 
 

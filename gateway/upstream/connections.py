@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from registry.vault import Vault
 
 SWEEP_EVERY = 60.0
+FAREWELL = 3.0  # seconds in which sessions are ended when the process ends
 
 
 def open_upstreams(settings: Settings, vault: Vault, rendezvous: Rendezvous, _telemetry: Telemetry) -> Upstreams:
@@ -60,7 +62,7 @@ class Servers:
         self._sessions = Sessions(self._egress, rendezvous, vault)
         self._legacy = Legacy(self._egress, self._sessions)
         self._feeds = Feeds(self._egress, self._sessions, self._legacy)
-        self._routes: dict[tuple[str, str, bool], Route] = {}
+        self._routes: dict[str, tuple[Upstream, Route]] = {}
         self._breakers: dict[str, Breaker] = {}
         self._sweeping = asyncio.create_task(self._sweep())
 
@@ -104,8 +106,10 @@ class Servers:
     async def close(self) -> None:
         self._sweeping.cancel()
         self._feeds.close()
-        await self._legacy.close()
-        await self._sessions.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL):
+                await self._legacy.close()
+                await self._sessions.close()
         self._egress.close()
 
     async def _send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
@@ -122,10 +126,12 @@ class Servers:
             await end(self._egress, route, session_lines(greeting), credential, SHORT)
 
     def _route(self, server: Upstream) -> Route:
-        key = (server.slug, server.url, server.address_exception)
-        route = self._routes.get(key)
-        if route is None:
-            route = self._routes[key] = route_to(server)
+        """Made once per registration; a snapshot's servers are constants, so the very same object means no change."""
+        known = self._routes.get(server.slug)
+        if known is not None and known[0] is server:
+            return known[1]
+        route = route_to(server)
+        self._routes[server.slug] = (server, route)
         return route
 
     def _breaker(self, slug: str) -> Breaker:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MODERN_VERSION = "2026-07-28"
 LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")  # newest first
+CACHED_NAME = 256  # longer ones are URIs that somebody made up
 OURSELVES = b'{"name":"ostiary","title":"Ostiary","version":"0.1.0"}'
 
 _PREFIX = b'"io.modelcontextprotocol/'
@@ -66,11 +67,11 @@ def reply_to(number: bytes, *, result: bytes = b"", error: bytes = b"") -> bytes
 
 def modern_lines(ask: Ask) -> bytes:
     """The header lines that mirror the body (SEP-2243); made from what is sent, never taken over from the caller."""
-    mirrored = _mirrored(ask.method, ask.name)
+    mirrored = (_mirrored if len(ask.name) <= CACHED_NAME else _mirrored.__wrapped__)(ask.method, ask.name)
     return mirrored + _param_lines(ask) if ask.param_headers else mirrored
 
 
-@lru_cache(4096)
+@lru_cache(1024)
 def _mirrored(method: str, name: str) -> bytes:
     lines = b"MCP-Protocol-Version: 2026-07-28\r\nMcp-Method: %s\r\n" % header_value(method)
     return lines + b"Mcp-Name: %s\r\n" % header_value(name) if name else lines

@@ -175,10 +175,11 @@ class Sessions:
         """What another process left; what cannot be had or opened is as good as absent: a new session is safe."""
         try:
             sealed = await self._rendezvous.get(key)
-            opened = self._vault.unwrap(key.encode("ascii"), sealed) if sealed is not None else None
-        except (RendezvousDown, SecretRefused):
+            if sealed is None:
+                return None
+            return msgspec.json.decode(self._vault.unwrap(key.encode("ascii"), sealed), type=_Parcel)
+        except (RendezvousDown, SecretRefused, msgspec.DecodeError):
             return None
-        return msgspec.json.decode(opened, type=_Parcel) if opened is not None else None
 
     async def _leave(self, session: Session) -> None:
         if not session.id:

@@ -190,6 +190,16 @@ async def test_tls_is_checked_against_the_name_although_the_address_is_pinned(
             assert not server.asked
 
 
+async def test_a_server_that_hangs_up_at_once_is_no_silence(servers, caller):
+    hang_up = await asyncio.start_server(lambda _reader, writer: writer.transport.abort(), "127.0.0.1", 0)
+    async with raw_server(well) as server:
+        server.port = hang_up.sockets[0].getsockname()[1]
+        for _ in range(5):
+            with pytest.raises((UpstreamBroken, UpstreamUnreachable)):
+                await asyncio.wait_for(servers.send(server.upstream(), CALL, caller, None), 2)
+    hang_up.close()
+
+
 async def test_a_server_that_is_not_there_is_unreachable(servers, caller):
     async with raw_server(well) as server:
         gone = server.upstream()
