@@ -15,6 +15,8 @@ from gateway.office import operator
 from registry.database import Concern
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from authz.policy_file import Plan
     from authz.rules import Binding, Draft
     from authz.tables import Rule
@@ -50,6 +52,7 @@ def add(office: Office, *, object_: str, deny: bool, ends: datetime | None, as_j
     draft = Draft(object=object_, effect="deny" if deny else "allow", ends_at=ends_at, **said)
     with _change(office, [f"+ {draft}"]) as (session, _):
         rule = write_rule(session, draft, who=operator(), now=time.time())
+        _mention_strangers(session, [draft])
     show(_fields(rule), as_json=as_json, text=lambda: f"{rule.id}  {draft}")
 
 
@@ -79,6 +82,7 @@ def bind(office: Office, **said: str) -> None:
     binding = Binding(**said)
     with _change(office, [f"+ {binding}"]) as (session, _):
         bind_role(session, binding)
+        _mention_strangers(session, [binding])
     click.echo(str(binding))
 
 
@@ -179,6 +183,7 @@ def apply(office: Office, *, file: Any, yes: bool, dry_run: bool, as_json: bool)
     wanted = read(file.read())
     with office.database.read() as session:
         shown = plan(session, wanted)
+        _mention_strangers(session, [*shown.add, *shown.bind], {binding.role for binding in wanted.roles})
     if shown and not dry_run:
         if not yes:
             click.echo("\n".join(shown.lines()), err=True)
@@ -202,6 +207,13 @@ def _carry_out(office: Office, wanted: Any, shown: Plan) -> None:
 
 def _change(office: Office, lines: list[str]) -> Any:
     return office.change("policy.changed", Concern.POLICY, who=operator(), changes=lines)
+
+
+def _mention_strangers(session: Any, written: list[Any], roles: Collection[str] = ()) -> None:
+    from authz.strangers import strangers
+
+    for sentence in strangers(session, written, roles):
+        click.echo(f"note: {sentence}", err=True)
 
 
 def _suppose(session: Any, *, who: str, groups: tuple[str, ...], client: str, scope: str) -> Any:

@@ -9,6 +9,7 @@ from sqlmodel import select
 from authz.tables import Membership, Person, Rule
 from gateway.cli import main
 from registry.database import Database, sqlite_url
+from registry.tables import Definition, Server
 from tests.fakes.parties import database_in
 
 
@@ -89,6 +90,21 @@ def test_a_file_is_shown_before_it_is_applied_and_nothing_happens_without_a_yes(
     ostiary("apply", str(file), answer="y\n")
     assert "nothing to change" in ostiary("apply", str(file), "--yes").stdout
     assert len(records(data)) == 1
+
+
+def test_a_name_that_is_nobodys_yet_is_mentioned_with_the_one_that_may_be_meant(ostiary, data):
+    database = Database(sqlite_url(data))
+    with database.change() as session:
+        session.add(Server(slug="notes", url="https://notes.example/mcp"))
+        session.flush()
+        session.add(Definition(server="notes", kind="tool", name="delete", raw="{}", digest="d"))
+    database.close()
+    said = ostiary("add", "user:alicia", "notes.notes_delete").stderr
+    assert "there is no user:alicia yet: did you mean user:alice?" in said
+    assert "offers nothing called notes_delete: did you mean delete?" in said
+    assert "note:" not in ostiary("add", "user:alice", "notes.delete").stderr
+    assert "there is no server clock yet" in ostiary("add", "user:alice", "clock.*").stderr
+    assert "nobody has role:editor yet" in ostiary("add", "role:editor", "notes.*").stderr
 
 
 def test_export_and_apply_are_inverse(ostiary, tmp_path):

@@ -19,6 +19,7 @@ from gateway.first_start import ensure_signing_key
 from gateway.settings import Settings
 from registry.database import Concern
 from registry.tables import Server
+from tests.servers.postgres import postgresql
 
 
 @pytest.fixture
@@ -175,3 +176,14 @@ def test_the_command_exits_with_1_when_something_must_not_stay(office):
     assert found.exit_code == 0
     assert json.loads(found.output)["state"] == "amber"
     assert CliRunner().invoke(main, ["doctor", "--data", data, "--strict"]).exit_code == 1
+
+
+def test_postgresql_is_asked_for_its_clock(tmp_path):
+    with postgresql() as url:
+        office = open_office(Settings(data=tmp_path / "data", database_url=url), create=True, role="gateway")
+        try:
+            assert checks(office, workers=4)["database"].state is State.GREEN
+            late = {check.name: check for check in examine(office, now=1_000_000.0)}
+            assert late["clock"].state is State.RED
+        finally:
+            office.close()
