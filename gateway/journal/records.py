@@ -87,6 +87,8 @@ def mark(key: bytes, what: str, segment: str, seq: int, head: bytes) -> str:
 
 def presentable(facts: dict[str, Any]) -> dict[str, Any]:
     """Facts fit for the record: nothing by a secret's name, and nothing by a name that is the record's own."""
+    if not facts:
+        return facts
     return {
         f"{key}_" if key in _OWN else key: "[redacted]" if key in _SECRET_FACTS and value else value
         for key, value in facts.items()
