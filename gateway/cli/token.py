@@ -80,5 +80,5 @@ def _issue(office: Office, handle: str, target: str, ttl: int, scope: str) -> tu
             scope=narrowed, life=ttl, act=operator(),
         )  # fmt: skip
         minted = mint(load_keys(session, office.vault), ask)
-        record |= {"subject": member.label, "jti": minted.jti, "expires_at": minted.expires_at}
+        record |= {"person": member.label, "jti": minted.jti, "expires_at": minted.expires_at}
     return minted, target

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from gateway.upstream import Answer
     from gateway.world import Snapshot, World
     from registry.catalog import Mount
+
+log = logging.getLogger("ostiary")
 
 _JSON_TYPE: Final = b"application/json"
 _ALLOW: Final = (b"allow", b"POST")
@@ -73,6 +76,9 @@ class Portal:
             await self._tell(reply, problem)
         except JournalDown:
             await self._tell(reply, journal_down())
+        except Exception as error:  # the edge of the data plane: whatever broke, nobody gets a 2xx for it
+            log.error("a request broke: %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
+            await self._tell(reply, unavailable("Something broke on our side; it is in the gateway's log."))
         finally:
             self._pulse.discard(reply)
 
