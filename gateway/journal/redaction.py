@@ -31,10 +31,10 @@ _SECRET_VALUE = re.compile(
     r"|-----BEGIN |(?:Bearer|Basic) [\w.~+/-]{8}|://[^\s/@:]*:[^\s/@]+@|(?:token|key|sig|secret|password|code)=",
     re.IGNORECASE,
 )
-# Something of each alternative above. One look over the raw bytes: usually none is there, and no string is examined.
+# Something of each alternative above. One look over the whole text: usually none is there, and no string is examined.
 _HINTS = (
-    *(b"eyj", b"ost_", b"sk-", b"ghp_", b"gho_", b"ghu_", b"ghs_", b"ghr_", b"github_pat_", b"xox", b"akia", b"aiza"),
-    *(b"-----b", b"bearer", b"basic", b"@", b"=", b"\\"),  # the last: escapes could hide the others
+    *("eyj", "ost_", "sk-", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "xox", "akia", "aiza"),
+    *("-----", "bearer", "basic", "@", "=", "\\"),  # the last: escapes could hide the others
 )
 
 
@@ -129,7 +129,7 @@ class _Walk:
 
 
 def _hints_at_a_secret(arguments: bytes) -> bool:
-    lower = arguments.lower()
+    lower = arguments.decode().lower()
     for hint in _HINTS:  # noqa: SIM110 - a generator costs more than the looks
         if hint in lower:
             return True
