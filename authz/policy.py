@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from os import urandom
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from simpleeval import InvalidExpression
@@ -18,6 +17,7 @@ from authz import grammar
 from authz.decisions import Action, Decision, Party, Verdict, Word
 from authz.enforcing import Enforcer, Line, Question
 from authz.explaining import explain
+from authz.ids import fresh_id
 from authz.rulebook import Rulebook
 from authz.tables import RoleBinding, Rule
 
@@ -103,7 +103,7 @@ class Policy:
             log.error("policy could not be asked: %s", type(fault).__name__)  # noqa: TRY400  # its text may be private
             party, verdict = principal, Verdict(False, Word.FAULT)
         reason, remedy = explain(verdict, principal, party, object, action)
-        decision_id = urandom(16).hex()
+        decision_id = fresh_id()
         return Decision(
             verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word
         )

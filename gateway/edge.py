@@ -7,12 +7,13 @@ of a call goes over them once.
 from __future__ import annotations
 
 import ipaddress
-import os
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from authz.ids import fresh_id
 from gateway.connection import EdgeProtocol as EdgeProtocol  # noqa: PLC0414 - the two belong together
 from gateway.settings import is_loopback
 
@@ -94,7 +95,7 @@ class Edge:
         if origin is not None and origin not in self._origins and not _any_origin(path):
             raise _Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
         self._check_body(headers)
-        return Arrival(headers, doubled, os.urandom(8).hex(), self._source(scope, headers), origin)
+        return Arrival(headers, doubled, fresh_id()[:16], self._source(scope, headers), origin)
 
     def _check_address(self, path: bytes, headers: Mapping[bytes, bytes], doubled: frozenset[bytes]) -> None:
         if doubled and not doubled.isdisjoint(_ONCE):
@@ -104,7 +105,7 @@ class Edge:
             raise _Refusal(400, "The Host header is missing.")
         if host not in self._hosts and host.lower() not in self._hosts and path not in _ANY_HOST:
             raise _Refusal(421, f"This door answers as {self._base}{_shown(path)} and under no other name.")
-        if any(trouble in path for trouble in _TROUBLE_IN_PATH) or (b"%" in path and _troubled(path)):
+        if _troubled(path):
             raise _Refusal(404, "Not found.")
 
     def _check_body(self, headers: Mapping[bytes, bytes]) -> None:
@@ -181,7 +182,9 @@ def _any_origin(path: bytes) -> bool:
     return path in _ANY_ORIGIN or path.startswith(_ANY_ORIGIN_BELOW)
 
 
+@lru_cache(maxsize=1024)
 def _troubled(path: bytes) -> bool:
+    """Whether another reader could take the path for a different one (RFC 3986 section 6.2.2)."""
     lowered = path.lower()
     return any(trouble in lowered for trouble in _TROUBLE_IN_PATH)
 

@@ -7,12 +7,12 @@ everything that may leave for a server on a principal's behalf passes here and n
 from __future__ import annotations
 
 import time
-from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from authz.decisions import Action
+from authz.ids import fresh_id
 from gateway.portal import asking, rounds
 from gateway.portal.relay import Relay
 from gateway.portal.targets import TARGETS, Target, unknown
@@ -138,7 +138,7 @@ def note_refusal(exchange: Exchange, target: Target, reason: str, decision: Deci
 
 def intend(exchange: Exchange, target: Target, decision: Decision) -> str:
     """On record before anything leaves; gives the id that the outcome repeats."""
-    record = urandom(12).hex()
+    record = fresh_id()
     exchange.world.journal.intend(
         exchange.principal,
         call=record,

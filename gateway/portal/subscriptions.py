@@ -147,7 +147,7 @@ async def legacy_stream(exchange: Exchange, hub: Hub, lists: Lists, state: Calla
 
 async def _other(state: Callable[[], Awaitable[State]], uris: frozenset[str]) -> None:
     """Returns when the session follows other resources than `uris`."""
-    while frozenset((await state()).uris) == uris:
+    while frozenset((await state()).uris) == uris:  # noqa: ASYNC110 - it may change in another process
         await asyncio.sleep(LOOK)
 
 

@@ -90,7 +90,7 @@ def read_strictly(body: bytes) -> Any:
 def _loses_a_key(body: bytes, tree: Any) -> bool:
     """Whether decoding dropped a member: each has a colon of its own, so what is dropped shows in their number.
 
-    Only an escape could hide a colon, so a body with `\\u` in it is read again the slow way.
+    Only an escape could hide a colon, so a body with a Unicode escape in it is read again the slow way.
     """
     if b"\\u" in body:
         return _has_twins(body)

@@ -36,7 +36,7 @@ from registry.tables import Auth, Era, Kind
 from registry.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from gateway.upstream import Ask, Downstream, FeedEvent
@@ -235,7 +235,7 @@ class Door:
 @asynccontextmanager
 async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
     """A door that listens on loopback until the block ends."""
-    import socket  # noqa: PLC0415
+    import socket
 
     with socket.create_server(("127.0.0.1", 0)) as sock:
         door = Door(data, sock.getsockname()[1], **settings)
@@ -381,7 +381,9 @@ async def eventually(what: Callable[[], Any], within: float = 5.0) -> Any:
 class Legacy(Line):
     """A client of an earlier revision with a session."""
 
-    def __init__(self, door: Door, who: str = "editor", version: str = "2025-11-25", path: str = "/mcp", **capabilities: Any) -> None:
+    def __init__(
+        self, door: Door, who: str = "editor", version: str = "2025-11-25", path: str = "/mcp", **capabilities: Any
+    ) -> None:
         super().__init__(door)
         self.headers = [
             ("Authorization", f"Bearer {door.token(who, path)}"), ("Content-Type", "application/json"),
@@ -394,10 +396,17 @@ class Legacy(Line):
 
     async def __aenter__(self) -> Legacy:
         await super().__aenter__()
-        told = {"protocolVersion": self._version, "capabilities": self._capabilities, "clientInfo": {"name": "t", "version": "1"}}
+        told = {
+            "protocolVersion": self._version,
+            "capabilities": self._capabilities,
+            "clientInfo": {"name": "t", "version": "1"},
+        }
         got = await self.say("initialize", told)
         self.greeting = got.json["result"]
-        self.headers += [("Mcp-Session-Id", got.headers["mcp-session-id"]), ("MCP-Protocol-Version", self.greeting["protocolVersion"])]
+        self.headers += [
+            ("Mcp-Session-Id", got.headers["mcp-session-id"]),
+            ("MCP-Protocol-Version", self.greeting["protocolVersion"]),
+        ]
         assert (await self.post({"jsonrpc": "2.0", "method": "notifications/initialized"})).status == 202
         return self
 

@@ -23,7 +23,9 @@ async def test_t_01_without_a_good_token_there_is_a_challenge_and_nothing_else(t
         assert got.status == 401
         challenge = got.headers["www-authenticate"]
         assert f'resource_metadata="{door.base}/.well-known/oauth-protected-resource/mcp"' in challenge
-        assert ("invalid_token" in challenge) is (bool(credential) and credential[0][1].startswith("Bearer") and len(credential[0][1]) > 7)
+        assert ("invalid_token" in challenge) is (
+            bool(credential) and credential[0][1].startswith("Bearer") and len(credential[0][1]) > 7
+        )
         assert door.upstreams.asks == []
         assert len(door.records("call.refused") + door.records("token.refused") + door.records()) >= 1
 

@@ -53,7 +53,7 @@ NOT_A_REQUEST = {
     "a method that is no name": GOOD.replace('"method": "tools/call"', '"method": 7').encode(),
     "nested two thousand deep": b"[" * 2000,
     "nested 33 deep": with_arguments("[" * 32 + "]" * 32),
-    "10,001 values": with_arguments("{\"a\": [%s]}" % ",".join(["0"] * 10_001)),
+    "10,001 values": with_arguments('{"a": [%s]}' % ",".join(["0"] * 10_001)),
 }
 
 

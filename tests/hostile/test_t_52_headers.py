@@ -88,7 +88,9 @@ async def test_an_unknown_version_is_told_which_are_known(tmp_path) -> None:
         assert got.json["error"]["data"] == {"supported": ["2026-07-28"], "requested": "2031-01-01"}
 
 
-@pytest.mark.parametrize("missing", ["io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities"])
+@pytest.mark.parametrize(
+    "missing", ["io.modelcontextprotocol/protocolVersion", "io.modelcontextprotocol/clientCapabilities"]
+)
 async def test_a_body_without_the_envelope_is_refused(tmp_path, missing: str) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
         headers, body = modern(door.token(), "tools/list")
@@ -98,7 +100,9 @@ async def test_a_body_without_the_envelope_is_refused(tmp_path, missing: str) ->
         assert (got.status, got.json["error"]["code"]) == (400, -32602)
 
 
-@pytest.mark.parametrize("text", ["plain", "", " edge", "edge ", "é", "=?base64?eA==?=", "tab\tin", "a\nb", "\U0001f600", "=?base64?"])
+@pytest.mark.parametrize(
+    "text", ["plain", "", " edge", "edge ", "é", "=?base64?eA==?=", "tab\tin", "a\nb", "\U0001f600", "=?base64?"]
+)
 def test_header_values_are_encoded_so_that_the_sdk_reads_them_and_the_other_way_round(text: str) -> None:
     assert inbound.decode_header_value(encode(text).decode()) == text
     assert decode(inbound.encode_header_value(text).encode()) == text
@@ -110,7 +114,9 @@ def test_broken_encodings_are_nothing_to_us_and_to_the_sdk(value: str) -> None:
     assert inbound.decode_header_value(value) is None
 
 
-@pytest.mark.parametrize("name", ["srv/../x", "notes_add\n", "NOTES_ADD", "notes//add", "notes%5Fadd", "n" * 129, "notes.add", ""])
+@pytest.mark.parametrize(
+    "name", ["srv/../x", "notes_add\n", "NOTES_ADD", "notes//add", "notes%5Fadd", "n" * 129, "notes.add", ""]
+)
 async def test_t_41_names_that_are_nearly_right_are_unknown_before_policy_is_asked(tmp_path, name: str) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
         headers, body = modern(door.token(), "tools/call", {"name": name})

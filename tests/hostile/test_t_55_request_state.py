@@ -18,7 +18,9 @@ async def rounds(server, ask, down) -> Answer:
     if "requestState" in ask.params:
         return Answer(result=b'{"resultType":"complete","content":[],"state":%s}' % ask.params["requestState"])
     question = b'{"q":{"method":"elicitation/create","params":{"message":"?"}}}'
-    return Answer(result=b'{"resultType":"input_required","inputRequests":%s,"requestState":"theirs \\u00e9"}' % question)
+    return Answer(
+        result=b'{"resultType":"input_required","inputRequests":%s,"requestState":"theirs \\u00e9"}' % question
+    )
 
 
 async def state(door, **more) -> str:

@@ -9,7 +9,15 @@ import pytest
 from tests.fakes.door import Line, modern, open_door
 
 
-def raw(door, *, target: str = "/mcp", host: str | None = "", lines: tuple[str, ...] = (), body: bytes = b"{}", length: bool = True) -> bytes:
+def raw(
+    door,
+    *,
+    target: str = "/mcp",
+    host: str | None = "",
+    lines: tuple[str, ...] = (),
+    body: bytes = b"{}",
+    length: bool = True,
+) -> bytes:
     head = [f"POST {target} HTTP/1.1"]
     if host is not None:
         head.append(f"Host: {host or f'127.0.0.1:{door.settings.port}'}")
@@ -24,7 +32,9 @@ async def status(door, data: bytes) -> int:
         return (await line.raw(data)).status
 
 
-@pytest.mark.parametrize("origin", ["null", "https://evil.example", "http://127.0.0.1", "OURS.evil.example", "OURS/", "http://localhost:1"])
+@pytest.mark.parametrize(
+    "origin", ["null", "https://evil.example", "http://127.0.0.1", "OURS.evil.example", "OURS/", "http://localhost:1"]
+)
 async def test_t_57_a_foreign_web_origin_is_refused(tmp_path, origin: str) -> None:
     async with open_door(tmp_path) as door:
         assert await status(door, raw(door, lines=(f"Origin: {origin.replace('OURS', door.base)}",))) == 403
@@ -33,7 +43,10 @@ async def test_t_57_a_foreign_web_origin_is_refused(tmp_path, origin: str) -> No
 async def test_t_57_a_listed_origin_is_let_in_and_may_read_the_answer(tmp_path) -> None:
     async with open_door(tmp_path, allowed_origins=("https://app.example",)) as door, Line(door) as line:
         origin = [("Origin", "https://app.example")]
-        asked = [("Access-Control-Request-Method", "POST"), ("Access-Control-Request-Headers", "authorization, mcp-param-region")]
+        asked = [
+            ("Access-Control-Request-Method", "POST"),
+            ("Access-Control-Request-Headers", "authorization, mcp-param-region"),
+        ]
         got = await line.ask("OPTIONS", "/mcp", origin + asked)
         assert got.status == 204
         assert got.headers["access-control-allow-headers"] == "authorization, mcp-param-region"
@@ -42,7 +55,9 @@ async def test_t_57_a_listed_origin_is_let_in_and_may_read_the_answer(tmp_path) 
         assert got.headers["access-control-allow-origin"] == "https://app.example"
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "a/#@x", "a?x=", "127.0.0.1:1", "127.0.0.1:PORT.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "127.0.0.1", "a/#@x", "a?x=", "127.0.0.1:1", "127.0.0.1:PORT.evil.example"]
+)
 async def test_t_57_t_58_another_host_is_not_here(tmp_path, host: str) -> None:
     async with open_door(tmp_path) as door:
         assert await status(door, raw(door, host=host.replace("PORT", str(door.settings.port)))) == 421
@@ -64,7 +79,9 @@ async def test_t_57_a_missing_or_doubled_host_is_a_bad_request(tmp_path) -> None
 async def test_t_57_only_json_is_taken(tmp_path) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
         for kind in ("text/plain", "application/x-www-form-urlencoded", "application/jsonp", ""):
-            got = await line.ask("POST", "/mcp", [("Authorization", f"Bearer {door.token()}"), ("Content-Type", kind)], b"{}")
+            got = await line.ask(
+                "POST", "/mcp", [("Authorization", f"Bearer {door.token()}"), ("Content-Type", kind)], b"{}"
+            )
             assert got.status == 415
         headers, body = modern(door.token(), "tools/list")
         headers = [("Accept", "text/html") if name == "Accept" else (name, value) for name, value in headers]
@@ -73,7 +90,18 @@ async def test_t_57_only_json_is_taken(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["/mcp%2f..%2fadmin", "//mcp", "/mcp;x", "/MCP", "/mcp/", "/mcp/../mcp", "/./mcp", "/%6dcp", "/mcp%00", "/servers/notes/../notes/mcp"],
+    [
+        "/mcp%2f..%2fadmin",
+        "//mcp",
+        "/mcp;x",
+        "/MCP",
+        "/mcp/",
+        "/mcp/../mcp",
+        "/./mcp",
+        "/%6dcp",
+        "/mcp%00",
+        "/servers/notes/../notes/mcp",
+    ],
 )
 async def test_t_58_a_path_is_what_it_is_or_nothing(tmp_path, target: str) -> None:
     async with open_door(tmp_path) as door:
@@ -100,13 +128,19 @@ SMUGGLES = {
     "a space before the colon": (("X : a",), True, b"{}"),
     "a folded line": (("X: a\r\n b",), True, b"{}"),
     "an upgrade": (("Connection: Upgrade", "Upgrade: websocket"), True, b"{}"),
-    "a chunk extension of a mebibyte": (("Transfer-Encoding: chunked",), False, b"2;" + b"x" * 1024 * 1024 + b"\r\n{}\r\n0\r\n\r\n"),
+    "a chunk extension of a mebibyte": (
+        ("Transfer-Encoding: chunked",),
+        False,
+        b"2;" + b"x" * 1024 * 1024 + b"\r\n{}\r\n0\r\n\r\n",
+    ),
     "a bare line feed in chunks": (("Transfer-Encoding: chunked",), False, b"2\n{}\n0\n\n"),
 }
 
 
 @pytest.mark.parametrize(("lines", "length", "body"), [pytest.param(*case, id=name) for name, case in SMUGGLES.items()])
-async def test_t_59_what_two_parsers_could_frame_differently_ends_the_connection(tmp_path, lines, length: bool, body: bytes) -> None:
+async def test_t_59_what_two_parsers_could_frame_differently_ends_the_connection(
+    tmp_path, lines, length: bool, body: bytes
+) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
         line.writer.write(raw(door, lines=lines, body=body, length=length))
         assert (await line.head()).status == 400

@@ -63,7 +63,9 @@ async def test_a_visible_tool_is_refused_in_band_with_reason_and_decision(tmp_pa
         assert door.upstreams.asks == []
 
 
-@pytest.mark.parametrize(("method", "params"), [("prompts/get", {"name": "notes_ask"}), ("resources/read", {"uri": "note://one"})])
+@pytest.mark.parametrize(
+    ("method", "params"), [("prompts/get", {"name": "notes_ask"}), ("resources/read", {"uri": "note://one"})]
+)
 async def test_visible_prompts_and_resources_are_refused_with_4030(tmp_path, method: str, params: dict) -> None:
     async with open_door(tmp_path) as door:
         got = await ask(door, method, params, who="reader")
@@ -185,7 +187,11 @@ async def test_a_client_that_takes_no_stream_gets_the_answer_alone(tmp_path) -> 
 
 
 async def test_what_is_ours_and_the_envelope_do_not_travel_and_the_rest_does(tmp_path) -> None:
-    meta = {"dev.ostiary/decision": "forged", "com.example/x": [1.0], "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01"}
+    meta = {
+        "dev.ostiary/decision": "forged",
+        "com.example/x": [1.0],
+        "traceparent": "00-" + "a" * 32 + "-" + "b" * 16 + "-01",
+    }
     capabilities = {"sampling": {}, "elicitation": {}, "extensions": {"io.modelcontextprotocol/tasks": {}, "a/b": {}}}
     meta["io.modelcontextprotocol/clientCapabilities"] = capabilities
     async with open_door(tmp_path) as door:

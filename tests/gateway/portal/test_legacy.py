@@ -27,7 +27,9 @@ async def test_a_version_that_nobody_knows_is_countered_with_the_newest(tmp_path
 
 async def test_a_call_is_answered_without_what_came_later(tmp_path) -> None:
     async with open_door(tmp_path) as door, Legacy(door) as client:
-        door.upstreams.script = answers({"content": [], "structuredContent": [1], "odd": {"x": 1.0}, "resultType": "complete"})
+        door.upstreams.script = answers(
+            {"content": [], "structuredContent": [1], "odd": {"x": 1.0}, "resultType": "complete"}
+        )
         got = await client.say("tools/call", {"name": "notes_add"})
         assert got.json == {"jsonrpc": "2.0", "id": 1, "result": {"content": [], "odd": {"x": 1.0}}}
 
@@ -182,7 +184,10 @@ async def test_batches_are_refused_also_in_the_revision_that_had_them(tmp_path) 
 
 async def test_a_body_of_today_under_yesterdays_header_is_refused(tmp_path) -> None:
     async with open_door(tmp_path) as door, Legacy(door) as client:
-        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
         got = await client.say("tools/list", {"_meta": meta})
         assert (got.status, got.json["error"]["code"]) == (400, -32020)
 

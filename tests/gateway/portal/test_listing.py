@@ -127,7 +127,10 @@ async def test_a_long_list_costs_next_to_nothing_the_second_time(tmp_path) -> No
 async def test_t_53_interleaved_people_get_their_own(tmp_path) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
         wants = {
-            who: [modern(door.token(who), "tools/list"), modern(door.token(who), "tools/call", {"name": "notes_add", "arguments": {"who": who}})]
+            who: [
+                modern(door.token(who), "tools/list"),
+                modern(door.token(who), "tools/call", {"name": "notes_add", "arguments": {"who": who}}),
+            ]
             for who in ("editor", "reader")
         }
         for turn in range(400):

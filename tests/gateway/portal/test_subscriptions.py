@@ -30,9 +30,18 @@ def without(name: str) -> Policy:
 
 async def test_the_acknowledgement_says_what_is_granted(tmp_path) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
-        wish = {**ALL, "promptsListChanged": False, "unheardOf": True, "resourceSubscriptions": ["note://one", "note://NO"]}
+        wish = {
+            **ALL,
+            "promptsListChanged": False,
+            "unheardOf": True,
+            "resourceSubscriptions": ["note://one", "note://NO"],
+        }
         granted = await listening(door, line, wish)
-        assert granted == {"toolsListChanged": True, "resourcesListChanged": True, "resourceSubscriptions": ["note://one"]}
+        assert granted == {
+            "toolsListChanged": True,
+            "resourcesListChanged": True,
+            "resourceSubscriptions": ["note://one"],
+        }
 
 
 async def test_a_list_that_changed_for_this_principal_is_told_and_no_other(tmp_path) -> None:
@@ -41,7 +50,11 @@ async def test_a_list_that_changed_for_this_principal_is_told_and_no_other(tmp_p
         await listening(door, theirs, ALL, who="reader")
         door.snapshots.turn(policy=without("clock.now"))
         event = await mine.event()
-        assert event == {"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {"_meta": {TAG: "sub-1"}}}
+        assert event == {
+            "jsonrpc": "2.0",
+            "method": "notifications/tools/list_changed",
+            "params": {"_meta": {TAG: "sub-1"}},
+        }
         door.snapshots.turn(policy=Policy(RULES[:4], epoch=3))
         assert (await theirs.event())["method"] == "notifications/tools/list_changed"
 
