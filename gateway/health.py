@@ -49,7 +49,7 @@ def examine(world: World) -> Iterator[Check]:
     """All checks, from memory alone."""
     snapshot = world.snapshots.current
     yield from _journal(world)
-    yield _database(world.snapshots.age())
+    yield _state(world.snapshots.age(), world.snapshots.trouble)
     yield _policy(snapshot)
     yield _keys(snapshot, time.time())
     yield _clock()
@@ -65,12 +65,16 @@ def _journal(world: World) -> Iterator[Check]:
     yield Check("journal", State.AMBER if warnings else State.GREEN, "; ".join(warnings))
 
 
-def _database(age: float) -> Check:
+def _state(age: float, trouble: str) -> Check:
+    """The state of things in the database: who may do what, what was revoked. Old news are dangerous, so they end."""
     why = f"no word from it for {age:.0f} s"
     remedy = "bring the database back; nothing needs to be restarted here"
+    if trouble:
+        why = f"its newest state cannot be taken over ({trouble}); the one before is {age:.0f} s old"
+        remedy = "see the log; undo the latest change, or bring the database back"
     if age > RED_AGE:
         return Check("database", State.RED, f"{why}: a revocation could be missed, so calls are refused", remedy)
-    if age > AMBER_AGE:
+    if age > AMBER_AGE or trouble:
         return Check("database", State.AMBER, f"{why}; calls stop after {RED_AGE:.0f} s", remedy)
     return Check("database", State.GREEN)
 

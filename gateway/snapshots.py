@@ -44,6 +44,7 @@ class Snapshots:
         self._office = office
         self._epochs: dict[str, int] = {}
         self._confirmed = time.monotonic()
+        self.trouble = ""  # why the last look brought nothing, for /readyz
         self._wake = asyncio.Event()
         self._refreshing = asyncio.Lock()  # one build at a time, so that an older one never replaces a newer
         self._changed: asyncio.Future[Snapshot] | None = None
@@ -74,8 +75,10 @@ class Snapshots:
             try:
                 new = await asyncio.to_thread(self._rebuilt)
             except (SQLAlchemyError, AuthzError, RegistryError) as error:
-                log.warning("the snapshot could not be renewed: %s", type(error).__name__)
+                self.trouble = type(error).__name__
+                log.warning("the snapshot could not be renewed: %s", self.trouble)
                 return
+            self.trouble = ""
             if new is not self.current:
                 self.current = new
                 self._tell(new)

@@ -30,14 +30,14 @@ class Keys:
         return object()
 
 
-def world(*, age=0.0, rules=(RULE,), keys=None, journal=None, upstreams=None):
+def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstreams=None):
     snapshot = SimpleNamespace(
         policy=Policy(rules),
         keys=keys or Keys(),
         catalogue=SimpleNamespace(upstreams=upstreams or {}),
     )
     return SimpleNamespace(
-        snapshots=SimpleNamespace(current=snapshot, age=lambda: age),
+        snapshots=SimpleNamespace(current=snapshot, age=lambda: age, trouble=trouble),
         journal=journal or Journal(),
         settings=SimpleNamespace(stale_limit=900.0),
     )
@@ -80,6 +80,13 @@ async def test_all_is_well():
 async def test_a_silent_database_is_amber_then_red(age, status, state):
     answer = await get("/readyz", world(age=age))
     assert (answer[0], answer[1]["status"]) == (status, state)
+
+
+async def test_a_state_that_cannot_be_taken_over_is_an_alarm_at_once():
+    status, report = await get("/readyz", world(age=0.5, trouble="PolicyBroken"))
+    assert (status, report["status"]) == (200, "amber")
+    assert any("PolicyBroken" in check["why"] for check in report["checks"])
+    assert (await get("/readyz", world(age=61, trouble="PolicyBroken")))[0] == 503
 
 
 async def test_a_journal_that_cannot_be_written_is_red():
