@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import event, make_url, text
 from sqlmodel import Session, create_engine, select
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 NOTIFY_CHANNEL = "ostiary_epoch"
+_QUIET: Final = {"hide_parameters": True}  # the texts of its errors reach logs, and would carry hashes and secrets
 
 
 class Concern(StrEnum):
@@ -86,8 +87,8 @@ def sqlite_url(data: Path) -> str:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=5)
-    engine = create_engine(parsed, connect_args={"timeout": 15})
+        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=5, **_QUIET)
+    engine = create_engine(parsed, connect_args={"timeout": 15}, **_QUIET)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
 

@@ -116,8 +116,7 @@ class Review:
     @property
     def shown(self) -> str:
         """One short word for everything that awaits approval, to be handed back with the approval."""
-        lines = sorted(f"{item.kind}\0{item.name}\0{item.digest}" for item in self.awaiting)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+        return _over([(str(item.kind), item.name, item.digest) for item in self.awaiting])[:12]
 
     def digests(self, *, flagged: bool) -> dict[Key, str]:
         """What an approval of all that awaits hands in; with or without what was flagged."""
@@ -130,7 +129,12 @@ class Approval:
 
     server: Server
     approved: tuple[str, ...]
+    digest: str  # over everything that was approved in this act
     remark: str = ""
+
+    def facts(self) -> dict[str, Any]:
+        """For the record, which is not the place for ten thousand names."""
+        return {"definitions": [*self.approved[:100]], "count": len(self.approved), "digest": self.digest}
 
 
 def review(session: Session, slug: str) -> Review:
@@ -161,7 +165,17 @@ def approve(
         _pin(session, items[key], pins.get(key), by.name)
     _drop_missing(session, present)
     _note_approval(session, present.server, by.name)
-    return Approval(server=present.server, approved=_labels(items, shown), remark=_remark(present.server, by))
+    return Approval(
+        server=present.server,
+        approved=_labels(items, shown),
+        digest=_over([(kind, name, digest) for (kind, name), digest in shown.items()]),
+        remark=_remark(present.server, by),
+    )
+
+
+def _over(digests: Collection[tuple[str, str, str]]) -> str:
+    lines = sorted("\0".join(one) for one in digests)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _item(row: Definition, pin: Pin | None, exposed: str) -> Item:
