@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.egress.pool import Egress
     from gateway.egress.routes import Route
     from gateway.upstream.legacy import Legacy
-    from gateway.upstream.sessions import Sessions
+    from gateway.upstream.sessions import Key, Sessions
     from registry.catalog import Credential, Upstream
     from registry.tables import Era
 
@@ -134,7 +134,7 @@ class Feeds:
         self._egress = egress
         self._sessions = sessions
         self._legacy = legacy
-        self._feeds: dict[tuple[str, Era], Feed] = {}
+        self._feeds: dict[tuple[Key, Era], Feed] = {}
 
     async def events(
         self, server: Upstream, route: Route, uris: frozenset[str], credential: Credential | None

@@ -7,10 +7,9 @@ rendezvous, where it lies sealed; whoever finds it ended begins a new one, once.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import hmac
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 IDLE_LIFE = 600.0  # seconds without use after which a session is ended
 TOUCH_EVERY = 60.0  # how often its use is made known to other processes
 PREFIX = "upstream-session:"
+Key = tuple[Any, ...]  # see Sessions.key
+
 SWEEP_TERMS = Terms(5.0, 5.0, 64 * 1024)
 
 
@@ -44,7 +45,8 @@ class _Parcel(msgspec.Struct):
 class Session:
     """An open session: the id that the server gave it (none, if it keeps no state), and what was set in it."""
 
-    key: str
+    key: Key
+    parcel: str  # under which name other processes find it
     id: bytes
     version: str
     route: Route
@@ -54,11 +56,11 @@ class Session:
     touched: float = 0.0
     feeding: bool = False  # an event stream hangs on it
     watched: set[str] = field(default_factory=set)  # URIs subscribed to
+    lines: bytes = field(init=False)
 
-    @property
-    def lines(self) -> bytes:
-        id_line = b"Mcp-Session-Id: %s\r\n" % self.id if self.id else b""
-        return b"MCP-Protocol-Version: %s\r\n" % self.version.encode("ascii") + id_line
+    def __post_init__(self) -> None:
+        session = b"Mcp-Session-Id: %s\r\n" % self.id if self.id else b""
+        self.lines = b"MCP-Protocol-Version: %s\r\n" % self.version.encode("ascii") + session
 
 
 class Sessions:
@@ -68,18 +70,19 @@ class Sessions:
         self._egress = egress
         self._rendezvous = rendezvous
         self._vault = vault
-        self._key = vault.key("upstream-session")
-        self._open: dict[str, Session] = {}
-        self._opening: dict[str, asyncio.Task[Session]] = {}
+        self._secret = vault.key("upstream-session")
+        self._open: dict[Key, Session] = {}
+        self._opening: dict[Key, asyncio.Task[Session]] = {}
 
-    def key(self, principal: Principal | None, route: Route, credential: Credential | None, capabilities: bytes) -> str:
-        """What tells sessions apart; an HMAC, because it names a secret and leaves this process."""
-        who = [principal.issuer, principal.subject, _actor(principal)] if principal is not None else []
-        secret = credential.value.hex() if credential is not None else ""
-        facts = msgspec.json.encode([who, route.server, route.address.origin, route.address.target, secret])
-        return PREFIX + hmac.new(self._key, facts + capabilities, hashlib.sha256).hexdigest()
+    @staticmethod
+    def key(principal: Principal | None, route: Route, credential: Credential | None, capabilities: bytes) -> Key:
+        """What tells sessions apart."""
+        actor = principal.actor if principal is not None else None
+        who = (principal.issuer, principal.subject) if principal is not None else ()
+        acting = (actor.issuer, actor.subject) if actor is not None else ()
+        return (who, acting, route.key, route.address.target, credential, capabilities)
 
-    async def enter(self, key: str, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
+    async def enter(self, key: Key, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
         """The session under `key`, opened if need be."""
         session = self._open.get(key)
         if session is None:
@@ -100,14 +103,16 @@ class Sessions:
             return current
         return await self._once(gone.key, self._replace(gone, capabilities))
 
-    def adopt(self, key: str, greeting: Greeting, route: Route, credential: Credential | None) -> Session:
+    def adopt(self, key: Key, greeting: Greeting, route: Route, credential: Credential | None) -> Session:
         """A session that was opened for another reason than a call."""
-        session = Session(key, greeting.session, greeting.probed.protocol_version, route, credential)
+        session = Session(
+            key, self._parcel_name(key), greeting.session, greeting.probed.protocol_version, route, credential
+        )
         session.used = asyncio.get_running_loop().time()
         self._open[key] = session
         return session
 
-    def known(self, key: str) -> bool:
+    def known(self, key: Key) -> bool:
         return key in self._open
 
     async def sweep(self) -> None:
@@ -115,7 +120,7 @@ class Sessions:
         horizon = asyncio.get_running_loop().time() - IDLE_LIFE - TOUCH_EVERY
         for session in [one for one in self._open.values() if one.used < horizon and not one.feeding]:
             self._open.pop(session.key, None)
-            if await self._fetch(session.key) is None:
+            if await self._fetch(session.parcel) is None:
                 await end(self._egress, session.route, session.lines, session.credential, SWEEP_TERMS)
 
     async def close(self) -> None:
@@ -127,13 +132,13 @@ class Sessions:
 
     async def _finish(self, session: Session) -> None:
         try:
-            mine = await self._rendezvous.take(session.key)
+            mine = await self._rendezvous.take(session.parcel)
         except RendezvousDown:
             return
         if mine is not None or session.feeding:
             await end(self._egress, session.route, session.lines, session.credential, SWEEP_TERMS)
 
-    async def _once(self, key: str, work: Coroutine[None, None, Session]) -> Session:
+    async def _once(self, key: Key, work: Coroutine[None, None, Session]) -> Session:
         task = self._opening.get(key)
         if task is None:
             task = self._opening[key] = asyncio.ensure_future(work)
@@ -142,42 +147,49 @@ class Sessions:
             work.close()
         return await asyncio.shield(task)  # one who gives up must not take the others along
 
-    def _opened(self, key: str, task: asyncio.Task[Session]) -> None:
+    def _opened(self, key: Key, task: asyncio.Task[Session]) -> None:
         self._opening.pop(key, None)
         if not task.cancelled():
             task.exception()  # looked at, because all who waited may have given up
 
     async def _find_or_open(
-        self, key: str, route: Route, credential: Credential | None, capabilities: bytes
+        self, key: Key, route: Route, credential: Credential | None, capabilities: bytes
     ) -> Session:
-        parcel = await self._fetch(key)
+        parcel = await self._fetch(self._parcel_name(key))
         if parcel is None:
             return await self._begin(key, route, credential, capabilities)
         return self._enter_found(key, parcel, route, credential)
 
     async def _replace(self, gone: Session, capabilities: bytes) -> Session:
-        parcel = await self._fetch(gone.key)
+        parcel = await self._fetch(gone.parcel)
         if parcel is not None and parcel.id.encode("ascii") != gone.id:
             return self._enter_found(gone.key, parcel, gone.route, gone.credential)
         return await self._begin(gone.key, gone.route, gone.credential, capabilities)
 
-    def _enter_found(self, key: str, parcel: _Parcel, route: Route, credential: Credential | None) -> Session:
-        session = Session(key, parcel.id.encode("ascii"), parcel.version, route, credential)
+    def _enter_found(self, key: Key, parcel: _Parcel, route: Route, credential: Credential | None) -> Session:
+        session = Session(key, self._parcel_name(key), parcel.id.encode("ascii"), parcel.version, route, credential)
         session.touched = session.used = asyncio.get_running_loop().time()
         self._open[key] = session
         return session
 
-    async def _begin(self, key: str, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
+    async def _begin(self, key: Key, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
         greeting = await greet(self._egress, route, credential, capabilities)
         return self.adopt(key, greeting, route, credential)
 
-    async def _fetch(self, key: str) -> _Parcel | None:
+    def _parcel_name(self, key: Key) -> str:
+        """An HMAC, because the key holds a secret and the name leaves this process."""
+        *facts, credential, capabilities = key
+        secret = [credential.header.hex(), credential.value.hex()] if credential is not None else []
+        text = msgspec.json.encode([*facts, secret, capabilities.hex()])
+        return PREFIX + hmac.digest(self._secret, text, "sha256").hex()
+
+    async def _fetch(self, name: str) -> _Parcel | None:
         """What another process left; what cannot be had or opened is as good as absent: a new session is safe."""
         try:
-            sealed = await self._rendezvous.get(key)
+            sealed = await self._rendezvous.get(name)
             if sealed is None:
                 return None
-            return msgspec.json.decode(self._vault.unwrap(key.encode("ascii"), sealed), type=_Parcel)
+            return msgspec.json.decode(self._vault.unwrap(name.encode("ascii"), sealed), type=_Parcel)
         except (RendezvousDown, SecretRefused, msgspec.DecodeError):
             return None
 
@@ -186,12 +198,7 @@ class Sessions:
             return
         value = msgspec.json.encode(_Parcel(session.id.decode("ascii"), session.version))
         try:
-            sealed = self._vault.wrap(session.key.encode("ascii"), value)
-            await self._rendezvous.put(session.key, sealed, IDLE_LIFE)
+            sealed = self._vault.wrap(session.parcel.encode("ascii"), value)
+            await self._rendezvous.put(session.parcel, sealed, IDLE_LIFE)
         except RendezvousDown:
             session.touched = 0.0  # tried again with the next call
-
-
-def _actor(principal: Principal) -> list[str]:
-    actor = principal.actor
-    return [actor.issuer, actor.subject] if actor is not None else []
