@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from gateway.world import Snapshot
 
 PORTAL_PATH = "/mcp"
+SHOWN = 200  # of one server on one page
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,22 +36,20 @@ class Offer:
     refused: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Shelf:
-    """One server, as far as it is this person's."""
+    """One server, as far as it is this person's; `offers` are the first of them."""
 
     slug: str
     title: str
     offers: tuple[Offer, ...]
+    usable: int
+    refused: int
     failing: bool
 
     @property
-    def usable(self) -> int:
-        return len(self.offers) - self.refused
-
-    @property
-    def refused(self) -> int:
-        return sum(1 for offer in self.offers if offer.refused)
+    def more(self) -> int:
+        return self.usable + self.refused - len(self.offers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +69,7 @@ def shelves(snapshot: Snapshot, me: Principal) -> list[Shelf]:
     mount = snapshot.catalogue.mounts.get(PORTAL_PATH)
     if mount is None:
         return []
-    found: dict[str, list[Offer]] = {}
+    found: dict[str, list[tuple[Entry, Decision]]] = {}
     for action, entries in (
         (Action.CALL, mount.tools),
         (Action.GET, mount.prompts),
@@ -78,10 +77,23 @@ def shelves(snapshot: Snapshot, me: Principal) -> list[Shelf]:
         (Action.READ, mount.templates),
     ):
         for entry in entries.values():
-            if snapshot.policy.decide(me, mount.portal, entry.object, action.seeing):
+            if snapshot.policy.decide(me, mount.portal, entry.object, Action.LIST):
                 use = snapshot.policy.decide(me, mount.portal, entry.object, action)
-                found.setdefault(entry.server, []).append(_offer(entry, use))
-    return [_shelf(snapshot, slug, offers) for slug, offers in sorted(found.items())]
+                found.setdefault(entry.server, []).append((entry, use))
+    return [_shelf(snapshot, slug, visible) for slug, visible in sorted(found.items())]
+
+
+def _shelf(snapshot: Snapshot, slug: str, visible: list[tuple[Entry, Decision]]) -> Shelf:
+    server = snapshot.catalogue.upstreams.get(slug)
+    usable = sum(1 for _, use in visible if use)
+    return Shelf(
+        slug=slug,
+        title=server.title or slug if server else slug,
+        offers=tuple(_offer(entry, use) for entry, use in visible[:SHOWN]),
+        usable=usable,
+        refused=len(visible) - usable,
+        failing=server is not None and server.stale_since is not None,
+    )
 
 
 def _offer(entry: Entry, use: Decision) -> Offer:
@@ -92,16 +104,6 @@ def _offer(entry: Entry, use: Decision) -> Offer:
         title=_text(described.get("title")),
         description=_first_sentence(_text(described.get("description"))),
         refused="" if use else use.reason,
-    )
-
-
-def _shelf(snapshot: Snapshot, slug: str, offers: list[Offer]) -> Shelf:
-    server = snapshot.catalogue.upstreams.get(slug)
-    return Shelf(
-        slug=slug,
-        title=server.title or slug if server else slug,
-        offers=tuple(offers),
-        failing=server is not None and server.stale_since is not None,
     )
 
 

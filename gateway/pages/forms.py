@@ -73,8 +73,11 @@ def read_fields(request: Request) -> list[tuple[str, str]]:
         raise FormRefused(f"This address takes forms as {_FORM_TYPE}.", 415)
     try:
         text = request.state.form_body.decode("ascii")
-        return parse_qsl(
+        fields = parse_qsl(
             text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=FIELD_LIMIT
         )
     except (ValueError, UnicodeDecodeError) as refused:
         raise FormRefused("This form cannot be read.") from refused
+    if any("\0" in name + value for name, value in fields):
+        raise FormRefused("This form holds a character that no field can have.")
+    return fields

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from authz.accounts import admins
-from gateway.pages.definitions import Shown, shown
+from gateway.pages.definitions import shown
 from gateway.pages.forms import read_fields, read_form
 from gateway.pages.gate import address_of, for_admin
 from gateway.pages.history import latest
@@ -27,8 +27,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from authz.sessions import SignedIn
-    from registry.reviewing import Item, Key, Review
+    from registry.reviewing import Key, Review
     from registry.tables import Server
+SHOWN = 300  # definitions in full on one page; what is not on the page cannot be ticked
 
 
 @for_admin
@@ -114,7 +115,7 @@ def _chosen(review: Review, fields: list[tuple[str, str]]) -> tuple[dict[Key, st
     if [value for name, value in fields if name == "shown"] != [fingerprint(review)]:
         raise NotApprovable("What awaits review has changed since this page was made. Look at it again.")
     places = {value for name, value in fields if name == "item"}
-    chosen = [item for place, item in enumerate(review.awaiting) if str(place) in places]
+    chosen = [item for place, item in enumerate(review.awaiting[:SHOWN]) if str(place) in places]
     if not chosen:
         raise NotApprovable("Nothing was ticked, so nothing was approved.")
     return {item.key: item.digest for item in chosen}, any(item.flagged for item in chosen)
@@ -140,16 +141,15 @@ def _server_page(request: Request, error: str = "", status: int = 200) -> Respon
 
 
 def _context(review: Review) -> dict[str, Any]:
-    def of(items: tuple[Item, ...] | list[Item]) -> list[Shown]:
-        return [shown(item) for item in items]
-
     rest = [item for item in review.items if not item.awaits]
     return {
         "server": review.server,
         "States": ServerState,
         "fingerprint": fingerprint(review),
-        "awaiting": of(review.awaiting),
-        "rest": of(rest),
+        "awaiting": [shown(item) for item in review.awaiting[:SHOWN]],
+        "awaiting_more": max(0, len(review.awaiting) - SHOWN),
+        "rest": [shown(item) for item in rest[:SHOWN]],
+        "rest_more": max(0, len(rest) - SHOWN),
     }
 
 

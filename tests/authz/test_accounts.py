@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
 from authz.accounts import (
@@ -26,6 +27,7 @@ from authz.accounts import (
 from authz.cutoffs import Cut, load_cutoffs
 from authz.enrolling import add_agent, add_client, find_any
 from authz.errors import AccountRefused
+from authz.tables import Person
 from registry.database import Database, sqlite_url
 
 if TYPE_CHECKING:
@@ -124,6 +126,15 @@ def test_two_people_never_have_one_handle(session: Session) -> None:
     person(session, "alice")
     with pytest.raises(AccountRefused, match="already"):
         person(session, "alice")
+
+
+def test_t_93_an_error_of_the_database_carries_no_hash(session: Session) -> None:
+    found = add_person(session, "alice", password_hash="x")
+    session.add(Person(id="other", issuer=found.issuer, subject=found.subject, handle="b", password_hash="canary"))
+    with pytest.raises(IntegrityError) as error:
+        session.flush()
+    assert "canary" not in str(error.value)
+    session.rollback()
 
 
 def test_only_enabled_admins_count(session: Session) -> None:

@@ -107,6 +107,12 @@ def test_t_28_a_field_given_twice_is_refused(browser: Browser) -> None:
     assert browser.client.post("/account/clients/revoke", content=body, headers=headers).status_code == 400
 
 
+@pytest.mark.parametrize("body", [b"a=%00", b"a=%ff", b"a=\xc3", b"a&b", b"a=1&&", b"&".join([b"a=1"] * 12_000)])
+def test_t_28_a_form_that_no_browser_sends_is_refused(browser: Browser, body: bytes) -> None:
+    headers = {"content-type": "application/x-www-form-urlencoded"}
+    assert browser.client.post("/signin", content=body, headers=headers).status_code == 400
+
+
 def test_t_28_a_form_that_is_too_large_is_not_read(browser: Browser) -> None:
     answer = browser.client.post("/signin", content=b"a=" + b"x" * 70_000)
     assert answer.status_code == 413

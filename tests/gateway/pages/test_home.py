@@ -123,3 +123,15 @@ def connect(desk: Desk, person: Person, client: str, name: str) -> str:
         keep_code(session, "a code", allowed, redirect_uri=redirect, challenge="x", browser="", now=now)
         session.flush()
         return first_refresh(session, session.exec(select(Code)).one(), now, 3600)
+
+
+def test_a_server_with_thousands_of_tools_is_counted_and_its_first_ones_shown(desk: Desk) -> None:
+    desk.catalogue = catalogue(*(f"notes.tool{number}" for number in range(1000)))
+    desk.person("alice")
+    desk.rule("user:alice", "notes.*", "list")
+    desk.rule("user:alice", "notes.tool7", "call")
+    browser = desk.browser()
+    browser.sign_in("alice")
+    text = browser.get("/").text
+    assert "1 to use, 999 not allowed" in text
+    assert "and 800 more" in text

@@ -205,3 +205,15 @@ def test_the_latest_calls_and_refusals_are_those_of_this_server(desk: Desk, admi
 def _entry(id_: str, event: str, *, line: dict[str, str] | None = None, **fields: str) -> JournalEntry:
     at = time.time() + int(id_)
     return JournalEntry(id=id_, at=at, event=event, principal="user:alice", line=json.dumps(line or {}), **fields)
+
+
+def test_what_is_not_on_the_page_cannot_be_approved_with_it(
+    desk: Desk, admin: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.pages.reviewing.SHOWN", 2)
+    offer(desk, first="One.", second="Two.", third="Three.")
+    assert "1 more await review" in admin.get(PAGE).text
+    assert approve(admin, 0, 1, 2) == 303
+    assert pins(desk) == {"first", "second"}
+    assert approve(admin, 0) == 303
+    assert pins(desk) == {"first", "second", "third"}
