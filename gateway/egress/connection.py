@@ -164,10 +164,8 @@ class Connection(asyncio.Protocol):
         return None if self._complete else UpstreamBroken(f"the server {sentence}")
 
     def _conclude(self, reply: Reply) -> None:
-        if self._head_too_large():
-            self._fault = self._fault or UpstreamBroken("the head of the server's answer is too large")
-        elif reply.terms.size and self._raw > 2 * reply.terms.size + FRAMING_FREE:
-            self._fault = self._fault or UpstreamBroken("the server's answer is too large")
+        if self._is_too_large(reply.terms.size):
+            self._fault = self._fault or UpstreamBroken("the server's answer, or the head of it, is too large")
         if self._fault is not None:
             fault, self._fault = self._fault, None
             self._reply = None
@@ -176,10 +174,12 @@ class Connection(asyncio.Protocol):
         elif self._complete:
             self._finish(reply)
 
-    def _head_too_large(self) -> bool:
-        if self._head_lines > HEAD_LINES or self._head_bytes > HEAD_BYTES:
+    def _is_too_large(self, size: int) -> bool:
+        if self._raw <= HEAD_BYTES:
+            return self._head_lines > HEAD_LINES  # nothing else can be, and this is how nearly every answer is
+        if not self._head_done or self._head_bytes > HEAD_BYTES or self._head_lines > HEAD_LINES:
             return True
-        return not self._head_done and self._raw > HEAD_BYTES
+        return size > 0 and self._raw > 2 * size + FRAMING_FREE
 
     def _finish(self, reply: Reply) -> None:
         self._reply = None

@@ -21,7 +21,7 @@ from gateway.upstream.sessions import Sessions
 from registry.tables import Era
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from authz.principals import Principal
     from gateway.rendezvous import Rendezvous
@@ -112,11 +112,13 @@ class Servers:
                 await self._sessions.close()
         self._egress.close()
 
-    async def _send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
+    def _send(
+        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None
+    ) -> Coroutine[None, None, Answer]:
         route = self._route(server)
         if server.era is Era.MODERN:
-            return await modern.send(self._egress, route, ask, down, credential, self._terms)
-        return await self._legacy.send(route, ask, down, credential, self._terms)
+            return modern.send(self._egress, route, ask, down, credential, self._terms)
+        return self._legacy.send(route, ask, down, credential, self._terms)
 
     async def _keep(self, greeting: Greeting, route: Route, credential: Credential | None) -> None:
         key = self._sessions.key(None, route, credential, b"{}")
