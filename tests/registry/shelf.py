@@ -41,9 +41,9 @@ def words(instructions: str) -> Described:
 
 
 class Shelf:
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, database: Database | None = None) -> None:
         self.data = data
-        self.database = Database(sqlite_url(data))
+        self.database = database or Database(sqlite_url(data))
         SQLModel.metadata.create_all(self.database.engine)
         with self.database.change() as session:
             session.add_all(Epoch(concern=concern) for concern in Concern)

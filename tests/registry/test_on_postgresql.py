@@ -1,0 +1,69 @@
+"""The same registry on PostgreSQL."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.database import Database
+from registry.hidden import visible
+from registry.leases import give_back, take
+from registry.observing import Described
+from registry.servers import retire
+from registry.tables import Auth, Kind, ServerState
+from tests.registry.shelf import Shelf, resource, tool
+from tests.servers.postgres import postgresql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.servers
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    with postgresql() as url:
+        database = Database(url)
+        yield Shelf(tmp_path, database)
+        database.close()
+
+
+def odd(name: str) -> Described:
+    """As a refresh hands it over: what hides in a name is spelled out, the text stays as it came."""
+    return Described(
+        Kind.TOOL, visible(name), json.dumps({"name": name, "inputSchema": {"type": "object"}, name: name})
+    )
+
+
+def test_a_servers_life_on_postgresql(shelf: Shelf) -> None:
+    shelf.add("notes", "http://127.0.0.1:9/mcp", allow_address=True, auth=Auth.STATIC, header=b"X-Key: x")
+    shelf.see("notes", tool("list"), odd("re\x00ad\ud800"), resource("n://" + "x" * 2000))
+    shelf.approve("notes")
+    assert shelf.tools() == ["notes_list"]
+    shelf.see("notes", tool("list", "Other."))
+    assert shelf.tools() == []
+    assert "notes.list" in shelf.catalogue().paused
+    with shelf.database.change() as session:
+        retire(session, "notes", shelf.vault)
+    assert shelf.server("notes").state == ServerState.RETIRED
+
+
+def test_of_many_who_want_a_lease_one_gets_it(shelf: Shelf) -> None:
+    won: list[str] = []
+
+    def want(holder: str) -> None:
+        if take(shelf.database, "refresh", holder, 60):
+            won.append(holder)
+
+    threads = [threading.Thread(target=want, args=(str(number),)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == 1
+    give_back(shelf.database, "refresh", won[0])
+    assert take(shelf.database, "refresh", "next", 60)
