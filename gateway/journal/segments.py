@@ -13,6 +13,7 @@ import re
 import secrets
 import socket
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -152,12 +153,13 @@ class Life:
         """The lock of a dead writer; None while it lives (or while somebody else settles its affairs)."""
         path = directory / f"{writer}.alive"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        return cls(path, fd)
+        if _locked(fd):
+            return cls(path, fd)
+        time.sleep(0.01)  # somebody may only have asked whether it is alive
+        if _locked(fd):
+            return cls(path, fd)
+        os.close(fd)
+        return None
 
     def end(self) -> None:
         with suppress(OSError):
@@ -179,9 +181,14 @@ def is_alive(directory: Path, writer: str) -> bool:
     except OSError:
         return False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        return not _locked(fd)
     finally:
         os.close(fd)
-    return False
+
+
+def _locked(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

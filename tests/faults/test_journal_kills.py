@@ -90,7 +90,7 @@ def test_t_81_a_writer_that_is_killed_at_any_instant_loses_no_record(
 
 @pytest.mark.faults
 def test_t_81_the_same_many_more_times(place: Path, server: subprocess.Popen[str]) -> None:
-    killed(place, server, 5 * int(os.environ.get("KILLS", "100")))
+    killed(place, server, 2 * int(os.environ.get("KILLS", "100")))
 
 
 def test_t_82_killed_between_the_answer_and_its_outcome_the_record_says_unknown(

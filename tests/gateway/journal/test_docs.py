@@ -4,7 +4,9 @@ import re
 from pathlib import Path
 
 ROOT = Path(__file__).parents[3]
-WRITES = re.compile(r'(?:\bchange|\bnote|_respond|_each|tail\.add)\(\s*(?:[\w.]+,\s*)?\{?(?:"event": )?"([a-z]+(?:\.[a-z_]+)?)"')
+WRITES = re.compile(
+    r'(?:\bchange|\bnote|_respond|_each|tail\.add)\(\s*(?:[\w.]+,\s*)?\{?(?:"event": )?"([a-z]+(?:\.[a-z_]+)?)"'
+)
 
 
 def test_every_event_that_is_written_is_documented() -> None:
