@@ -105,7 +105,7 @@ class Reply:
 
 
 class Pulse:
-    """Keeps silent answers alive: one timer for all of them, because a timer each would cost more than their answers."""
+    """Keeps silent answers alive: one timer for all, because a timer each would cost more than the answers."""
 
     def __init__(self) -> None:
         self._waiting: set[Reply] = set()

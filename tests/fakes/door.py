@@ -12,7 +12,7 @@ import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
 
@@ -98,7 +98,8 @@ def mount(entries: list[Entry], path: str = "/mcp", portal: str = "default") -> 
 
     return Mount(
         path=path, portal=portal, title="Ostiary", servers=tuple(dict.fromkeys(each.server for each in entries)),
-        tools=table(Kind.TOOL), prompts=table(Kind.PROMPT), resources=table(Kind.RESOURCE), templates=table(Kind.TEMPLATE),
+        tools=table(Kind.TOOL), prompts=table(Kind.PROMPT),
+        resources=table(Kind.RESOURCE), templates=table(Kind.TEMPLATE),
     )  # fmt: skip
 
 
@@ -183,11 +184,14 @@ class CountingTelemetry:
 
 
 class Door:
-    """One serving process in this one. `base` is where it listens."""
+    """One serving process in this one. `base` is what it calls itself; `port` is where it listens."""
 
-    def __init__(self, data: Path, port: int = 0, **settings: Any) -> None:
+    def __init__(
+        self, data: Path, port: int = 0, *, like: Door | None = None, rendezvous: Any = None, **settings: Any
+    ) -> None:
+        self.port = port
         self.settings = Settings(data=data, port=port, **settings)
-        self.keys = keys()
+        self.keys = like.keys if like is not None else keys()
         self.upstreams = ScriptedUpstreams()
         self.telemetry = CountingTelemetry()
         self.vault = Vault({"1": b"v" * 32})
@@ -204,12 +208,12 @@ class Door:
                 members=members,
                 clients=frozenset({"app", "other"}),
                 credentials={},
-            )  # fmt: skip
+            )
         )
         self.world = World(
             office=Office(settings=self.settings, database=None, vault=self.vault, journal=self.journal),  # type: ignore[arg-type]
             snapshots=self.snapshots,  # type: ignore[arg-type]
-            rendezvous=MemoryRendezvous(),
+            rendezvous=rendezvous or MemoryRendezvous(),
             verifier=TokenVerifier(self.settings.base_url),
             upstreams=self.upstreams,
             fetcher=SimpleNamespace(),  # type: ignore[arg-type]
@@ -227,9 +231,10 @@ class Door:
         return mint(self.keys, ask).token
 
     def records(self, event: str = "") -> list[dict[str, Any]]:
-        lines = [json.loads(line) for file in sorted((self.settings.data / "journal").glob("*")) if file.is_file()
-                 for line in file.read_bytes().splitlines() if line.startswith(b"{")]  # fmt: skip
-        return [line for line in lines if not event or line.get("event") == event]
+        """What the journal holds, of one event or of all."""
+        files = [file for file in sorted((self.settings.data / "journal").glob("*")) if file.is_file()]
+        texts = [text for file in files for text in file.read_bytes().splitlines() if text.startswith(b"{")]
+        return [line for line in map(json.loads, texts) if not event or line.get("event") == event]
 
 
 @asynccontextmanager
@@ -278,12 +283,12 @@ class Line:
     """A raw client: what a test writes is what goes out."""
 
     def __init__(self, door: Door) -> None:
-        self._port = door.settings.port
-        self._host = f"127.0.0.1:{self._port}"
+        self._port = door.port
+        self._host = door.base.removeprefix("http://")
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
-    async def __aenter__(self) -> Line:
+    async def __aenter__(self) -> Self:
         self.reader, self.writer = await asyncio.open_connection("127.0.0.1", self._port)
         return self
 
@@ -394,7 +399,7 @@ class Legacy(Line):
         self._path = path
         self.greeting: Any = None
 
-    async def __aenter__(self) -> Legacy:
+    async def __aenter__(self) -> Self:
         await super().__aenter__()
         told = {
             "protocolVersion": self._version,

@@ -53,7 +53,7 @@ NOT_A_REQUEST = {
     "a method that is no name": GOOD.replace('"method": "tools/call"', '"method": 7').encode(),
     "nested two thousand deep": b"[" * 2000,
     "nested 33 deep": with_arguments("[" * 32 + "]" * 32),
-    "10,001 values": with_arguments('{"a": [%s]}' % ",".join(["0"] * 10_001)),
+    "10,001 values": with_arguments(f'{{"a": [{",".join(["0"] * 10_001)}]}}'),
 }
 
 
@@ -85,8 +85,8 @@ async def test_t_51_a_body_over_the_limit_is_refused_with_its_length_or_without(
             assert got.status == 413
         async with Line(door) as line:
             text = "".join(f"{name}: {value}\r\n" for name, value in headers)
-            start = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{door.settings.port}\r\nTransfer-Encoding: chunked\r\n{text}\r\n"
-            line.writer.write(start.encode())
+            host = f"Host: 127.0.0.1:{door.settings.port}\r\n"
+            line.writer.write(f"POST /mcp HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n{text}\r\n".encode())
             for _ in range(17):
                 line.writer.write(b"10000\r\n" + b"x" * 65536 + b"\r\n")
             assert (await line.answer()).status == 413

@@ -40,7 +40,10 @@ async def test_the_intent_is_on_record_before_anything_leaves_and_the_outcome_be
 
 
 async def test_what_the_server_says_passes_byte_true(tmp_path) -> None:
-    result = b'{"resultType":"complete", "content":[{"type":"hologram","z":1.0}],"structuredContent":null,"_meta":{"a/b":null},"n":12345678901234567890}'
+    result = (
+        b'{"resultType":"complete", "content":[{"type":"hologram","z":1.0}],'
+        b'"structuredContent":null,"_meta":{"a/b":null},"n":12345678901234567890}'
+    )
 
     async def says(*_: object) -> Answer:
         return Answer(result=result)

@@ -96,8 +96,8 @@ async def test_long_lists_come_in_pages_that_fit_together(tmp_path) -> None:
 
 async def test_t_54_a_cursor_is_good_for_its_owner_and_its_list_alone(tmp_path) -> None:
     async with open_door(tmp_path) as door:
-        door.snapshots.turn(catalogue=many(1500), policy=Policy(
-            [Rule(id=who, subject=f"user:{who}", object="notes.*", action="*") for who in ("editor", "reader")], epoch=2))  # fmt: skip
+        rules = [Rule(id=who, subject=f"user:{who}", object="notes.*", action="*") for who in ("editor", "reader")]
+        door.snapshots.turn(catalogue=many(1500), policy=Policy(rules, epoch=2))
         cursor = (await ask(door, "tools/list")).json["result"]["nextCursor"]
         theirs = await ask(door, "tools/list", {"cursor": cursor}, who="reader")
         unknown = await ask(door, "tools/list", {"cursor": "unknown"}, who="reader")
