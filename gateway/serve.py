@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 import uvicorn
 import uvloop
 
+from authz.errors import AuthzError
+from gateway.journal import JournalDown
 from gateway.settings import ConfigurationError, Settings
+from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -153,9 +156,8 @@ class Workers:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             serve_here(self._open_office(), self._sockets, leader=number == 0)
             status = 0
-        except ConfigurationError as refused:
-            for problem in refused.problems:
-                sys.stderr.write(f"ostiary: {problem}\n")
+        except (ConfigurationError, AuthzError, RegistryError, JournalDown) as refused:
+            sys.stderr.write(f"ostiary: {refused}\n")
         finally:
             sys.stderr.flush()
             os._exit(status)

@@ -81,7 +81,9 @@ class Settings(BaseModel):
     allowed_origins: tuple[str, ...] = Field((), description="origins of browser clients besides our own")
     allow_addresses: tuple[str, ...] = Field((), description="scheme://host:port lines that servers may be reached at")
     admin_listen: str | None = Field(None, description="host:port that /admin moves to")
-    metrics_listen: str | None = Field("127.0.0.1:0", description="host:port of Prometheus metrics; empty for none")
+    metrics_listen: str | None = Field(
+        None, description="host:port of Prometheus metrics, for instance 127.0.0.1:9464; none without it"
+    )
     request_limit: int = Field(4 * MIB, ge=1024, le=64 * MIB, description="largest request body")
     answer_limit: int = Field(32 * MIB, ge=1024, le=1024 * MIB, description="largest answer of a server")
     in_flight_limit: int = Field(256 * MIB, ge=MIB, description="bytes held for calls under way before 503")

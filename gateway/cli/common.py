@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +13,20 @@ import click
 from gateway.settings import load
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from gateway.office import Office
+
+@contextmanager
+def in_a_sentence() -> Iterator[None]:
+    """What our own errors say, without a traceback, and exit code 1."""
+    from authz.errors import AuthzError
+    from gateway.journal import JournalDown
+    from registry.errors import RegistryError
+
+    try:
+        yield
+    except (AuthzError, RegistryError, JournalDown) as refused:
+        raise click.ClickException(str(refused)) from refused
 
 
 def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -25,19 +37,11 @@ def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--config", type=click.Path(path_type=Path), help="configuration file (TOML)")
     @functools.wraps(function)
     def command(data: Path | None, database_url: str | None, config: Path | None, **arguments: Any) -> Any:
-        from authz.errors import AuthzError
         from gateway.assembly import open_office, remembered
-        from gateway.journal import JournalDown
-        from registry.errors import RegistryError
 
         settings = remembered(load(config, data=data, database_url=database_url))
-        office: Office = open_office(settings)
-        try:
+        with in_a_sentence(), closing(open_office(settings)) as office:
             return function(office, **arguments)
-        except (AuthzError, RegistryError, JournalDown) as refused:
-            raise click.ClickException(str(refused)) from refused
-        finally:
-            office.close()
 
     return command
 

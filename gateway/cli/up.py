@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli.common import in_a_sentence
 from gateway.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def up(config: Path | None, **flags: Any) -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_log_handler()])
     settings = load(config, **flags)
-    with ExitStack() as closing:
+    with in_a_sentence(), ExitStack() as closing:
         sockets, settings = _bind(settings)
         for sock in sockets:
             closing.callback(sock.close)
