@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from registry.vault import Vault
 
 CODE_LIFE = 60.0  # seconds; OAuth 2.1 section 4.1.2 recommends minutes at most, a browser needs less
+AFTER = 60.0  # seconds: an ended family never issues again, so its cut may reach past whatever clocks differ by
 GRACE = 10.0  # seconds after a rotation in which the predecessor still leads to the same successor
 
 
@@ -127,11 +128,12 @@ def end_family(session: Session, family: str, now: float) -> None:
     """No refresh token of it works any more, nor an access token. The caller moves the epoch of the cut-offs."""
     alive = (col(RefreshToken.family) == family, col(RefreshToken.ended_at).is_(None))
     session.execute(update(RefreshToken).where(*alive).values(ended_at=now, successor=None))
-    cut_off(session, Cut.FAMILY, family, now=now)
+    cut_off(session, Cut.FAMILY, family, now=now + AFTER)
 
 
 def disconnect(session: Session, person: str, client: str, now: float) -> int:
     """Ends every family of a client at a person; how many there were. The caller moves the epoch of the cut-offs."""
+    lock_person(session, person)
     held = select(RefreshToken.family).where(RefreshToken.person == person, RefreshToken.client == client)
     given = select(Code.family).where(Code.person == person, Code.client == client)
     families = {*session.exec(held), *session.exec(given)}

@@ -20,6 +20,7 @@ from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of
 from gateway.pages.render import message, page, see_other, to_sign_in
 from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.rendezvous import RendezvousDown
 from registry.database import Concern
 from registry.errors import SecretRefused
 
@@ -92,7 +93,11 @@ def _learn_client(request: Request, parameters: Mapping[str, str], me: SignedIn)
     client_id, world = parameters.get("client_id", ""), world_of(request)
     if not is_document_id(client_id):
         return
-    if count(world, f"documents:{me.person.id}", WINDOW) > DOCUMENTS:
+    try:
+        looked_up = count(world, f"documents:{me.person.id}", WINDOW)
+    except RendezvousDown as down:
+        raise DocumentRefused("it cannot be looked up just now; try again") from down
+    if looked_up > DOCUMENTS:
         raise DocumentRefused("too many clients were looked up in the last minute; wait a little")
     know(world, client_id, f"user:{me.person.handle}")
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from authz import jose
 from authz.cutoffs import Cut, cut_off
-from authz.families import end_family, fingerprint
+from authz.families import end_family, fingerprint, lock_person
 from authz.tables import RefreshToken
 from authz.tokens import LEEWAY, LONGEST_LIFE, TYP
 from gateway.oauth.answering import endpoint, new_desk
@@ -55,6 +55,7 @@ def _end(desk: Desk, token: str, client: str) -> None:
     """By what the token is; the hint is only a hint (RFC 7009 section 2.1)."""
     row = desk.session.get(RefreshToken, fingerprint(token))
     if row is not None and row.client == client:
+        lock_person(desk.session, row.person)
         end_family(desk.session, row.family, desk.now)
         desk.moved.add(Concern.CUTOFFS)
         desk.note("token.revoked", f"client:{client}", family=row.family, kind="refresh_token")
