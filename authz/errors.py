@@ -51,8 +51,10 @@ class SignInRefused(AuthzError):
     """`reason` is a machine word for the record; `retry_after` is set while too many attempts failed."""
 
     def __init__(self, reason: str, retry_after: int = 0) -> None:
-        wait = f" Wait {_spoken(retry_after)}, then try again." if retry_after else ""
-        super().__init__(f"That name and password do not go together, or signing in is paused.{wait}")
+        told = "That name and password do not go together."
+        if retry_after:
+            told = f"Too many sign-ins failed here. Wait {_spoken(retry_after)}, then try again."
+        super().__init__(told)
         self.reason = reason
         self.retry_after = retry_after
 

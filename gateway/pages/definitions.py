@@ -12,7 +12,8 @@ from registry.reviewing import Status
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.reviewing import Change, Item
+    from registry.differences import Change
+    from registry.reviewing import Item
 
 LONGEST = 64 * 1024  # characters of one definition on a page
 
