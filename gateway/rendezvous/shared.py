@@ -1,7 +1,7 @@
 """The rendezvous of several processes on one database.
 
-While somebody waits, one look every 40 ms serves all who wait in this process; otherwise nothing runs. Every round
-trip has 2 seconds; what takes longer has failed.
+While somebody waits for a letter, one look every 40 ms serves all who wait in this process; who only listens is served
+five times a second, for listening has no end; otherwise nothing runs. Every round trip has 2 seconds.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 2.0
 PAUSE = 0.04
+LISTENING_PAUSE = 0.2
 TOPIC_LIMIT = 1000  # messages that a listener has not taken
 RETURNED_LIFE = 60.0  # seconds for a letter whose receiver was gone when it came
 
@@ -55,6 +56,7 @@ class SharedRendezvous:
         self._after: dict[str, int] = {}  # by topic, the last letter heard
         self._failing_since: float | None = None
         self._looking: asyncio.Task[None] | None = None
+        self._hurry = asyncio.Event()
 
     async def put(self, key: str, value: bytes, ttl: float) -> None:
         await self._ask(self._mail.put, key, value, time.time() + ttl)
@@ -114,6 +116,7 @@ class SharedRendezvous:
             raise RendezvousDown("the database does not answer") from error
 
     def _look(self) -> None:
+        self._hurry.set()
         if self._looking is None or self._looking.done():
             self._looking = asyncio.create_task(self._look_around())
 
@@ -126,7 +129,13 @@ class SharedRendezvous:
                 self._failed(down)
             else:
                 self._failing_since = None
-            await asyncio.sleep(PAUSE)
+            await self._pause(PAUSE if self._waiting else LISTENING_PAUSE)
+
+    async def _pause(self, seconds: float) -> None:
+        """Until it is time to look again, or somebody new waits."""
+        self._hurry.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._hurry.wait(), seconds)
 
     async def _deliver(self) -> None:
         boxes = {box: len(waiters) for box, waiters in self._waiting.items()}
