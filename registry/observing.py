@@ -191,7 +191,7 @@ class _Observer:
         pin = self._pins.get((one.kind, one.name))
         self._moved |= pin is not None and (row.digest == pin) != (screened.digest == pin)
         kept = [Finding(**plain) for plain in row.findings if plain["rule"] in {"twin", "listed-twice"}]
-        row.findings = [finding.plain() for finding in (*screened.findings, *kept, *extra)]
+        row.findings = [finding.plain() for finding in dict.fromkeys((*screened.findings, *kept, *extra))]
         row.raw, row.digest, row.missing, row.last_seen = one.raw, screened.digest, False, self._now
         self._session.add(row)
 

@@ -7,7 +7,6 @@ approved. Where two admins exist, whoever proposed a server does not approve it 
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,13 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session, select
 
+from registry.differences import changes
 from registry.errors import NotApprovable
 from registry.screening import Finding, Severity
 from registry.servers import Step, find, step
 from registry.tables import Definition, ExposedName, Kind, Pin, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from registry.differences import Change
 
 Key = tuple[str, str]  # kind and name
 
@@ -43,20 +45,6 @@ class Approver:
     name: str
     signed_in: bool
     admins: int
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """One difference since the last approval: a JSON pointer, and JSON texts (None: was not, or is no longer)."""
-
-    where: str
-    before: str | None
-    after: str | None
-
-    @property
-    def severe(self) -> bool:
-        """Whether it changes what a model does, rather than how something looks to a person."""
-        return not self.where.startswith(("/title", "/icons", "/annotations/title"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +83,7 @@ class Item:
 
     def changes(self) -> list[Change]:
         """Field by field against what was approved; everything, if nothing was."""
-        before = _flat(json.loads(self.pinned)) if self.pinned else {}
-        after = {} if self.status == Status.MISSING else _readable(self.raw)
-        places = [*before, *(place for place in after if place not in before)]
-        pairs = ((place, before.get(place), after.get(place)) for place in places)
-        return [Change(place, old, new) for place, old, new in pairs if old != new]
+        return changes(self.pinned, None if self.status == Status.MISSING else self.raw)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,26 +272,3 @@ def _labels(items: Mapping[Key, Item], keys: Collection[Key]) -> tuple[str, ...]
 def _some(labels: Sequence[str]) -> str:
     more = f" and {len(labels) - 5} more" if len(labels) > 5 else ""
     return ", ".join(labels[:5]) + more
-
-
-def _readable(raw: str) -> dict[str, str]:
-    try:
-        return _flat(json.loads(raw))
-    except (ValueError, RecursionError):
-        return {"": json.dumps(raw[:2000])}
-
-
-def _flat(value: Any) -> dict[str, str]:
-    """Every leaf by its JSON pointer, as JSON text."""
-    return dict(_leaves(value, ""))
-
-
-def _leaves(value: Any, where: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(inner, f"{where}/{key.replace('~', '~0').replace('/', '~1')}")
-    elif isinstance(value, list) and value:
-        for index, inner in enumerate(value):
-            yield from _leaves(inner, f"{where}/{index}")
-    else:
-        yield where, json.dumps(value, ensure_ascii=False)

@@ -13,7 +13,8 @@ from registry.reviewing import Status
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from registry.reviewing import Change, Item, Review
+    from registry.differences import Change
+    from registry.reviewing import Item, Review
 
 WIDTH = 76
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.differences import Change
 from registry.errors import NotApprovable
-from registry.reviewing import Approver, Change, Status, review
+from registry.reviewing import Approver, Status, review
 from registry.tables import ServerState
 from tests.registry.shelf import tool, words
 
