@@ -12,9 +12,11 @@ from gateway.sweep import sweep_forever
 from gateway.upstream.refresh import Refresher
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from gateway.world import World
+
+    Work = Callable[[], Awaitable[None]]
 
 RESTART_PAUSE = 1.0  # seconds before a task that failed is started again
 
@@ -22,9 +24,10 @@ log = logging.getLogger("ostiary")
 
 
 @asynccontextmanager
-async def background(world: World, *, leader: bool) -> AsyncIterator[None]:
+async def background(world: World, *, leader: bool, also: Mapping[str, Work]) -> AsyncIterator[None]:
     """The tasks of a serving process, cancelled when the block ends; one that fails is started again."""
-    works: dict[str, Callable[[], Awaitable[None]]] = {
+    works: dict[str, Work] = {
+        **also,
         "snapshots": world.snapshots.watch,
         "refresh": Refresher(world).run,
     }
@@ -40,7 +43,7 @@ async def background(world: World, *, leader: bool) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
+async def _keep(name: str, work: Work) -> None:
     while True:
         try:
             await work()

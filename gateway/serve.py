@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 GRACE = 5  # seconds that answers under way get when we are told to stop
-RESPAWN_PAUSE = 1.0  # seconds before a worker that died young is replaced, so that a broken one does not spin
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+YOUNG = 2.0  # seconds; a worker that gives up younger is replaced after a pause, so that a broken one does not spin
+RESPAWN_PAUSE = 1.0
+GIVE_UP = 5  # such ends in a row, for each worker, after which there is no hope
 
 log = logging.getLogger("ostiary")
 
@@ -63,16 +66,19 @@ def run(open_office: Callable[[], Office], settings: Settings, sockets: list[soc
             Workers(open_office, settings.workers, sockets).run()
 
 
-def serve_here(office: Office, sockets: list[socket.socket], *, leader: bool = True) -> None:
-    """Serves in this process. The `leader` also does what one process of an installation does: index and sweep."""
+def serve_here(office: Office, sockets: list[socket.socket], *, leader: bool = True, parent: int = 0) -> None:
+    """Serves in this process. The `leader` also does what one process of an installation does: index and sweep.
+
+    `parent` is the process that a worker does not outlive.
+    """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(office, sockets, leader=leader))
+            runner.run(_serve(office, sockets, leader=leader, parent=parent))
     finally:
         office.close()
 
 
-async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool) -> None:
+async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool, parent: int) -> None:
     from gateway.app import build, build_admin
     from gateway.assembly import open_world
     from gateway.background import background
@@ -83,8 +89,17 @@ async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool) 
         if len(sockets) > 1:
             listeners.append(_listener(build_admin(world), settings))
         _stop_on_signals(listeners)
-        async with background(world, leader=leader):
+        works = {"orphaned": lambda: _stop_when_orphaned(parent, listeners)} if parent else {}
+        async with background(world, leader=leader, also=works):
             await asyncio.gather(*(listener.serve([sock]) for listener, sock in zip(listeners, sockets, strict=True)))
+
+
+async def _stop_when_orphaned(parent: int, listeners: list[Listener]) -> None:
+    """A worker whose parent was killed would serve on with nobody to stop it."""
+    while os.getppid() == parent:
+        await asyncio.sleep(1)
+    for listener in listeners:
+        listener.should_exit = True
 
 
 def _listener(app: ASGIApp, settings: Settings) -> Listener:
@@ -116,8 +131,8 @@ def _stop_on_signals(listeners: list[Listener]) -> None:
             listener.should_exit = True
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
+    for signum in STOPPING:
+        loop.add_signal_handler(signum, stop)
 
 
 class Workers:
@@ -133,11 +148,12 @@ class Workers:
         self._sockets = sockets
         self._born: dict[int, tuple[int, float]] = {}  # pid → (number, when)
         self._stopping = False
+        self._failed = 0  # in a row, while young
 
     def run(self) -> None:
         _import_everything()
-        signal.signal(signal.SIGINT, self._stop)
-        signal.signal(signal.SIGTERM, self._stop)
+        for signum in STOPPING:
+            signal.signal(signum, self._stop)
         for number in range(self._count):
             self._fork(number)
         while self._born:
@@ -146,15 +162,19 @@ class Workers:
             sock.close()
 
     def _fork(self, number: int) -> None:
+        parent = os.getpid()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # a child must not run our handler
         pid = os.fork()
         if pid:
             self._born[pid] = (number, time.monotonic())
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             return
         status = 1
         try:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            serve_here(self._open_office(), self._sockets, leader=number == 0)
+            for signum in STOPPING:
+                signal.signal(signum, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            serve_here(self._open_office(), self._sockets, leader=number == 0, parent=parent)
             status = 0
         except (ConfigurationError, AuthzError, RegistryError, JournalDown) as refused:
             sys.stderr.write(f"ostiary: {refused}\n")
@@ -172,11 +192,17 @@ class Workers:
         if number is None or self._stopping:
             return
         log.error("worker %d ended with status %d and is replaced", number, status)
-        if time.monotonic() - born < RESPAWN_PAUSE:
+        failed = os.WIFEXITED(status) and time.monotonic() - born < YOUNG
+        self._failed = self._failed + 1 if failed else 0
+        if self._failed > GIVE_UP * self._count:
+            log.error("workers cannot live: giving up; what stands above says why")
+            self._stop()
+        if self._failed:
             time.sleep(RESPAWN_PAUSE)
-        self._fork(number)
+        if not self._stopping:
+            self._fork(number)
 
-    def _stop(self, _number: int, _frame: object) -> None:
+    def _stop(self, _number: int = 0, _frame: object = None) -> None:
         self._stopping = True
         for pid in self._born:
             with contextlib.suppress(ProcessLookupError):
