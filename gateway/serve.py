@@ -96,7 +96,7 @@ async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool, 
 
 async def _stop_when_orphaned(parent: int, listeners: list[Listener]) -> None:
     """A worker whose parent was killed would serve on with nobody to stop it."""
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody
         await asyncio.sleep(1)
     for listener in listeners:
         listener.should_exit = True
