@@ -61,7 +61,7 @@ def _local(url: str) -> list[Setup]:
         ),
         Setup(
             "MCP Inspector",
-            "Run in a shell; choose Streamable HTTP and Open Auth Settings to sign in.",
+            "Run in a shell, then Connect in the page that opens; it leads to the sign-in.",
             f"npx @modelcontextprotocol/inspector --transport http --server-url {url}",
         ),
         Setup(

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
+import subprocess
+import sys
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
 from gateway.clients_setup import Setup, setups
+from tests.fakes.gateway import Gateway
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LOCAL = "http://127.0.0.1:8080/mcp"
 PUBLIC = "https://mcp.example.com/mcp"
@@ -46,3 +54,14 @@ def test_clients_in_a_cloud_are_told_how_to_get_an_https_address(name: str) -> N
     assert setup(name).needs_https
     assert "--public-url https://" in setup(name).text
     assert setup(name, PUBLIC).text == PUBLIC
+
+
+def test_the_python_snippet_lists_tools_with_an_operators_token(tmp_path: Path) -> None:
+    with Gateway(tmp_path) as gateway:
+        gateway.add_user("alice")
+        given = os.environ | {"OSTIARY_TOKEN": gateway.token("alice", "/mcp")}
+        snippet = setup("Python SDK", f"{gateway.url}/mcp").text
+        done = subprocess.run(
+            [sys.executable, "-c", snippet], env=given, capture_output=True, text=True, timeout=60, check=False
+        )
+    assert (done.stdout.strip(), done.returncode) == ("[]", 0), done.stderr
