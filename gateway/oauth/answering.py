@@ -41,17 +41,24 @@ def endpoint(handler: Callable[[Request], Response]) -> Callable[[Request], Resp
     def framed(request: Request) -> Response:
         if request.method == "OPTIONS":
             return preflight()
-        try:
-            return _recorded(handler, request)
-        except Refused as refused:
-            status, body, headers = refused()
-            return as_json(status, body, dict(headers))
-        except FormRefused as refused:
-            return refusal(refused.status, "invalid_request", str(refused))
-        except DOWN:
-            return refusal(503, "temporarily_unavailable", "this cannot be done now; try again", retry_after=2)
+        answer = _answer(handler, request)
+        if answer.status_code >= 400:
+            world_of(request).telemetry.refused("oauth")
+        return answer
 
     return framed
+
+
+def _answer(handler: Callable[[Request], Response], request: Request) -> Response:
+    try:
+        return _recorded(handler, request)
+    except Refused as refused:
+        status, body, headers = refused()
+        return as_json(status, body, dict(headers))
+    except FormRefused as refused:
+        return refusal(refused.status, "invalid_request", str(refused))
+    except DOWN:
+        return refusal(503, "temporarily_unavailable", "this cannot be done now; try again", retry_after=2)
 
 
 def _recorded(handler: Callable[[Request], Response], request: Request) -> Response:
