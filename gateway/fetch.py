@@ -84,18 +84,19 @@ class _Pinned(httpx2.BaseTransport):
     """One connection to one address, whatever the name may lead to a moment later."""
 
     def __init__(self, address: Address, tls: ssl.SSLContext, deadline: float) -> None:
+        self._url = httpcore2.URL(
+            scheme=address.scheme.encode(),
+            host=address.host.encode(),
+            port=address.port,
+            target=address.target.encode(),
+        )
         backend = _Backend(address, deadline)
         self._pool = httpcore2.ConnectionPool(ssl_context=tls, network_backend=backend, max_connections=1)
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
-        url = httpcore2.URL(
-            scheme=request.url.raw_scheme,
-            host=request.url.raw_host,
-            port=request.url.port,
-            target=request.url.raw_path,
-        )
+        """Sends it to the address that was checked, not to what another parser makes of the URL."""
         asked = httpcore2.Request(
-            method=request.method, url=url, headers=request.headers.raw, extensions=request.extensions
+            method=request.method, url=self._url, headers=request.headers.raw, extensions=request.extensions
         )
         reply = self._pool.handle_request(asked)
         return httpx2.Response(reply.status, headers=reply.headers, stream=_Body(reply))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.egress.budget import Budget
 from gateway.egress.connection import Connection, Stale
-from gateway.upstream import UpstreamBusy, UpstreamUnreachable
+from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamUnreachable
 from registry.addresses import admit
 from registry.errors import AddressRefused
 
@@ -65,7 +65,7 @@ class Egress:
                 reply.close()
                 if not repeatable:
                     raise
-            except BaseException:
+            except (UpstreamError, asyncio.CancelledError):
                 reply.close()
                 raise
             else:
@@ -77,7 +77,7 @@ class Egress:
         reply = connection.send(request, terms)
         try:
             await reply.arrival
-        except BaseException:
+        except (UpstreamError, asyncio.CancelledError):
             reply.close()
             raise
         return reply
@@ -123,10 +123,11 @@ class Egress:
                     ssl=self._tls_context() if secure else None,
                     server_hostname=address.host if secure else None,
                 )
-        except BaseException as error:
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
             self._open[route.key].discard(connection)
-            if isinstance(error, OSError | TimeoutError):  # ssl.SSLError is an OSError
-                return None
+            return None
+        except asyncio.CancelledError:
+            self._open[route.key].discard(connection)
             raise
         return connection
 
@@ -173,7 +174,7 @@ async def _connected(ip: str, port: int) -> socket.socket:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15)
     try:
         await asyncio.get_running_loop().sock_connect(sock, (ip, port))
-    except BaseException:
+    except (OSError, asyncio.CancelledError):
         sock.close()
         raise
     return sock
