@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 PAGE: Final = 1000
 KEPT_BYTES: Final = 64 * 1024 * 1024  # of ready lists; what does not fit is made again
+KEPT_VIEWS: Final = 4096
 TTL_MS: Final = 30_000  # as often as servers are asked; list_changed comes earlier
 TTL_STALE_MS: Final = 5_000
 
@@ -88,6 +89,8 @@ class Lists:
         key = self._key(exchange, method)
         view = self._views.get(key)
         if view is None or view.until <= time.time():
+            if len(self._views) >= KEPT_VIEWS:
+                self._views.clear()
             view = self._views[key] = _look(exchange, method)
         return view
 
@@ -121,7 +124,7 @@ class Lists:
         return page
 
     def _keep(self, key: object, until: float, page: bytes) -> None:
-        if self._held + len(page) > KEPT_BYTES:
+        if self._held + len(page) > KEPT_BYTES or len(self._pages) >= KEPT_VIEWS:
             self._forget()
         self._held += len(page)
         self._pages[key] = (until, page)
