@@ -122,6 +122,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.when_lost: set[Callable[[], object]] = set()
+        self.when_stopping: set[Callable[[], object]] = set()  # for answers that would not end by themselves
         self._in_head = True
         self._head = 0
         self._framing = 0
@@ -146,6 +147,11 @@ class EdgeProtocol(HttpToolsProtocol):
             if timer is not None:
                 timer.cancel()
         for call in tuple(self.when_lost):
+            call()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        for call in tuple(self.when_stopping):
             call()
 
     def data_received(self, data: bytes) -> None:

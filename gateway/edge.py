@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from authz.ids import fresh_id
-from gateway.connection import EdgeProtocol as EdgeProtocol  # noqa: PLC0414 - the two belong together
+from gateway.connection import EdgeProtocol as EdgeProtocol  # noqa: PLC0414, TC001 - the two belong together
 from gateway.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ class Arrival:
     request_id: str
     source: str
     origin: bytes | None
+    line: EdgeProtocol | None = None
 
 
 class _Refusal(Exception):
@@ -95,7 +96,9 @@ class Edge:
         if origin is not None and origin not in self._origins and not _any_origin(path):
             raise _Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
         self._check_body(headers)
-        return Arrival(headers, doubled, fresh_id()[:16], self._source(scope, headers), origin)
+        return Arrival(
+            headers, doubled, fresh_id()[:16], self._source(scope, headers), origin, scope.get("ostiary.line")
+        )
 
     def _check_address(self, path: bytes, headers: Mapping[bytes, bytes], doubled: frozenset[bytes]) -> None:
         if doubled and not doubled.isdisjoint(_ONCE):

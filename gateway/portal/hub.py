@@ -23,13 +23,18 @@ class Listener:
 
     who: str
     letters: asyncio.Queue[Snapshot | str] = field(default_factory=lambda: asyncio.Queue(HELD))
-    overrun: bool = False
+    ended: bool = False
 
     def tell(self, letter: Snapshot | str) -> None:
         try:
             self.letters.put_nowait(letter)
         except asyncio.QueueFull:
-            self.overrun = True
+            self.ended = True
+
+    def end(self) -> None:
+        """Wakes whoever waits for a letter, to find that it was the last."""
+        self.ended = True
+        self.tell("")
 
 
 class TooMany(Exception):

@@ -58,7 +58,7 @@ class Stream:
 
     async def follow(self, listener: Listener) -> None:
         """Until the token ends, is cut off, or the client falls too far behind."""
-        while not listener.overrun:
+        while not listener.ended:
             left = self.exchange.principal.expires_at - time.time()
             if left <= 0:
                 return
@@ -167,6 +167,10 @@ class _listening:  # noqa: N801 - reads as what it does
             raise Problem(
                 429, -32603, "Too many streams are open; close one.", headers=((b"retry-after", b"30"),)
             ) from error
+        line = self._exchange.arrival.line
+        if line is not None:
+            line.when_stopping.add(listener.end)
+            self._stack.callback(line.when_stopping.discard, listener.end)
         for server, uris in _by_server(self._exchange, self._uris).items():
             task = asyncio.create_task(_feed(self._exchange, server, uris, listener))
             self._stack.callback(task.cancel)

@@ -96,3 +96,13 @@ async def test_a_wish_that_is_none_is_refused(tmp_path) -> None:
         for wish in (None, [], {"resourceSubscriptions": "note://one"}, {"resourceSubscriptions": ["x"] * 500}):
             got = await ask(door, "subscriptions/listen", {"notifications": wish})
             assert (got.status, got.json["error"]["code"]) == (400, -32602)
+
+
+async def test_a_door_that_closes_ends_its_streams_first(tmp_path) -> None:
+    async with open_door(tmp_path) as door:
+        line = Line(door)
+        await line.__aenter__()
+        await listening(door, line, ALL)
+    event = await line.event()
+    assert event["result"]["resultType"] == "complete"
+    await line.__aexit__()
