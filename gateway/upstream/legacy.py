@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from gateway.upstream.messages import Message
     from gateway.upstream.sessions import Session, Sessions
     from registry.catalog import Credential
+
+log = logging.getLogger("ostiary")
 
 SHORT = Terms(10.0, 10.0, 256 * 1024)
 RELAYED = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
@@ -188,6 +191,10 @@ class Questions:
     def _answered(self, task: asyncio.Task[None]) -> None:
         self._open.discard(task)
         self._reply.patient = bool(self._open)
+        fault = None if task.cancelled() else task.exception()
+        if fault is not None:  # a fault of ours: the ask ends with it instead of waiting for a silence
+            log.error("a question of %s could not be put", self._session.route.server, exc_info=fault)
+            self._reply.fail(UpstreamBroken("what the server asked could not be put to the caller"))
 
     async def _answer(self, message: Message) -> None:
         try:

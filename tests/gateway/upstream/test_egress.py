@@ -1,13 +1,13 @@
 """The data plane's HTTP client, against servers that misbehave on the wire."""
 
 import asyncio
-import socket
 
 import pytest
 
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from registry.catalog import Credential
 from tests.fakes.certificates import make_certificate
+from tests.fakes.names import resolving
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
 
 CALL = Ask(method="tools/call", name="t", params={"name": b'"t"'}, principal=None)
@@ -125,49 +125,6 @@ async def test_a_stream_leaves_its_connection_good(servers, caller):
         for _ in range(3):
             await servers.send(server.upstream(), CALL, caller, None)
         assert server.connections == 1
-
-
-def resolving(monkeypatch, **names: list[list[str]]) -> None:
-    """`files="..."` is what files.example leads to, look after look; a number is what it says."""
-    looks = {f"{name}.example": iter(answers) for name, answers in names.items()}
-
-    async def resolve(host: object, port: int, **_more: object) -> list[tuple]:
-        host = host.decode() if isinstance(host, bytes) else str(host)
-        found = next(looks[host]) if host in looks else [host]
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (ip, port)) for ip in found]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", resolve)
-
-
-async def test_t_46_a_name_is_resolved_once_and_then_pinned(servers, caller, monkeypatch):
-    """A second look would find another address, or nothing."""
-    async with raw_server(well) as server:
-        resolving(monkeypatch, files=[["127.0.0.1"]])
-        for _ in range(3):
-            await servers.send(server.upstream(host="files.example"), CALL, caller, None)
-        both = (servers.send(server.upstream(host="files.example"), CALL, caller, None) for _ in range(2))
-        await asyncio.gather(*both)
-        assert server.connections == 2
-
-
-@pytest.mark.parametrize(
-    ("addresses", "excepted", "rule"),
-    [
-        (["127.0.0.1"], False, "loopback"),
-        (["10.0.0.1"], False, "private-address"),
-        (["169.254.169.254"], True, "metadata"),
-        (["127.0.0.1", "169.254.169.254"], True, "metadata"),
-    ],
-)
-async def test_t_46_where_one_address_is_not_admitted_none_is_connected_to(
-    servers, caller, monkeypatch, addresses, excepted, rule
-):
-    async with raw_server(well) as server:
-        resolving(monkeypatch, files=[addresses])
-        upstream = server.upstream(host="files.example", address_exception=excepted)
-        with pytest.raises(UpstreamUnreachable, match=rule):
-            await servers.send(upstream, CALL, caller, None)
-        assert not server.connections
 
 
 @pytest.mark.parametrize(("host", "good"), [("files.example", True), ("other.example", False)])

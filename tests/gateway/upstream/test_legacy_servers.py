@@ -243,6 +243,18 @@ async def test_while_somebody_is_asked_silence_is_not_the_servers(make_servers, 
         assert (await servers.send(server.upstream(Era.LEGACY), ask, Thinking(), None)).result
 
 
+async def test_a_fault_of_ours_while_asking_ends_the_ask_at_once(servers, caplog):
+    class Faulty:
+        async def request(self, method: str, params: bytes) -> bytes:
+            raise ValueError("a mistake")
+
+    async with raw_server(asking_back("elicitation/create")) as server:
+        ask = call(legacy_session="s", capabilities=ASKING)
+        with pytest.raises(UpstreamBroken, match="could not be put"):
+            await asyncio.wait_for(servers.send(server.upstream(Era.LEGACY), ask, Faulty(), None), 3)
+    assert "a mistake" in caplog.text
+
+
 async def test_progress_and_messages_come_without_our_token(servers, caller):
     async def work(asked: Asked, writer: asyncio.StreamWriter) -> bytes:
         if asked.method == "logging/setLevel":
