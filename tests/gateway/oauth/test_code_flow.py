@@ -188,8 +188,10 @@ def test_what_is_issued_is_on_record_and_no_secret_is(house: House) -> None:
     assert issued[0]["grant"] == "authorization_code"
     assert [record["scope"] for record in house.records("consent.given") if record["who"] == "user:recorded"] == ["mcp"]
     written = house.everything_written()
+    stored = b"".join(file.read_bytes() for file in house.settings.data.glob("ostiary.db*"))
     for secret in (code, given["access_token"], given["refresh_token"], proof.verifier):
         assert secret not in written
+        assert secret.encode() not in stored
 
 
 def test_the_first_addresses_of_the_protocol_lead_to_ours(house: House) -> None:
