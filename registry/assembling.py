@@ -79,15 +79,18 @@ def _approved(session: Session, slug: str) -> Iterator[_Approved]:
     """What is pinned, listed, and has the pinned digest, in the server's own order."""
     pinned = (col(Definition.server) == Pin.server) & (col(Definition.kind) == Pin.kind)
     same = pinned & (col(Definition.name) == Pin.name) & (col(Definition.digest) == Pin.digest)
+    columns: list[Any] = [Pin.kind, Pin.name, Pin.digest, Pin.raw, Pin.approved_at, Definition.findings]
     query = (
-        sa.select(col(Pin.kind), col(Pin.name), col(Pin.digest), col(Pin.raw), col(Pin.approved_at))
+        sa.select(*columns)
         .join(Definition, same)
         .where(col(Pin.server) == slug, col(Definition.missing).is_(False), col(Pin.kind) != Kind.SERVER)
         .order_by(col(Definition.position), col(Pin.name))
     )
     names = session.exec(select(ExposedName).where(ExposedName.server == slug))
     exposed = {(row.kind, row.name): row.exposed for row in names}
-    for kind, name, digest, raw, since in session.connection().execute(query):
+    for kind, name, digest, raw, since, findings in session.connection().execute(query):
+        if _is_refused(findings):
+            continue
         shown_as = exposed.get((kind, name), name)
         yield _Approved(*_entries(slug, Kind(kind), name, shown_as, digest, raw), since)
 
@@ -212,8 +215,12 @@ def _paused(session: Session) -> Iterator[tuple[str, str]]:
 def _why(server: Server, pinned: str | None, digest: str, findings: list[dict[str, Any]]) -> str:
     if server.state == ServerState.SUSPENDED:
         return "the server is suspended" if pinned else ""
+    if _is_refused(findings):
+        return "screening refused it as it is now"
     if pinned == digest:
         return ""
-    if any(finding["severity"] == Severity.REFUSED for finding in findings):
-        return "screening refused it as it is now"
     return "it changed since it was approved and awaits review" if pinned else "it is new and awaits review"
+
+
+def _is_refused(findings: list[dict[str, Any]]) -> bool:
+    return any(finding["severity"] == Severity.REFUSED for finding in findings)

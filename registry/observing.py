@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete
+import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.naming import expose, skeleton, twins
@@ -75,8 +75,11 @@ class Observation:
 def differs(session: Session, slug: str, seen: Seen) -> bool:
     """Whether `observe` would find anything; cheap, so that most refreshes need no transaction that others wait for."""
     server = find(session, slug)
-    fresh = {(str(one.kind), one.name): one.raw for one in seen.definitions}
-    return _facts(server) != _seen_facts(seen) or server.failing_since is not None or _known(session, slug) != fresh
+    fresh, twice = _once(seen.definitions)
+    texts = {key: one.raw for key, one in fresh.items()}
+    if _facts(server) != _seen_facts(seen) or server.failing_since is not None:
+        return True
+    return _known(session, slug) != texts or _marked_twice(session, slug) != twice
 
 
 def observe(session: Session, slug: str, seen: Seen) -> Observation:
@@ -125,7 +128,8 @@ class _Observer:
         fresh, twice = _once(seen.definitions)
         new = [one for key, one in fresh.items() if key not in self._known]
         returned = [one for key, one in fresh.items() if key in self._gone]
-        changed = [one for key, one in fresh.items() if key in self._known and self._known[key] != one.raw]
+        remarked = twice ^ _marked_twice(self._session, self._server.slug)
+        changed = [one for key, one in fresh.items() if key in self._known and self._is_other(key, one, remarked)]
         missing = [key for key in self._known if key not in fresh and key not in self._gone]
         extra = self._context(seen.definitions, new, changed, twice)
         for one in new:
@@ -143,6 +147,9 @@ class _Observer:
             recovered=self._server.failing_since is not None,
             facts_changed=_facts(self._server) != _seen_facts(seen),
         )
+
+    def _is_other(self, key: Key, one: Described, remarked: set[Key]) -> bool:
+        return self._known[key] != one.raw or key in remarked
 
     def _context(
         self, seen: Sequence[Described], new: list[Described], changed: list[Described], twice: set[Key]
@@ -190,7 +197,7 @@ class _Observer:
         screened = screen(one.kind, one.name, one.raw)
         pin = self._pins.get((one.kind, one.name))
         self._moved |= pin is not None and (row.digest == pin) != (screened.digest == pin)
-        kept = [Finding(**plain) for plain in row.findings if plain["rule"] in {"twin", "listed-twice"}]
+        kept = [Finding(**plain) for plain in row.findings if plain["rule"] == "twin"]
         row.findings = [finding.plain() for finding in dict.fromkeys((*screened.findings, *kept, *extra))]
         row.raw, row.digest, row.missing, row.last_seen = one.raw, screened.digest, False, self._now
         self._session.add(row)
@@ -204,7 +211,7 @@ class _Observer:
             self._session.delete(row)
             kind, name = key
             place = (col(ExposedName.server) == self._server.slug, col(ExposedName.name) == name)
-            self._session.connection().execute(delete(ExposedName).where(*place, col(ExposedName.kind) == kind))
+            self._session.connection().execute(sa.delete(ExposedName).where(*place, col(ExposedName.kind) == kind))
 
     def _expose(self, one: Described) -> list[Finding]:
         """Gives the definition its exposed name, unless somebody else's could be taken for it."""
@@ -256,6 +263,13 @@ def _once(seen: Sequence[Described]) -> tuple[dict[Key, Described], set[Key]]:
         if fresh.setdefault((str(one.kind), one.name), one) is not one:
             twice.add((str(one.kind), one.name))
     return fresh, twice
+
+
+def _marked_twice(session: Session, slug: str) -> set[Key]:
+    """What was listed twice when it was last looked at."""
+    found = sa.cast(col(Definition.findings), sa.Text).like("%listed-twice%")
+    rows = session.exec(select(Definition.kind, Definition.name).where(Definition.server == slug, found))
+    return {(kind, name) for kind, name in rows}
 
 
 def _labels(definitions: Sequence[Described]) -> list[str]:

@@ -86,6 +86,14 @@ def test_a_definition_listed_twice_is_refused(shelf: Shelf) -> None:
     shelf.add("notes")
     shelf.see("notes", tool("list"), tool("list", "Another."))
     assert shelf.rules("notes", "list") == {"listed-twice"}
+    assert not would_change(shelf, seen(tool("list"), tool("list", "Another.")))
+    assert would_change(shelf, seen(tool("list")))
+    shelf.see("notes", tool("list"))
+    shelf.approve("notes")
+    assert shelf.tools() == ["notes_list"]
+    shelf.see("notes", tool("list"), tool("list", "Another."))
+    assert shelf.tools() == []
+    assert "notes.list" in shelf.catalogue().paused
 
 
 def test_a_pinned_name_is_never_the_twin_of_a_newer_one(shelf: Shelf) -> None:
