@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from registry.tables import Auth, Era, Kind
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from registry.tables import Auth, Era, Kind
 
 DEFAULT_PORTAL = "default"
 
