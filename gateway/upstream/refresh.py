@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 WHO = "gateway"  # in the record: nobody asked for it
 LEASE = "refresh"
-AT_ONCE = 8  # servers asked at the same time
-PATIENCE = 120.0  # seconds for all lists of one server
+AT_ONCE = 16  # servers asked at the same time
+PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
 UNOPENABLE = "its credential does not open: it was changed, moved, or sealed under another key"
 
@@ -54,6 +54,8 @@ class Refresher:
         self._wake = asyncio.Event()
         self._at_once = asyncio.Semaphore(AT_ONCE)
         self._following: dict[str, asyncio.Task[None]] = {}
+        self._asking: dict[str, asyncio.Task[None]] = {}
+        self._again: set[str] = set()  # kicked while being asked
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -76,7 +78,8 @@ class Refresher:
         except SQLAlchemyError as error:
             log.warning("servers cannot be refreshed now: the database does not answer (%s)", type(error).__name__)
             return
-        await asyncio.gather(*(self._refresh(slug) for slug in slugs))
+        for slug in slugs:
+            self._begin(slug)
         self._follow(set(slugs))
 
     async def _wait(self) -> None:
@@ -88,9 +91,23 @@ class Refresher:
                 await asyncio.wait_for(self._wake.wait(), until - loop.time())
             self._wake.clear()
             kicked, self._kicked = self._kicked, set()
-            await asyncio.gather(*(self._refresh(slug) for slug in kicked))
+            for slug in kicked:
+                self._again.add(slug)
+                self._begin(slug)
             if kicked:
                 await asyncio.sleep(1)
+
+    def _begin(self, slug: str) -> None:
+        """Asks a server in a task of its own, so that a slow one keeps no other waiting; never twice at a time."""
+        if slug not in self._asking:
+            self._again.discard(slug)
+            self._asking[slug] = task = asyncio.create_task(self._refresh(slug))
+            task.add_done_callback(lambda _: self._ended(slug))
+
+    def _ended(self, slug: str) -> None:
+        del self._asking[slug]
+        if slug in self._again:
+            self.kick(slug)
 
     async def _refresh(self, slug: str) -> None:
         async with self._at_once:
@@ -121,7 +138,8 @@ class Refresher:
                     self.kick(slug)
 
     async def _leave(self) -> None:
-        for task in self._following.values():
+        self._again.clear()
+        for task in (*self._following.values(), *self._asking.values()):
             task.cancel()
         with suppress(SQLAlchemyError):
             await asyncio.to_thread(give_back, self._office.database, LEASE, self._holder)

@@ -277,6 +277,20 @@ async def test_servers_are_asked_again_and_again(office: Office, upstreams: Upst
         await until(lambda: the_server(office).failing_since is None)
 
 
+async def test_a_server_that_hangs_keeps_no_other_waiting(office: Office, upstreams: Upstreams) -> None:
+    async def hang(_asked: Asked, _writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(3600)
+
+    shop = Shop({"tools/list": [[tool("a")]]})
+    async with raw_server(hang) as stuck, registered(office, shop) as server:
+        with office.database.change(Concern.CATALOGUE) as session:
+            asked = Proposal(slug="hung", url=stuck.url, allow_address=True)
+            propose(session, asked, who="operator:root", exceptions=(), vault=office.vault)
+        async with running(office, upstreams):
+            await until(lambda: len(server.asked_for("tools/list")) >= 3)
+            assert len(stuck.asked) == 1  # still waiting for its first answer
+
+
 async def test_only_one_process_refreshes_and_the_next_takes_over(office: Office, upstreams: Upstreams) -> None:
     async with registered(office, Shop({"tools/list": [[tool("a")]]})) as server:
         assert take(office.database, "refresh", "somebody else", 3600)
