@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +27,7 @@ from registry.reviewing import Approver, approve, review
 from registry.servers import Proposal, propose
 from registry.tables import Auth, Epoch, Kind, Lease, Secret, Server, ServerState
 from registry.vault import Vault
-from tests.fakes.raw import raw_server
+from tests.fakes.raw import STREAM, chunk, event, raw_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -48,8 +48,13 @@ class Shop:
     instructions: str = ""
     cursor: Any = None  # what every page says comes next, whatever was asked
     broken: bool = False
+    streams: asyncio.Queue[asyncio.StreamWriter] = field(default_factory=asyncio.Queue)
 
-    async def respond(self, asked: Asked, _writer: asyncio.StreamWriter) -> bytes:
+    async def respond(self, asked: Asked, writer: asyncio.StreamWriter) -> bytes | None:
+        if asked.method == "subscriptions/listen":
+            writer.write(STREAM + chunk(b": here\n\n"))
+            self.streams.put_nowait(writer)
+            return None
         if self.broken:
             return b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"
         body = json.dumps({"jsonrpc": "2.0", "id": asked.message["id"], **self._answer(asked.message)}).encode()
@@ -289,6 +294,20 @@ async def test_a_server_that_hangs_keeps_no_other_waiting(office: Office, upstre
         async with running(office, upstreams):
             await until(lambda: len(server.asked_for("tools/list")) >= 3)
             assert len(stuck.asked) == 1  # still waiting for its first answer
+
+
+async def test_a_server_that_says_its_list_changed_is_asked_at_once(office: Office, upstreams: Upstreams) -> None:
+    office = replace(office, settings=office.settings.model_copy(update={"refresh_interval": 3600}))
+    shop = Shop({"tools/list": [[tool("a")]]}, capabilities={"tools": {"listChanged": True}})
+    async with registered(office, shop) as server:
+        await refresh(office, upstreams, "shop")
+        approve_all(office)
+        async with running(office, upstreams):
+            stream = await asyncio.wait_for(shop.streams.get(), DEADLINE)
+            await until(lambda: len(server.asked_for("tools/list")) == 2)
+            shop.pages["tools/list"] = [[tool("a", "Other.")]]
+            stream.write(event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}}))
+            await until(lambda: tools(office) == [])
 
 
 async def test_only_one_process_refreshes_and_the_next_takes_over(office: Office, upstreams: Upstreams) -> None:
