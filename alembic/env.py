@@ -3,7 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import registry.tables  # noqa: F401 - imported for their tables, as is the line above
+import authz.tables  # noqa: F401 - for its tables
+import registry.tables  # noqa: F401 - for its tables
 
 connection = context.config.attributes["connection"]
 context.configure(connection=connection, target_metadata=SQLModel.metadata, render_as_batch=True)

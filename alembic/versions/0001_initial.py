@@ -20,6 +20,79 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("scheme", "host", "port"),
     )
     op.create_table(
+        "browser_session",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("seen_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("acr", sa.String(), nullable=False),
+        sa.Column("amr", sa.String(), nullable=False),
+        sa.Column("address", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    with op.batch_alter_table("browser_session", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_browser_session_person"), ["person"], unique=False)
+
+    op.create_table(
+        "client",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("handle", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("origin", sa.String(), nullable=False),
+        sa.Column("redirect_uris", sa.JSON(), nullable=False),
+        sa.Column("grant_types", sa.JSON(), nullable=False),
+        sa.Column("auth_method", sa.String(), nullable=False),
+        sa.Column("application_type", sa.String(), nullable=False),
+        sa.Column("secret_hash", sa.String(), nullable=False),
+        sa.Column("metadata_document", sa.JSON(), nullable=False),
+        sa.Column("fresh_until", sa.Float(), nullable=True),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("last_used_at", sa.Float(), nullable=True),
+        sa.Column("expires_at", sa.Float(), nullable=True),
+        sa.Column("disabled_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("client", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_client_handle"), ["handle"], unique=False)
+
+    op.create_table(
+        "code",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("client", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("redirect_uri", sa.String(), nullable=False),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("challenge", sa.String(), nullable=False),
+        sa.Column("family", sa.String(), nullable=False),
+        sa.Column("session", sa.String(), nullable=False),
+        sa.Column("auth_time", sa.Float(), nullable=False),
+        sa.Column("acr", sa.String(), nullable=False),
+        sa.Column("amr", sa.String(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_table(
+        "consent",
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("client", sa.String(), nullable=False),
+        sa.Column("redirect_uri", sa.String(), nullable=False),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("given_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("person", "client", "redirect_uri", "resource", "scope"),
+    )
+    op.create_table(
+        "cut_off",
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", "key"),
+    )
+    op.create_table(
         "data_key",
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("wrapped", sa.LargeBinary(), nullable=False),
@@ -39,6 +112,14 @@ def upgrade() -> None:
         sa.Column("server", sa.String(), nullable=False),
         sa.Column("name", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("exposed", "kind"),
+    )
+    op.create_table(
+        "failed_sign_ins",
+        sa.Column("key", sa.String(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column("last_at", sa.Float(), nullable=False),
+        sa.Column("paused_until", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("key"),
     )
     op.create_table(
         "journal_entry",
@@ -86,6 +167,22 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_letter_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
+        "membership",
+        sa.Column("member", sa.String(), nullable=False),
+        sa.Column("group", sa.String(), nullable=False),
+        sa.Column("until", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("member", "group"),
+    )
+    op.create_table(
+        "one_time_link",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("purpose", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("used_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    op.create_table(
         "parcel",
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("value", sa.LargeBinary(), nullable=False),
@@ -95,6 +192,74 @@ def upgrade() -> None:
     with op.batch_alter_table("parcel", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_parcel_expires_at"), ["expires_at"], unique=False)
 
+    op.create_table(
+        "people_group",
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+    )
+    op.create_table(
+        "person",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("issuer", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("handle", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("email", sa.String(), nullable=False),
+        sa.Column("password_hash", sa.String(), nullable=False),
+        sa.Column("is_admin", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("disabled_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("handle"),
+        sa.UniqueConstraint("issuer", "subject"),
+    )
+    op.create_table(
+        "refresh_token",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("family", sa.String(), nullable=False),
+        sa.Column("client", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("auth_time", sa.Float(), nullable=False),
+        sa.Column("acr", sa.String(), nullable=False),
+        sa.Column("amr", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("rotated_at", sa.Float(), nullable=True),
+        sa.Column("successor", sa.LargeBinary(), nullable=True),
+        sa.Column("ended_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("hash"),
+    )
+    with op.batch_alter_table("refresh_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_refresh_token_client"), ["client"], unique=False)
+        batch_op.create_index(batch_op.f("ix_refresh_token_family"), ["family"], unique=False)
+        batch_op.create_index(batch_op.f("ix_refresh_token_person"), ["person"], unique=False)
+
+    op.create_table(
+        "role_binding",
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("role", sa.String(), nullable=False),
+        sa.Column("portal", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("subject", "role", "portal"),
+    )
+    op.create_table(
+        "rule",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("subject", sa.String(), nullable=False),
+        sa.Column("portal", sa.String(), nullable=False),
+        sa.Column("object", sa.String(), nullable=False),
+        sa.Column("action", sa.String(), nullable=False),
+        sa.Column("effect", sa.String(), nullable=False),
+        sa.Column("condition", sa.JSON(), nullable=True),
+        sa.Column("obligations", sa.JSON(), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("created_by", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("ends_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
+    )
     op.create_table(
         "secret",
         sa.Column("owner", sa.String(), nullable=False),
@@ -150,6 +315,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("slug"),
     )
     op.create_table(
+        "signing_key",
+        sa.Column("kid", sa.String(), nullable=False),
+        sa.Column("public", sa.JSON(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("signs_from", sa.Float(), nullable=False),
+        sa.Column("retired_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("kid"),
+    )
+    op.create_table(
         "tally",
         sa.Column("key", sa.String(), nullable=False),
         sa.Column("window", sa.BigInteger(), nullable=False),
@@ -195,16 +370,29 @@ def downgrade() -> None:
     op.drop_table("pin")
     op.drop_table("definition")
     op.drop_table("tally")
+    op.drop_table("signing_key")
     op.drop_table("server")
     with op.batch_alter_table("segment", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_segment_writer"))
 
     op.drop_table("segment")
     op.drop_table("secret")
+    op.drop_table("rule")
+    op.drop_table("role_binding")
+    with op.batch_alter_table("refresh_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_refresh_token_person"))
+        batch_op.drop_index(batch_op.f("ix_refresh_token_family"))
+        batch_op.drop_index(batch_op.f("ix_refresh_token_client"))
+
+    op.drop_table("refresh_token")
+    op.drop_table("person")
+    op.drop_table("people_group")
     with op.batch_alter_table("parcel", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_parcel_expires_at"))
 
     op.drop_table("parcel")
+    op.drop_table("one_time_link")
+    op.drop_table("membership")
     with op.batch_alter_table("letter", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_letter_expires_at"))
         batch_op.drop_index(batch_op.f("ix_letter_box"))
@@ -222,7 +410,19 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_journal_entry_at"))
 
     op.drop_table("journal_entry")
+    op.drop_table("failed_sign_ins")
     op.drop_table("exposed_name")
     op.drop_table("epoch")
     op.drop_table("data_key")
+    op.drop_table("cut_off")
+    op.drop_table("consent")
+    op.drop_table("code")
+    with op.batch_alter_table("client", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_client_handle"))
+
+    op.drop_table("client")
+    with op.batch_alter_table("browser_session", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_browser_session_person"))
+
+    op.drop_table("browser_session")
     op.drop_table("address_exception")
