@@ -61,8 +61,7 @@ def approve(request: Request, me: SignedIn) -> Response:
             chosen, accepted = _chosen(reviewing.review(session, slug), fields)
             by = Approver(name=who, signed_in=True, admins=admins(session))
             done = reviewing.approve(session, slug, chosen, by=by, accept_findings=accepted)
-            facts |= {"definitions": [*done.approved], "digests": sorted(chosen.values())}
-            facts |= {"findings_accepted": accepted, "remark": done.remark}
+            facts.update(done.facts(), findings_accepted=accepted, remark=done.remark)
     except RegistryError as refused:
         return _refused(request, refused)
     return see_other(f"{_address(slug)}?done=approved")

@@ -123,7 +123,8 @@ def _page(result: bytes, which: _List, found: list[Described]) -> str | None:
         raise UpstreamBroken(f"its {which.method} has no {which.member}")
     listed = _decode(bytes(members[which.member]), list[msgspec.Raw])
     found.extend(_described(bytes(raw), which) for raw in listed)
-    return _decode(result, _Page).nextCursor
+    page: _Page = _decode(result, _Page)
+    return page.nextCursor
 
 
 def _described(raw: bytes, which: _List) -> Described:
