@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry.context import Context
-    from opentelemetry.sdk.trace.export import SpanProcessor
+    from opentelemetry.sdk.trace import SpanProcessor
     from opentelemetry.trace import Span, SpanContext
 
 # W3C Trace Context section 3.2.2: version 00, or a later one that begins the same way; ids of all zeros are invalid.

@@ -91,7 +91,7 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Everything approved, by path. `paused` maps what drifted or is new, by object, to why: shown only to its people."""
+    """Everything approved, by path. `paused` maps what drifted or is new to why: shown only to its people."""
 
     epoch: int
     mounts: Mapping[str, Mount]

@@ -168,7 +168,7 @@ class Letter(SQLModel, table=True):
     """A message in a box of the rendezvous; read in the order of `id`, which is never used twice."""
 
     __tablename__ = "letter"
-    __table_args__ = {"sqlite_autoincrement": True}  # noqa: RUF012
+    __table_args__ = {"sqlite_autoincrement": True}
     id: int | None = Field(default=None, primary_key=True)
     box: str = Field(index=True)
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
