@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -138,6 +139,7 @@ class Portal:
         if not accepts(arrival.headers.get(b"accept", b"*/*"))[0]:
             raise Problem(406, 0, "Accept application/json and text/event-stream.")
         body = await _body(receive)
+        self._judge_anew(scope, exchange)
         try:
             exchange.message = parse(body)
             if is_modern(arrival):
@@ -149,6 +151,15 @@ class Portal:
             problem.ident = problem.ident or exchange.message.id
             self._note(exchange, problem)
             raise
+
+    def _judge_anew(self, scope: Scope, exchange: Exchange) -> None:
+        """A body may take half a minute: what was revoked while it came is revoked for its call too (T-84)."""
+        snapshot = self._world.snapshots.current
+        if snapshot is exchange.snapshot and time.time() < exchange.principal.expires_at:
+            return
+        exchange.principal = self._principal(scope["raw_path"].decode("ascii"), exchange.arrival, snapshot)
+        exchange.mount = self._mount(scope, snapshot)
+        exchange.snapshot = snapshot
 
     async def _modern(self, exchange: Exchange) -> None:
         message = exchange.message
