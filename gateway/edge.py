@@ -40,6 +40,7 @@ _ONCE: Final = (
     b"origin",
     b"cookie",
 )
+KEPT: Final = 256  # bytes of a path up to which its judgement is remembered; anybody may send long ones
 _TROUBLE_IN_PATH: Final = (b"//", b";", b"\\", b"/./", b"/../", b"%2f", b"%2e", b"%5c", b"%25", b"%00")
 
 
@@ -185,9 +186,13 @@ def _any_origin(path: bytes) -> bool:
     return path in _ANY_ORIGIN or path.startswith(_ANY_ORIGIN_BELOW)
 
 
-@lru_cache(maxsize=1024)
 def _troubled(path: bytes) -> bool:
     """Whether another reader could take the path for a different one (RFC 3986 section 6.2.2)."""
+    return (_is_troubled if len(path) <= KEPT else _is_troubled.__wrapped__)(path)
+
+
+@lru_cache(maxsize=1024)
+def _is_troubled(path: bytes) -> bool:
     lowered = path.lower()
     return any(trouble in lowered for trouble in _TROUBLE_IN_PATH)
 

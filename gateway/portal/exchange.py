@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from registry.catalog import Mount
 
 # Tasks would need handles that we do not keep; whatever else the client declares, servers may ask of it.
+KEPT: Final = 1024  # bytes of capabilities up to which they are remembered
 _TASKS: Final = "io.modelcontextprotocol/tasks"
 
 
@@ -43,11 +44,15 @@ class Exchange:
         return "modern" if self.modern else "legacy"
 
 
-@lru_cache(maxsize=1024)
 def relayable(capabilities: bytes) -> bytes:
-    """What a modern client can do, less what we cannot carry."""
+    """What a modern client can do, less what we cannot carry. Long ones are made up anew each time: never kept."""
     if capabilities == b"{}":
         return capabilities
+    return (_relayable if len(capabilities) <= KEPT else _relayable.__wrapped__)(capabilities)
+
+
+@lru_cache(maxsize=1024)
+def _relayable(capabilities: bytes) -> bytes:
     members = members_of(capabilities)
     if "extensions" in members:
         members["extensions"] = msgspec.Raw(_without_tasks(bytes(members["extensions"])))

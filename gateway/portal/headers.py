@@ -32,6 +32,7 @@ LOG_LEVEL_KEY: Final = "io.modelcontextprotocol/logLevel"
 SUBSCRIPTION_KEY: Final = "io.modelcontextprotocol/subscriptionId"
 SERVER_INFO_KEY: Final = "io.modelcontextprotocol/serverInfo"
 
+KEPT: Final = 256  # bytes of a value up to which its text is remembered: long ones would fill the memory
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
 _NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 _SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
@@ -92,9 +93,13 @@ def _agree(headers: Mapping[bytes, bytes], name: bytes, value: Any, ident: bytes
         raise mismatch(f"The {name.decode()} header does not say what the body says.", ident)
 
 
-@lru_cache(maxsize=4096)
 def decode(value: bytes) -> str | None:
     """The text that a header value stands for; None when its encoding is broken, which equals nothing."""
+    return (_decode if len(value) <= KEPT else _decode.__wrapped__)(value)
+
+
+@lru_cache(maxsize=4096)
+def _decode(value: bytes) -> str | None:
     text = value.decode("latin-1").strip(" \t")
     found = _SENTINEL.fullmatch(text)
     return text if found is None else _from_base64(found[1])

@@ -24,12 +24,17 @@ _EVENTS: Final[Lines] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
+KEPT: Final = 256  # bytes of an Accept header up to which its reading is remembered
 _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
 
 
-@lru_cache(maxsize=256)
 def accepts(value: bytes) -> tuple[bool, bool]:
     """Whether an Accept header lets us answer with JSON, and with a stream of events (RFC 9110 section 12.5.1)."""
+    return (_accepts if len(value) <= KEPT else _accepts.__wrapped__)(value)
+
+
+@lru_cache(maxsize=256)
+def _accepts(value: bytes) -> tuple[bool, bool]:
     ranges = {part.partition(b";")[0].strip().lower() for part in value.split(b",")}
     anything = b"*/*" in ranges
     return anything or not ranges.isdisjoint(
