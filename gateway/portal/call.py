@@ -47,6 +47,7 @@ async def call(exchange: Exchange) -> Answer:
     """The answer to a call, or Problem. The record has an entry for it whatever happens."""
     target = find(exchange)
     decision = decide(exchange, target)
+    check_reachable(exchange, target)  # not before: that a server is down would tell that it is there
     if not decision:
         return refuse(exchange, target, decision)
     ask = asking.prepare(exchange, target)
@@ -69,16 +70,20 @@ def for_one(answer: Answer) -> Answer:
 
 
 def find(exchange: Exchange) -> Target:
-    """The definition asked for; absent, unapproved, drifted and stale are one and the same to the caller."""
+    """The definition asked for; absent, unapproved and drifted are one and the same to the caller."""
     target = TARGETS[exchange.message.method](exchange)
     if target.entry is None:
         note_refusal(exchange, target, "unknown")
         raise unknown(target)
-    upstream = exchange.snapshot.catalogue.upstreams[target.entry.server]
+    return target
+
+
+def check_reachable(exchange: Exchange, target: Target) -> None:
+    """Said only to whoever may see what is asked for."""
+    upstream = exchange.snapshot.catalogue.upstreams[target.server]
     if is_stale(upstream, exchange.world.settings.stale_limit):
         note_refusal(exchange, target, "stale")
         raise Problem(502, -32603, f"The server {upstream.title or upstream.slug} has not been reachable for a while.")
-    return target
 
 
 def is_stale(upstream: Upstream, limit: float) -> bool:
