@@ -18,7 +18,7 @@ from gateway.upstream.legacy import SHORT, Legacy
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.probe import probe
 from gateway.upstream.sessions import Sessions
-from registry.tables import Era
+from registry.tables import Auth, Era
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -115,6 +115,8 @@ class Servers:
     def _send(
         self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None
     ) -> Coroutine[None, None, Answer]:
+        if server.auth != Auth.NONE and credential is None:  # it was tampered with: as nobody we do not go there
+            raise CredentialRefused(f"the credential for {server.title or server.slug} cannot be used")
         route = self._route(server)
         if server.era is Era.MODERN:
             return modern.send(self._egress, route, ask, down, credential, self._terms)

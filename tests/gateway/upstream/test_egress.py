@@ -1,11 +1,14 @@
 """The data plane's HTTP client, against servers that misbehave on the wire."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
+from gateway.upstream.messages import CredentialRefused
 from registry.catalog import Credential
+from registry.tables import Auth
 from tests.fakes.certificates import make_certificate
 from tests.fakes.names import resolving
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
@@ -308,3 +311,11 @@ async def test_pieces_of_a_body_are_put_together(servers, caller):
     async with raw_server(chunked) as server:
         answer = await servers.send(server.upstream(), CALL, caller, None)
         assert "äöü".encode() in answer.result or b"\\u00e4" in answer.result
+
+
+async def test_nothing_is_sent_without_the_credential_that_a_server_wants(servers, caller):
+    async with raw_server(well) as server:
+        wanting = replace(server.upstream(), auth=Auth.STATIC)
+        with pytest.raises(CredentialRefused):
+            await servers.send(wanting, CALL, caller, None)
+        assert not server.asked
