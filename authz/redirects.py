@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 LONGEST = 1024
 _PLAIN = re.compile(r"[\x21\x23-\x3b\x3d\x3f-\x5b\x5d\x5f\x61-\x7a\x7e]+")  # no space, quote, backslash, angle, control
 _LOOPBACK = re.compile(r"(http://(?:127\.0\.0\.1|\[::1\]|localhost))(?::([1-9][0-9]{0,4}))?((?:[/?].*)?)")
+# Nothing but a host and a port: what else is there would stand in the Content-Security-Policy of the consent page.
+_AUTHORITY = re.compile(r"https://(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:[/?].*)?")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,63}:/?/?[^/].*")
 # Schemes that a browser itself acts on: none of them leads to an app that waits for a code.
 _NEVER = frozenset({"about", "blob", "chrome", "data", "file", "filesystem", "ftp", "http", "https", "intent"}) | {
@@ -65,7 +67,7 @@ def _https_problem(uri: str) -> str:
         usable = bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
-    if not usable or "@" in uri.split("/", 3)[2]:
+    if not usable or _AUTHORITY.fullmatch(uri) is None:
         return "must name a host, without user name"
     return ""
 

@@ -50,7 +50,8 @@ def test_what_clients_use_may_be_registered(uri: str) -> None:
         "https://u@app.example/cb", "https://app.example:0/cb", "https://app.example:99999/cb", "https://[::1/cb",
         "https://app.example/cb#f", "https://*.example/cb", "https://app.example/c b", "https://app.example/cb\n",
         "https://app.example\\cb", "https://\u0430pp.example/cb", "http://127.0.0.1:99999/cb", "view-source:https://x/",
-        "intent://x/#Intent;end", "JAVASCRIPT:alert(1)", "https://app.example/" + "x" * 1024,
+        "https://app.example;sandbox/cb", "https://app.example,x/cb", "https://app.example'x/cb", "https://a%2eb/cb",
+        "https://app.example:/cb", "intent://x/#Intent;end", "JAVASCRIPT:alert(1)", "https://app.example/" + "x" * 1024,
     ],
 )  # fmt: skip
 def test_what_leads_astray_may_not_be_registered(uri: str) -> None:
