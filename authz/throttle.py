@@ -34,11 +34,10 @@ def count_attempt(database: Database, handle: str, address: str, now: float) -> 
             (_row(session, address_key(address)), ADDRESS_LIMIT),
         ]
         pause = max(row.paused_until for row, _ in rows) - now
-        if pause <= 0:
-            for row, limit in rows:
-                _count(row, limit, now)
-    if pause > 0:
-        raise SignInRefused("throttled", retry_after=int(pause) + 1)
+        if pause > 0:  # undoes the rows made above: who is paused must not fill the table with names
+            raise SignInRefused("throttled", retry_after=int(pause) + 1)
+        for row, limit in rows:
+            _count(row, limit, now)
 
 
 def take_back(database: Database, handle: str, address: str) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, select
 
 from authz import passwords, throttle
 from authz.accounts import add_person, new_hash
 from authz.errors import AccountRefused, SignInBusy, SignInRefused
 from authz.signin import sign_in
+from authz.tables import FailedSignIns
 from registry.database import Database, sqlite_url
 from tests.servers.postgres import postgresql
 
@@ -113,6 +114,15 @@ def test_twenty_failures_pause_an_address_over_many_accounts(database: Database)
         assert attempt(database, f"guess{number}", HERE, 1000.0) == 0
     assert attempt(database, "another", HERE, 1000.0) > 0
     assert sign_in(database, "alice", PASSWORD, "203.0.113.8", 1000.0).handle == "alice"
+
+
+def test_who_is_paused_cannot_fill_the_table_with_names(database: Database) -> None:
+    for number in range(throttle.ADDRESS_LIMIT):
+        attempt(database, f"ghost{number}", HERE, 1000.0)
+    for number in range(50):
+        assert attempt(database, f"another{number}", HERE, 1001.0) > 0
+    with database.read() as session:
+        assert len(session.exec(select(FailedSignIns)).all()) == throttle.ADDRESS_LIMIT + 1
 
 
 def test_one_host_of_ipv6_is_one_address_however_many_it_has() -> None:
