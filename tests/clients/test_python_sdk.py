@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import mcp_types as types
@@ -68,14 +68,14 @@ async def test_a_mount_shows_the_names_that_its_server_gave(portal: Portal) -> N
 
 @pytest.mark.parametrize("answer", ["accept", "decline"])
 async def test_a_modern_person_is_asked_through_the_gateway_before_a_note_is_deleted(
-    portal: Portal, answer: str
+    portal: Portal, answer: Literal["accept", "decline"]
 ) -> None:
     asked: list[str] = []
 
     async def person(_context: Any, params: Any) -> types.ElicitResult:
         asked.append(params.message)
         content = {"confirm": True} if answer == "accept" else None
-        return types.ElicitResult(action=answer, content=content)  # type: ignore[arg-type]
+        return types.ElicitResult(action=answer, content=content)
 
     async with signed_in(portal, mode="2026-07-28", elicitation_callback=person) as client:
         note = (await client.call_tool("notes_add", {"title": "Short-lived"})).structured_content

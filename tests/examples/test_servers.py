@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import httpx2
 import mcp_types as types
@@ -35,10 +35,10 @@ def clock() -> Iterator[str]:
         yield url
 
 
-def answering(action: str) -> Any:
+def answering(action: Literal["accept", "decline"]) -> Any:
     async def answer(context: Any, params: Any) -> types.ElicitResult:
         content = {"confirm": True} if action == "accept" else None
-        return types.ElicitResult(action=action, content=content)  # type: ignore[arg-type]
+        return types.ElicitResult(action=action, content=content)
 
     return answer
 
