@@ -51,7 +51,11 @@ async def call(exchange: Exchange) -> Answer:
     if not decision:
         return refuse(exchange, target, decision)
     ask = asking.prepare(exchange, target)
-    await rounds.unwrap(exchange, target, ask)
+    try:
+        await rounds.unwrap(exchange, target, ask)
+    except Problem:
+        note_refusal(exchange, target, "state", decision)
+        raise
     record = intend(exchange, target, decision)
     answer = await send(exchange, target, ask, record)
     return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)

@@ -180,6 +180,7 @@ class Legacy:
 
     async def _subscribe(self, exchange: Exchange) -> bytes:
         uri = subscriptions.visible_uri(exchange, exchange.message.value("uri"))
+        subscriptions.record(exchange, frozenset((uri,)))
         return await self._follow(exchange, lambda uris: sorted({*uris, uri}))
 
     async def _unsubscribe(self, exchange: Exchange) -> bytes:

@@ -15,6 +15,7 @@ import msgspec
 
 from authz.errors import TokenRefused
 from authz.policy import Action
+from gateway.portal.call import note_refusal
 from gateway.portal.headers import SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
 from gateway.portal.relay import notification
@@ -109,6 +110,7 @@ async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
     tag = b'{"%s":%s}' % (SUBSCRIPTION_KEY.encode(), exchange.message.id)
     stream = Stream(exchange, lists, wanted, uris, tag, {})
     stream.marks = stream.look()
+    record(exchange, uris)
     async with _listening(exchange, hub, uris) as listener:
         await exchange.reply.open()
         granted: dict[str, Any] = dict.fromkeys(wanted, True)
@@ -212,6 +214,21 @@ def _filter(exchange: Exchange) -> tuple[tuple[str, ...], frozenset[str]]:
     return tuple(name for name in _LISTS if wish.get(name) is True), frozenset(seen)
 
 
+def record(exchange: Exchange, uris: frozenset[str]) -> None:
+    """Before any of it leaves: what fits a template is the caller's own words, which a server is about to hear."""
+    exchange.world.journal.note(
+        "subscription",
+        who=exchange.principal.label,
+        client=exchange.principal.client,
+        portal=exchange.mount.portal,
+        method=exchange.message.method,
+        resources=sorted(uris),
+        epoch=exchange.snapshot.epoch,
+        request_id=exchange.arrival.request_id,
+        era=exchange.era,
+    )
+
+
 def visible_uri(exchange: Exchange, uri: object) -> str:
     """`uri`, if it is a resource that the principal may read; otherwise it does not exist."""
     if not isinstance(uri, str):
@@ -219,7 +236,9 @@ def visible_uri(exchange: Exchange, uri: object) -> str:
     entry = exchange.mount.resource(uri)
     principal, portal = exchange.principal, exchange.mount.portal
     if entry is None or not exchange.snapshot.policy.decide(principal, portal, entry.object, Action.READ):
-        raise unknown(Target(Kind.RESOURCE, uri, None, Action.READ, b"", uri, {}))
+        target = Target(Kind.RESOURCE, uri, entry, Action.READ, b"", uri, {})
+        note_refusal(exchange, target, "unknown" if entry is None else "invisible")
+        raise unknown(target)
     return uri
 
 

@@ -103,3 +103,11 @@ async def test_a_question_that_hides_behind_an_escape_is_still_one(tmp_path) -> 
     async with open_door(tmp_path) as door:
         door.upstreams.script = hides
         assert (await ask(door, "tools/call", CALL)).json["result"]["requestState"] != "theirs"
+
+
+async def test_t_55_a_state_that_is_refused_is_on_record(tmp_path) -> None:
+    async with open_door(tmp_path) as door:
+        await refused(door, retry("forged"))
+        (record,) = door.records("call.refused")
+        assert (record["who"], record["object"], record["reason"]) == ("user:editor", "notes.add", "state")
+        assert door.records("call.intent") == []
