@@ -50,5 +50,6 @@ def build_admin(world: World) -> ASGIApp:
 
 def control_plane(world: World, routes: list[BaseRoute]) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=HANDLERS)
+    app.router.redirect_slashes = False  # a path has one spelling; any other is not found
     app.state.world = world
     return ReadForms(app)

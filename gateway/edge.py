@@ -41,7 +41,8 @@ _ONCE: Final = (
     b"cookie",
 )
 KEPT: Final = 256  # bytes of a path up to which its judgement is remembered; anybody may send long ones
-_TROUBLE_IN_PATH: Final = (b"//", b";", b"\\", b"/./", b"/../", b"%2f", b"%2e", b"%5c", b"%25", b"%00")
+# No path of ours has anything escaped in it, so that each has one spelling (RFC 3986 section 6.2.2).
+_TROUBLE_IN_PATH: Final = (b"//", b";", b"\\", b"/./", b"/../", b"%")
 
 
 @dataclass(slots=True)
@@ -56,7 +57,9 @@ class Arrival:
     line: EdgeProtocol | None = None
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
+    """Answered by the edge itself, wherever in reading a request it comes up."""
+
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
@@ -79,7 +82,7 @@ class Edge:
             return
         try:
             arrival = scope["ostiary"] = self._admit(scope)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             await _answer(send, refusal)
             return
         if b"content-length" in arrival.headers or b"transfer-encoding" not in arrival.headers:
@@ -95,7 +98,7 @@ class Edge:
         self._check_address(path, headers, doubled)
         origin = headers.get(b"origin")
         if origin is not None and origin not in self._origins and not _any_origin(path):
-            raise _Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
+            raise Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
         self._check_body(headers)
         return Arrival(
             headers, doubled, fresh_id()[:16], self._source(scope, headers), origin, scope.get("ostiary.line")
@@ -103,21 +106,21 @@ class Edge:
 
     def _check_address(self, path: bytes, headers: Mapping[bytes, bytes], doubled: frozenset[bytes]) -> None:
         if doubled and not doubled.isdisjoint(_ONCE):
-            raise _Refusal(400, "A header that may come once came twice.")
+            raise Refusal(400, "A header that may come once came twice.")
         host = headers.get(b"host")
         if host is None:
-            raise _Refusal(400, "The Host header is missing.")
+            raise Refusal(400, "The Host header is missing.")
         if host not in self._hosts and host.lower() not in self._hosts and path not in _ANY_HOST:
-            raise _Refusal(421, f"This door answers as {self._base}{_shown(path)} and under no other name.")
+            raise Refusal(421, f"This door answers as {self._base}{_shown(path)} and under no other name.")
         if _troubled(path):
-            raise _Refusal(404, "Not found.")
+            raise Refusal(404, "Not found.")
 
     def _check_body(self, headers: Mapping[bytes, bytes]) -> None:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
-            raise _Refusal(415, "Request bodies are taken as they are: send it without Content-Encoding.")
+            raise Refusal(415, "Request bodies are taken as they are: send it without Content-Encoding.")
         length = headers.get(b"content-length")
         if length is not None and int(length) > self._limit:
-            raise _Refusal(413, f"The body is larger than {self._limit} bytes.")
+            raise Refusal(413, f"The body is larger than {self._limit} bytes.")
 
     def _source(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Who is at the other end: the peer, or what the last of our own proxies says (nearest first)."""
@@ -143,12 +146,12 @@ class Edge:
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise _Refusal(413, f"The body is larger than {self._limit} bytes.")
+                raise Refusal(413, f"The body is larger than {self._limit} bytes.")
             return message
 
         try:
             await self._app(scope, counted, send)
-        except _Refusal as refusal:
+        except Refusal as refusal:
             await _answer(send, refusal)
 
 
@@ -193,8 +196,7 @@ def _troubled(path: bytes) -> bool:
 
 @lru_cache(maxsize=1024)
 def _is_troubled(path: bytes) -> bool:
-    lowered = path.lower()
-    return any(trouble in lowered for trouble in _TROUBLE_IN_PATH)
+    return any(trouble in path for trouble in _TROUBLE_IN_PATH)
 
 
 def _shown(path: bytes) -> str:
@@ -210,7 +212,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-async def _answer(send: Send, refusal: _Refusal) -> None:
+async def _answer(send: Send, refusal: Refusal) -> None:
     body = f"{refusal}\n".encode()
     headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
     headers += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from authz.errors import TokenRefused
+from gateway.edge import Refusal
 from gateway.journal import JournalDown
 from gateway.oauth.challenges import challenge_401
 from gateway.oauth.resources import is_mount_path, metadata_url
@@ -77,6 +78,8 @@ class Portal:
             await self._tell(reply, problem)
         except JournalDown:
             await self._tell(reply, journal_down())
+        except Refusal:
+            raise  # a body that grew too large while it came: the edge counts it, and answers
         except Exception as error:  # the edge of the data plane: whatever broke, nobody gets a 2xx for it
             log.error("a request broke: %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
             await self._tell(reply, unavailable("Something broke on our side; it is in the gateway's log."))
