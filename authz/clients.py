@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 import time
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import col, or_, select
 
+from authz.fingerprints import fingerprint
 from authz.tables import Client
 from authz.tokens import OPERATOR_CLIENT
 
@@ -57,14 +57,9 @@ def mark_used(client: Client, now: float) -> bool:
 def new_secret() -> tuple[str, str]:
     """A client secret of 256 random bits, shown once, and the hash to store."""
     secret = "ost_cs_" + secrets.token_urlsafe(32)
-    return secret, hash_secret(secret)
-
-
-def hash_secret(secret: str) -> str:
-    """SHA-256 is enough for 256 random bits; slowness protects secrets that people chose."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
+    return secret, fingerprint(secret)
 
 
 def secret_matches(client: Client, secret: str) -> bool:
     """Compared in constant time; a client without a secret matches none."""
-    return bool(client.secret_hash) and hmac.compare_digest(hash_secret(secret), client.secret_hash)
+    return bool(client.secret_hash) and hmac.compare_digest(fingerprint(secret), client.secret_hash)

@@ -6,7 +6,6 @@ so of two that present the same secret at once the second sees what the first di
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import col, select, update
 
 from authz.cutoffs import Cut, cut_off, is_cut
+from authz.fingerprints import fingerprint
 from authz.tables import Code, Person, RefreshToken
 
 if TYPE_CHECKING:
@@ -45,11 +45,6 @@ class Allowance:
     auth_time: float
     acr: str = ""
     amr: str = ""
-
-
-def fingerprint(secret: str) -> str:
-    """Under which a secret of 256 random bits is stored."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def new_code() -> str:
@@ -92,7 +87,7 @@ def redeem(session: Session, code: str, client: str, now: float) -> Code | Reuse
 
 def first_refresh(session: Session, code: Code, now: float, life: float) -> str:
     """The first refresh token of a family. `life` is the family's, not only this token's."""
-    return _issue(session, _allowance(code), code.family, now, now + life)
+    return _issue(session, allowance_of(code), code.family, now, now + life)
 
 
 def present(session: Session, token: str, client: str, now: float) -> RefreshToken | Reused | None:
@@ -118,7 +113,7 @@ def successor(session: Session, vault: Vault, row: RefreshToken, token: str, now
     context = b"refresh:" + token.encode()
     if row.successor is not None:
         return vault.unwrap(context, row.successor).decode()
-    following = _issue(session, _allowance(row), row.family, now, row.expires_at)
+    following = _issue(session, allowance_of(row), row.family, now, row.expires_at)
     row.rotated_at, row.successor = now, vault.wrap(context, following.encode())
     session.add(row)
     return following
@@ -155,7 +150,8 @@ def _issue(session: Session, allowed: Allowance, family: str, now: float, until:
     return token
 
 
-def _allowance(row: Code | RefreshToken) -> Allowance:
+def allowance_of(row: Code | RefreshToken) -> Allowance:
+    """What a code or a refresh token carries."""
     return Allowance(**{name: getattr(row, name) for name in Allowance.__dataclass_fields__})
 
 

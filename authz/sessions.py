@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +9,7 @@ from typing import Final
 from sqlmodel import Session, col, delete, select, update
 
 from authz.errors import LinkSpent
+from authz.fingerprints import fingerprint
 from authz.principals import Member, Principal, VerifiedClaims
 from authz.tables import BrowserSession, OneTimeLink, Person
 
@@ -42,11 +42,6 @@ class SignedIn:
             expires_at=self.expires_at,
             is_admin=member.is_admin,
         )
-
-
-def fingerprint(token: str) -> str:
-    """Under which a secret of 256 random bits is stored: no salt or slowness is needed to keep it."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def begin_session(session: Session, person: Person, *, now: float, life: float, amr: str, address: str) -> str:

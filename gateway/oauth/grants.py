@@ -10,7 +10,7 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 from authz import families
 from authz.clients import Origin
 from authz.errors import ScopeRefused
-from authz.families import Allowance, Reused
+from authz.families import Allowance, Reused, allowance_of
 from authz.scopes import covers, parse_scope, write_scope
 from gateway.oauth.problems import InvalidGrant, InvalidRequest, InvalidScope, UnauthorizedClient
 
@@ -41,9 +41,6 @@ class Presented:
 
     def check_client(self, client: AskingClient) -> bool:
         return bool(self.row.client == client.row.id)
-
-    def allowance(self) -> Allowance:
-        return Allowance(**{name: getattr(self.row, name) for name in Allowance.__dataclass_fields__})
 
 
 class S256Only(CodeChallenge):
@@ -118,7 +115,7 @@ class CodeGrant(grants.AuthorizationCodeGrant):
     def generate_token(self, *_: Any, include_refresh_token: bool = True, **__: Any) -> dict[str, Any]:
         desk, presented = self.server.desk, self.request.authorization_code
         row: Code = presented.row
-        token = self.server.issue(self.GRANT_TYPE, presented.allowance(), row.scope, row.family)
+        token = self.server.issue(self.GRANT_TYPE, allowance_of(row), row.scope, row.family)
         if include_refresh_token:
             life = desk.office.settings.refresh_life
             token["refresh_token"] = families.first_refresh(desk.session, row, desk.now, life)
@@ -161,7 +158,7 @@ class RefreshGrant(grants.RefreshTokenGrant):
     def issue_token(self, user: Person, refresh_token: Presented) -> dict[str, Any]:  # noqa: ARG002 - asked already
         desk, row = self.server.desk, refresh_token.row
         scope = self.request.parameters["scope"]
-        token = self.server.issue(self.GRANT_TYPE, refresh_token.allowance(), scope, row.family)  # refused: not spent
+        token = self.server.issue(self.GRANT_TYPE, allowance_of(row), scope, row.family)  # refused: not spent
         token["refresh_token"] = families.successor(
             desk.session, desk.office.vault, row, refresh_token.secret, desk.now
         )

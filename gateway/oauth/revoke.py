@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from authz import jose
 from authz.cutoffs import Cut, cut_off
-from authz.families import end_family, fingerprint, lock_person
+from authz.families import end_family, lock_person
+from authz.fingerprints import fingerprint
 from authz.tables import RefreshToken
 from authz.tokens import LEEWAY, LONGEST_LIFE, TYP
 from gateway.oauth.answering import endpoint, new_desk

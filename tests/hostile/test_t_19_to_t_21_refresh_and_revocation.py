@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
-from authz.families import GRACE, fingerprint
+from authz.families import GRACE
+from authz.fingerprints import fingerprint
 from authz.tables import Client, RefreshToken
 from registry.database import Concern
 from registry.tables import ServerState

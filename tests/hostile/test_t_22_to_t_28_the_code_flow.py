@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import select
 
-from authz.families import fingerprint
+from authz.fingerprints import fingerprint
 from authz.tables import Code, Consent
 from tests.gateway.oauth.house import LOOPBACK, REDIRECT, House, answer_of, hidden_fields, pkce
 

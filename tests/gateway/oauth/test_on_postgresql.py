@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.families import GRACE, fingerprint
+from authz.families import GRACE
+from authz.fingerprints import fingerprint
 from authz.tables import RefreshToken
 from tests.gateway.oauth.house import House, pkce
 from tests.servers.postgres import postgresql
