@@ -19,6 +19,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from gateway.unread import Unread
+
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
     from collections.abc import Callable
@@ -119,6 +121,8 @@ class EdgeProtocol(HttpToolsProtocol):
     waits for it, which every call would pay.
     """
 
+    unread: Unread = Unread()  # of all connections of this process
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.when_lost: set[Callable[[], object]] = set()
@@ -143,6 +147,7 @@ class EdgeProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         self._unwatch()
+        self.unread.drop(self.transport)
         for timer in (self._write_deadline, self._idle):
             if timer is not None:
                 timer.cancel()
@@ -313,11 +318,13 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self.unread.add(self.transport)
         if self._write_deadline is None:
             self._write_deadline = self.loop.call_later(WRITE_DEADLINE, self.transport.abort)
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self.unread.drop(self.transport)
         if self._write_deadline is not None:
             self._write_deadline.cancel()
             self._write_deadline = None

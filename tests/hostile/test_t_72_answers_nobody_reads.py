@@ -1,0 +1,84 @@
+"""T-72: a client that asks for large answers and reads none of them cannot fill the memory."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+from gateway.connection import EdgeProtocol
+from gateway.unread import Unread
+from gateway.upstream import Answer
+from tests.fakes.door import eventually, modern, open_door
+
+if TYPE_CHECKING:
+    import pytest
+
+MIB = 1024 * 1024
+LARGE = b'{"resultType":"complete","content":[],"x":"%s"}' % (b"a" * 8 * MIB)
+CALL = {"name": "notes_add", "arguments": {}}
+
+
+async def large(*_: object) -> Answer:
+    return Answer(result=LARGE)
+
+
+def asked(door) -> socket.socket:
+    """A client that has asked and does not read."""
+    headers, body = modern(door.token(), "tools/call", CALL)
+    host = door.base.removeprefix("http://")
+    lines = ["POST /mcp HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}", *(f"{n}: {v}" for n, v in headers)]
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", door.port))
+    client.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    return client
+
+
+async def test_t_72_answers_that_nobody_reads_are_bounded_all_together(
+    tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unread = Unread(20 * MIB)
+    monkeypatch.setattr(EdgeProtocol, "unread", unread)
+    async with open_door(tmp_path) as door:
+        door.upstreams.script = large
+        clients = []
+        for number in range(1, 7):
+            clients.append(asked(door))
+            await eventually(lambda number=number: len(door.upstreams.asks) == number)
+            await eventually(lambda: unread.size > 0)
+            assert unread.size <= 20 * MIB
+        assert unread.size > 4 * MIB
+        for client in clients:
+            client.close()
+        await eventually(lambda: unread.size == 0)
+
+
+class Wire:
+    """A transport with so many bytes unread."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.size
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_t_72_who_has_read_nothing_for_longest_is_let_go_first() -> None:
+    unread = Unread(10)
+    first, second, third = Wire(4), Wire(4), Wire(4)
+    for wire in (first, second, third):
+        unread.add(wire)
+    assert [wire.aborted for wire in (first, second, third)] == [True, False, False]
+    unread.drop(second)
+    unread.drop(second)
+    assert unread.size == 4
+
+
+def test_t_72_one_large_answer_alone_is_let_through() -> None:
+    unread, alone = Unread(10), Wire(20)
+    unread.add(alone)
+    assert not alone.aborted
