@@ -197,8 +197,8 @@ def _words(session: Session) -> dict[str, str]:
     return {slug: json.loads(raw).get("instructions") or "" for slug, raw in session.exec(query)}
 
 
-def _paused(session: Session) -> Iterator[tuple[str, str]]:
-    """What its people would otherwise miss without a word: by object, why it is away."""
+def _paused(session: Session) -> Iterator[tuple[tuple[str, str], str]]:
+    """What its people would otherwise miss without a word: by kind and object, why it is away."""
     servers = {server.slug: server for server in all_servers(session) if server.state != ServerState.SUBMITTED}
     pins = {
         (pin[0], pin[1], pin[2]): pin[3] for pin in session.exec(select(Pin.server, Pin.kind, Pin.name, Pin.digest))
@@ -209,7 +209,7 @@ def _paused(session: Session) -> Iterator[tuple[str, str]]:
         if slug in servers and sort != Kind.SERVER:
             why = _why(servers[slug], pins.get((slug, sort, own)), digest, findings)
             if why:
-                yield f"{slug}.{own}", why
+                yield (str(sort), f"{slug}.{own}"), why
 
 
 def _why(server: Server, pinned: str | None, digest: str, findings: list[dict[str, Any]]) -> str:

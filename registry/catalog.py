@@ -91,9 +91,11 @@ class Mount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """Everything approved, by path. `paused` maps what drifted or is new to why: shown only to its people."""
+    """Everything approved, by path. `paused` maps what drifted or is new, (kind, object), to why: shown only to its
+    people.
+    """
 
     epoch: int
     mounts: Mapping[str, Mount]
     upstreams: Mapping[str, Upstream]
-    paused: Mapping[str, str]
+    paused: Mapping[tuple[str, str], str]

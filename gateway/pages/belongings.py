@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session, col, select
 
-from authz.decisions import Action, Decision
+from authz.decisions import SEEN_AS, Action, Decision
 from authz.tables import Client, Consent, RefreshToken
 from registry.catalog import DEFAULT_PORTAL, Entry
 
@@ -77,7 +77,7 @@ def shelves(snapshot: Snapshot, me: Principal) -> list[Shelf]:
         (Action.READ, mount.templates),
     ):
         for entry in entries.values():
-            if snapshot.policy.decide(me, mount.portal, entry.object, Action.LIST):
+            if snapshot.policy.decide(me, mount.portal, entry.object, action.seeing):
                 use = snapshot.policy.decide(me, mount.portal, entry.object, action)
                 found.setdefault(entry.server, []).append((entry, use))
     return [_shelf(snapshot, slug, visible) for slug, visible in sorted(found.items())]
@@ -107,12 +107,12 @@ def _offer(entry: Entry, use: Decision) -> Offer:
     )
 
 
-def paused(catalogue_paused: Mapping[str, str], policy: Policy, me: Principal) -> list[tuple[str, str]]:
+def paused(catalogue_paused: Mapping[tuple[str, str], str], policy: Policy, me: Principal) -> list[tuple[str, str]]:
     """What this person could see if it were not awaiting review, and why it does."""
     return [
         (name, why)
-        for name, why in sorted(catalogue_paused.items())
-        if policy.decide(me, DEFAULT_PORTAL, name, Action.LIST)
+        for (kind, name), why in sorted(catalogue_paused.items(), key=lambda item: (item[0][1], item[0][0]))
+        if policy.decide(me, DEFAULT_PORTAL, name, SEEN_AS[kind])
     ]
 
 

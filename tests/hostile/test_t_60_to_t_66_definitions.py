@@ -136,7 +136,7 @@ def test_t_62_one_changed_character_hides_the_tool(shelf: Shelf, change: str) ->
     assert shelf.tools() == ["notes_read"]
     assert shelf.tools("/servers/notes/mcp") == ["read"]
     assert shelf.items("notes")["list"].status in {Status.CHANGED, Status.REFUSED}
-    assert "notes.list" in shelf.catalogue().paused
+    assert ("tool", "notes.list") in shelf.catalogue().paused
 
 
 def test_t_62_key_order_alone_is_no_drift(shelf: Shelf) -> None:

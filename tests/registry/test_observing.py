@@ -93,7 +93,7 @@ def test_a_definition_listed_twice_is_refused(shelf: Shelf) -> None:
     assert shelf.tools() == ["notes_list"]
     shelf.see("notes", tool("list"), tool("list", "Another."))
     assert shelf.tools() == []
-    assert "notes.list" in shelf.catalogue().paused
+    assert ("tool", "notes.list") in shelf.catalogue().paused
 
 
 def test_a_pinned_name_is_never_the_twin_of_a_newer_one(shelf: Shelf) -> None:

@@ -46,7 +46,7 @@ def test_a_servers_life_on_postgresql(shelf: Shelf) -> None:
     assert shelf.tools() == ["notes_list"]
     shelf.see("notes", tool("list", "Other."))
     assert shelf.tools() == []
-    assert "notes.list" in shelf.catalogue().paused
+    assert ("tool", "notes.list") in shelf.catalogue().paused
     with shelf.database.change() as session:
         retire(session, "notes", shelf.vault)
     assert shelf.server("notes").state == ServerState.RETIRED

@@ -58,7 +58,7 @@ def test_an_approved_server_can_be_suspended_resumed_and_retired(shelf: Shelf) -
     assert shelf.tools() == ["notes_list"]
     take(shelf, Step.SUSPEND)
     assert shelf.tools() == []
-    assert shelf.catalogue().paused == {"notes.list": "the server is suspended"}
+    assert shelf.catalogue().paused == {("tool", "notes.list"): "the server is suspended"}
     take(shelf, Step.RESUME)
     assert shelf.tools() == ["notes_list"]
     take(shelf, Step.RETIRE)

@@ -149,7 +149,7 @@ def open_desk(data: Path, **settings: Any) -> Desk:
     return Desk(office, catalogue())
 
 
-def catalogue(*objects: str, paused: dict[str, str] | None = None) -> Catalogue:
+def catalogue(*objects: str, paused: dict[tuple[str, str], str] | None = None) -> Catalogue:
     """Tools by their canonical names, behind the default portal."""
     tools = {name.replace(".", "_"): _entry(name) for name in objects}
     servers = tuple(sorted({entry.server for entry in tools.values()}))

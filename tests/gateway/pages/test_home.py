@@ -43,6 +43,20 @@ def _tools(desk: Desk, handle: str) -> set[str]:
     return {name for name in ("notes_read", "notes_delete", "clock_now") if f"<code>{name}</code>" in text}
 
 
+def test_a_right_to_read_resources_shows_no_tools_here_either(desk: Desk) -> None:
+    desk.catalogue = catalogue(
+        "notes.delete", paused={("tool", "notes.write"): "it is new", ("resource", "notes.index"): "it is new"}
+    )
+    desk.person("alice")
+    desk.rule("user:alice", "notes.*", "read")
+    browser = desk.browser()
+    browser.sign_in("alice")
+    text = browser.get("/").text
+    assert "notes_delete" not in text
+    assert "notes.write" not in text
+    assert "notes.index" in text
+
+
 def test_what_may_be_seen_but_not_called_says_so_and_why(desk: Desk) -> None:
     desk.catalogue = catalogue("notes.delete")
     desk.person("alice")
@@ -66,7 +80,7 @@ def test_a_description_is_text_and_never_markup(desk: Desk) -> None:
 
 
 def test_what_is_paused_is_told_to_those_who_may_use_it(desk: Desk) -> None:
-    desk.catalogue = catalogue(paused={"notes.write": "changed since it was approved"})
+    desk.catalogue = catalogue(paused={("tool", "notes.write"): "changed since it was approved"})
     desk.person("alice")
     desk.person("bob")
     desk.rule("user:alice", "notes.*", "call")
