@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import select
 
 from authz.tables import CutOff
+from registry.database import ensure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,9 +48,13 @@ def load_cutoffs(session: Session) -> CutOffs:
 
 
 def cut_off(session: Session, kind: Cut, key: str, *, now: float | None = None, life: float = LONGEST_LIFE) -> None:
-    """Ends everything issued to `key` so far. The transaction must move the epoch of `Concern.CUTOFFS`."""
+    """Ends everything issued to `key` so far. The transaction must move the epoch of `Concern.CUTOFFS`.
+
+    A cut never moves back: with clocks that differ, the later one of two would give life to what the first ended.
+    """
     moment = time.time() if now is None else now
-    session.merge(CutOff(kind=kind, key=key, at=moment, until=moment + life))
+    row = ensure(session, CutOff(kind=kind, key=key, at=moment, until=moment + life))
+    row.at, row.until = max(row.at, moment), max(row.until, moment + life)
 
 
 def is_cut(session: Session, kind: Cut, key: str, issued_at: float) -> bool:

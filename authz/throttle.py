@@ -10,13 +10,15 @@ import hashlib
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, delete
+from sqlmodel import col, delete
 
 from authz.errors import SignInRefused
 from authz.tables import FailedSignIns
+from registry.database import ensure
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from registry.database import Database
 
 MINUTE: Final = 60.0
@@ -30,8 +32,8 @@ def count_attempt(database: Database, handle: str, address: str, now: float) -> 
     """Counts one more attempt against both; raises SignInRefused with `retry_after` while either is paused."""
     with database.change() as session:
         rows = [
-            (_row(session, account_key(handle)), ACCOUNT_LIMIT),
-            (_row(session, address_key(address)), ADDRESS_LIMIT),
+            (ensure(session, FailedSignIns(key=account_key(handle))), ACCOUNT_LIMIT),
+            (ensure(session, FailedSignIns(key=address_key(address))), ADDRESS_LIMIT),
         ]
         pause = max(row.paused_until for row, _ in rows) - now
         if pause > 0:  # undoes the rows made above: who is paused must not fill the table with names
@@ -43,8 +45,9 @@ def count_attempt(database: Database, handle: str, address: str, now: float) -> 
 def take_back(database: Database, handle: str, address: str) -> None:
     """It was the right password: the account starts anew, the address is owed one."""
     with database.change() as session:
-        session.delete(_row(session, account_key(handle)))
-        row = _row(session, address_key(address))
+        account = ensure(session, FailedSignIns(key=account_key(handle)))
+        account.count, account.paused_until = 0, 0.0
+        row = ensure(session, FailedSignIns(key=address_key(address)))
         row.count = max(0, row.count - 1)
 
 
@@ -67,13 +70,6 @@ def address_key(address: str) -> str:
     if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
         return f"address:{ipaddress.ip_network((ip, 64), strict=False)}"
     return f"address:{getattr(ip, 'ipv4_mapped', None) or ip}"
-
-
-def _row(session: Session, key: str) -> FailedSignIns:
-    """The row, made if need be, and locked until the transaction ends: guesses at once are counted one by one."""
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    session.execute(insert(FailedSignIns).values(key=key, count=0, last_at=0, paused_until=0).on_conflict_do_nothing())
-    return session.get_one(FailedSignIns, key, with_for_update=True, populate_existing=True)
 
 
 def _count(row: FailedSignIns, limit: int, now: float) -> None:

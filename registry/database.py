@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import event, make_url, text
-from sqlmodel import Session, create_engine, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, SQLModel, create_engine, select
 
 from registry.tables import Epoch
 
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from sqlalchemy import Table
     from sqlalchemy.engine import Engine
+
+Row = TypeVar("Row", bound=SQLModel)
 
 NOTIFY_CHANNEL = "ostiary_epoch"
 _QUIET: Final = {"hide_parameters": True}  # the texts of its errors reach logs, and would carry hashes and secrets
@@ -77,6 +81,21 @@ class Database:
             )
         if concerns and self.is_postgresql:
             session.connection().execute(text(f"NOTIFY {NOTIFY_CHANNEL}"))
+
+
+def ensure(session: Session, row: Row) -> Row:
+    """The stored row that has the key of `row`; added if there is none, and locked until the transaction ends.
+
+    One statement does either, so that of two transactions at once the second waits and sees what the first did.
+    """
+    table: Table = type(row).__table__  # type: ignore[attr-defined]
+    keys = [column.name for column in table.primary_key]
+    session.flush()
+    connection = session.connection()
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    new = insert(table).values(**row.model_dump())
+    connection.execute(new.on_conflict_do_update(index_elements=keys, set_={keys[0]: new.excluded[keys[0]]}))
+    return session.get_one(type(row), tuple(getattr(row, key) for key in keys), populate_existing=True)
 
 
 def sqlite_url(data: Path) -> str:

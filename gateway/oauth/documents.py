@@ -14,7 +14,7 @@ from authz.clients import UNUSED_LIFE, Origin
 from authz.tables import Client
 from gateway.fetch import FetchFailed
 from gateway.oauth import client_metadata as metadata
-from registry.database import Concern
+from registry.database import Concern, ensure
 from registry.errors import AddressRefused
 
 if TYPE_CHECKING:
@@ -93,8 +93,7 @@ def _keep(
         session,
         _,
     ):
-        row = session.get(Client, client_id, with_for_update=True)
-        row = row or Client(id=client_id, origin=Origin.METADATA, created_at=now, expires_at=now)
+        row = ensure(session, Client(id=client_id, origin=Origin.METADATA, created_at=now, expires_at=now))
         row.name = metadata.client_name(said) or urlsplit(client_id).netloc
         row.redirect_uris, row.grant_types = uris, metadata.grant_types(said)
         row.metadata_document, row.fresh_until = {"raw": document.decode("utf-8", "replace")}, fresh_until

@@ -24,7 +24,7 @@ from authz.accounts import (
     member_id,
     remove_group,
 )
-from authz.cutoffs import Cut, load_cutoffs
+from authz.cutoffs import Cut, cut_off, is_cut, load_cutoffs
 from authz.enrolling import add_agent, add_client, find_any
 from authz.errors import AccountRefused
 from authz.tables import Person
@@ -180,3 +180,9 @@ def test_a_handle_has_one_spelling_and_cannot_be_taken_for_another_kind_of_subje
     assert ":" not in handle
     assert "*" not in handle
     assert not any(char.isspace() for char in handle)
+
+
+def test_a_cut_never_moves_back(session: Session) -> None:
+    cut_off(session, Cut.PERSON, "usr_1", now=200.0)
+    cut_off(session, Cut.PERSON, "usr_1", now=100.0)
+    assert is_cut(session, Cut.PERSON, "usr_1", 150.0)

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.database import Database
+from registry.database import Database, ensure
 from registry.hidden import visible
 from registry.leases import give_back, take
 from registry.observing import Described
 from registry.servers import retire
-from registry.tables import Auth, Kind, ServerState
+from registry.tables import Auth, Kind, Lease, ServerState
 from tests.registry.shelf import Shelf, resource, tool
 from tests.servers.postgres import postgresql
 
@@ -67,3 +67,18 @@ def test_of_many_who_want_a_lease_one_gets_it(shelf: Shelf) -> None:
     assert len(won) == 1
     give_back(shelf.database, "refresh", won[0])
     assert take(shelf.database, "refresh", "next", 60)
+
+
+def test_of_many_who_add_the_same_row_at_once_none_fails_and_each_sees_the_one_before(shelf: Shelf) -> None:
+    def add() -> None:
+        with shelf.database.change() as session:
+            row = ensure(session, Lease(name="count", holder="", until=0))
+            row.until += 1
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with shelf.database.read() as session:
+        assert session.get_one(Lease, "count").until == 8
