@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlmodel import Session, col, delete, select
 
+from authz import grammar
 from authz.clients import Origin
 from authz.cutoffs import Cut, cut_off
 from authz.errors import AccountRefused
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LOCAL_ISSUER: Final = "local"
-_HANDLE = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,127}", re.ASCII)
+_HANDLE = re.compile(grammar.HANDLE)
 
 
 def load_members(session: Session) -> dict[str, Member]:
@@ -162,7 +163,12 @@ def member_id(session: Session, handle: str) -> str:
 
 
 def find_agent(session: Session, handle: str) -> Client:
-    found = session.exec(select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)).one_or_none()
+    found = agent_called(session, handle)
     if found is None:
         raise AccountRefused(f"no agent is called {handle!r}; `ostiary client list` shows those there are")
     return found
+
+
+def agent_called(session: Session, handle: str) -> Client | None:
+    """The agent of this name, disabled or not; handles of other clients are nobody's."""
+    return session.exec(select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)).one_or_none()

@@ -6,10 +6,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING
 
-from sqlmodel import col, select
-
 from authz import redirects
-from authz.accounts import check_handle
+from authz.accounts import agent_called, check_handle
 from authz.clients import Origin, new_secret
 from authz.errors import AccountRefused
 from authz.tables import Client
@@ -23,8 +21,7 @@ if TYPE_CHECKING:
 def add_agent(session: Session, handle: str, *, name: str = "") -> tuple[Client, str]:
     """An agent, `agent:{handle}` in policy, and its secret, which is not kept and not shown again."""
     check_handle(handle)
-    taken = select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)
-    if session.exec(taken).first() is not None:
+    if agent_called(session, handle) is not None:
         raise AccountRefused(f"an agent is called {handle!r} already; choose another name")
     secret, secret_hash = new_secret()
     agent = Client(
@@ -67,11 +64,7 @@ def add_client(
 
 def find_any(session: Session, key: str) -> Client:
     """By id, or `agent:{handle}`, or a handle that only an agent has."""
-    found = session.get(Client, key)
-    if found is None:
-        handle = key.removeprefix("agent:")
-        asked = select(Client).where(col(Client.origin) == Origin.AGENT, col(Client.handle) == handle)
-        found = session.exec(asked).one_or_none()
+    found = session.get(Client, key) or agent_called(session, key.removeprefix("agent:"))
     if found is None:
         raise AccountRefused(f"there is no client {key!r}; `ostiary client list` shows those there are")
     return found

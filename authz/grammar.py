@@ -20,10 +20,10 @@ _OBJECT = re.compile(rf"({SLUG})\.(?:{_NAME}|{_URI})")
 _PROGRAM = re.compile(r"""[()'"`\\]|(?:^|\.)__\w+__(?:$|\.)""")
 _OBJECTS = re.compile(rf"({SLUG})\.\*")
 _PORTAL = re.compile(rf"\*|{SLUG}|server:{SLUG}")
-_HANDLE = r"[a-z0-9][a-z0-9._@+-]{0,127}"  # as accounts have it: one spelling each
-_SUBJECT = re.compile(rf"(?:user|group|agent|role):{_HANDLE}")
-_BINDABLE = re.compile(rf"(?:user|group|agent):{_HANDLE}")
-_ROLE = re.compile(_HANDLE)
+HANDLE = r"[a-z0-9][a-z0-9._@+-]{0,127}"  # of people, groups, agents and roles: one spelling each
+_SUBJECT = re.compile(rf"(?:user|group|agent|role):{HANDLE}")
+_BINDABLE = re.compile(rf"(?:user|group|agent):{HANDLE}")
+_ROLE = re.compile(HANDLE)
 _CLIENT = re.compile(r"client:[\x21-\x7e]{1,2048}")
 
 
