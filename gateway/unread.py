@@ -11,8 +11,8 @@ UNREAD_LIMIT: Final = 256 * 1024 * 1024  # bytes
 
 
 class Unread:
-    """Holds the connections that wait for their clients. Beyond the limit the one that has waited longest is ended:
-    who reads is never long among them.
+    """The connections that wait for their clients. Beyond the limit the one with most unread is ended, of equals the
+    oldest: who is merely slow has little.
     """
 
     def __init__(self, limit: int = UNREAD_LIMIT) -> None:
@@ -27,9 +27,9 @@ class Unread:
         self._waiting[transport] = size
         self.size += size
         while self.size > self._limit and len(self._waiting) > 1:
-            oldest = next(iter(self._waiting))
-            self.drop(oldest)
-            oldest.abort()
+            fullest = max(self._waiting, key=self._waiting.__getitem__)
+            self.drop(fullest)
+            fullest.abort()
 
     def drop(self, transport: Transport) -> None:
         """It does again, or is gone."""

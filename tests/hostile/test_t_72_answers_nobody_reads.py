@@ -67,7 +67,7 @@ class Wire:
         self.aborted = True
 
 
-def test_t_72_who_has_read_nothing_for_longest_is_let_go_first() -> None:
+def test_t_72_of_equal_ones_the_oldest_is_let_go_first() -> None:
     unread = Unread(10)
     first, second, third = Wire(4), Wire(4), Wire(4)
     for wire in (first, second, third):
@@ -76,6 +76,13 @@ def test_t_72_who_has_read_nothing_for_longest_is_let_go_first() -> None:
     unread.drop(second)
     unread.drop(second)
     assert unread.size == 4
+
+
+def test_t_72_who_is_merely_slow_is_kept() -> None:
+    unread, slow, greedy, last = Unread(10), Wire(1), Wire(8), Wire(4)
+    for wire in (slow, greedy, last):
+        unread.add(wire)
+    assert [wire.aborted for wire in (slow, greedy, last)] == [False, True, False]
 
 
 def test_t_72_one_large_answer_alone_is_let_through() -> None:
