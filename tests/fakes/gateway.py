@@ -17,6 +17,8 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+from tests.servers import on_postgresql
+
 ROOT = Path(__file__).parents[2]
 START_DEADLINE = 60.0
 END_DEADLINE = 20.0
@@ -124,7 +126,8 @@ class Gateway:
         return [sys.executable, "-m", "gateway", *arguments, "--data", str(self.data)]
 
     def _environment(self) -> dict[str, str]:
-        return os.environ | {"OSTIARY_PUBLIC_URL": self.url}
+        database = {"OSTIARY_DATABASE_URL": on_postgresql.url_for(self.data)} if on_postgresql.server() else {}
+        return os.environ | {"OSTIARY_PUBLIC_URL": self.url} | database
 
     def _wait(self) -> None:
         end = time.monotonic() + START_DEADLINE

@@ -19,6 +19,8 @@ from registry.database import Concern, Database, sqlite_url
 from registry.tables import Epoch, Secret, Segment
 from tests.servers.postgres import postgresql
 
+pytestmark = pytest.mark.sqlite  # the move to PostgreSQL and back has its own test here
+
 CANARY = b"canary-of-a-sealed-secret"
 
 

@@ -71,6 +71,7 @@ def test_one_admin_approves_alone_and_two_do_not(office):
     assert checks(office)["administrators"].state is State.GREEN
 
 
+@pytest.mark.sqlite
 @pytest.mark.parametrize(
     ("settings", "name", "state"),
     [

@@ -23,9 +23,9 @@ USER = "gw"
 
 @contextmanager
 def postgresql() -> Iterator[str]:
-    """The URL of a new server's only database; skips when there is no PostgreSQL here."""
+    """The URL of a new server's only database; fails where there is no PostgreSQL."""
     if not (BIN / "initdb").exists():
-        pytest.skip("PostgreSQL 15 is not installed (Debian: postgresql-15)")
+        pytest.fail("PostgreSQL 15 is not installed (Debian: postgresql-15)")
     place = Path(tempfile.mkdtemp(prefix="ostiary-pg-", dir="/tmp"))
     try:
         yield from _served(place, _free_port())

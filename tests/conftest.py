@@ -1,0 +1,53 @@
+"""`pytest --postgresql` runs the same tests on PostgreSQL: every data directory has a database of its own there."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+import registry.database
+from tests.servers import on_postgresql
+from tests.servers.postgres import postgresql
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SERVER = pytest.StashKey[ExitStack]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--postgresql", action="store_true", help="what would be SQLite is PostgreSQL")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Before any test module binds the name: `sqlite_url` gives the URL of a database on the server instead."""
+    if not config.getoption("--postgresql"):
+        return
+    if on_postgresql.server() is None:  # in a worker of xdist, the environment names the server already
+        config.stash[SERVER] = ExitStack()
+        on_postgresql.use(config.stash[SERVER].enter_context(postgresql()))
+    registry.database.sqlite_url = on_postgresql.url_for
+    # a test that forgets to close a file's connection forgets one to the server
+    config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if SERVER in config.stash:
+        config.stash[SERVER].close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--postgresql"):
+        skip = pytest.mark.skip(reason="about SQLite itself")
+        for item in items:
+            if item.get_closest_marker("sqlite"):
+                item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _no_connection_is_left_behind() -> Iterator[None]:
+    """The databases of a module go with it; there would soon be hundreds."""
+    yield
+    on_postgresql.drop_all()
