@@ -73,6 +73,10 @@ def check_legacy(arrival: Arrival, message: Message) -> None:
     _once(arrival, message.id)
     if message.has_meta and VERSION_KEY in message.meta:
         raise mismatch("The MCP-Protocol-Version header does not say what params._meta says.", message.id)
+    if message.method and b"mcp-method" in arrival.headers:  # need not be there, but who routes by it reads it
+        _agree(arrival.headers, b"mcp-method", message.method, message.id)
+    if message.method in _NAMED and b"mcp-name" in arrival.headers:
+        _agree(arrival.headers, b"mcp-name", message.value(_NAMED[message.method]), message.id)
 
 
 def mismatch(text: str, ident: bytes) -> Problem:

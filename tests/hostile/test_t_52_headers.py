@@ -9,7 +9,7 @@ import pytest
 from mcp.shared import inbound
 
 from gateway.portal.headers import decode, encode
-from tests.fakes.door import Line, ask, modern, open_door
+from tests.fakes.door import Legacy, Line, ask, modern, open_door
 
 CALL = {"name": "notes_add", "arguments": {}}
 
@@ -142,3 +142,20 @@ async def test_t_48_a_mirrored_argument_cannot_break_out_of_its_header(tmp_path)
         got = await line.ask("POST", "/mcp", [*headers, ("Mcp-Param-Region", b64(evil))], body)
         assert got.status == 200
         assert door.upstreams.asks[0].param_headers == ((b"mcp-param-region", b64(evil).encode()),)
+
+
+@pytest.mark.parametrize(
+    "said", [("Mcp-Method", "tools/list"), ("Mcp-Name", "clock_now"), ("Mcp-Name", ""), ("Mcp-Name", "=?base64?%%?=")]
+)
+async def test_t_52_a_legacy_client_cannot_say_another_tool_in_a_header_either(tmp_path, said) -> None:
+    async with open_door(tmp_path) as door, Legacy(door) as line:
+        line.headers.append(said)
+        got = await line.say("tools/call", CALL)
+        assert (got.status, got.json["error"]["code"]) == (400, -32020)
+        assert door.upstreams.asks == []
+
+
+async def test_t_52_headers_of_a_legacy_client_that_agree_do_no_harm(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Legacy(door) as line:
+        line.headers += [("Mcp-Method", "tools/call"), ("Mcp-Name", "notes_add")]
+        assert "result" in (await line.say("tools/call", CALL)).json
