@@ -64,11 +64,10 @@ def _answer(handler: Callable[[Request], Response], request: Request) -> Respons
 def _recorded(handler: Callable[[Request], Response], request: Request) -> Response:
     try:
         return handler(request)
-    except Refused as refused:
+    except (Refused, FormRefused) as refused:
+        word = refused.error if isinstance(refused, Refused) else "invalid_request"
         journal = world_of(request).journal
-        journal.refused_unauthenticated(
-            address_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"]
-        )
+        journal.refused_unauthenticated(address_of(request), reason=f"oauth.{word}", path=request.scope["path"])
         raise
 
 

@@ -62,6 +62,8 @@ def read_once(fields: list[tuple[str, str]]) -> dict[str, str]:
         raise InvalidRequest("a parameter is given twice")
     if any(len(value) > VALUE_LIMIT for value in parameters.values()):
         raise InvalidRequest("a parameter is too long")
+    if any("\0" in value for value in parameters.values()):  # PostgreSQL has no text for it
+        raise InvalidRequest("a parameter holds a character that none can have")
     return parameters
 
 
@@ -82,6 +84,6 @@ def _basic_client(authorization: str) -> str:
         text = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
     except (binascii.Error, ValueError) as error:
         raise InvalidRequest("the Authorization header cannot be read") from error
-    if kind.lower() != "basic" or ":" not in text:
+    if kind.lower() != "basic" or ":" not in text or "\0" in text:
         raise InvalidRequest("the Authorization header must be Basic")
     return text.partition(":")[0]

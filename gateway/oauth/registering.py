@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import secrets
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ from authlib.oauth2 import OAuth2Error
 from sqlmodel import col, func, select
 
 from authz.clients import UNUSED_LIFE, Origin, new_secret
+from authz.neighbours import neighbourhood
 from authz.scopes import ALL
 from authz.tables import Client
 from gateway.oauth import client_metadata as metadata
 from gateway.oauth.answering import count, endpoint
-from gateway.oauth.replies import as_json, refusal
+from gateway.oauth.replies import as_json
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of
 
@@ -27,6 +27,21 @@ if TYPE_CHECKING:
 
 WINDOW, PER_ADDRESS = 600.0, 20  # registrations from one address in so many seconds
 UNUSED_MOST = 5000  # clients that registered and were never used, all in all
+
+
+class Closed(OAuth2Error):
+    error = "access_denied"
+    description = "an administrator registers clients here: ostiary client add"
+    status_code = 403
+
+
+class TooMany(OAuth2Error):
+    error = "slow_down"
+    description = "too many registrations from your address"
+    status_code = 429
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        return [*super().get_headers(), ("Retry-After", f"{WINDOW:.0f}")]
 
 
 class TooManyUnused(OAuth2Error):
@@ -41,9 +56,9 @@ class TooManyUnused(OAuth2Error):
 def register(request: Request) -> Response:
     world, address = world_of(request), address_of(request)
     if not world.settings.dynamic_registration:
-        return refusal(403, "access_denied", "an administrator registers clients here: ostiary client add")
-    if count(world, f"register:{_neighbourhood(address)}", WINDOW) > PER_ADDRESS:
-        return refusal(429, "slow_down", "too many registrations from your address", retry_after=int(WINDOW))
+        raise Closed
+    if count(world, f"register:{neighbourhood(address)}", WINDOW) > PER_ADDRESS:
+        raise TooMany
     client, secret = describe(metadata.read_metadata(request.state.form_body))
     _keep(world, client, address)
     return as_json(201, answer(client, secret))
@@ -91,14 +106,3 @@ def _keep(world: World, client: Client, address: str) -> None:
         if session.exec(unused).one() >= UNUSED_MOST:
             raise TooManyUnused
         session.add(client)
-
-
-def _neighbourhood(address: str) -> str:
-    """Whom one person may hold: an IPv4 address, a /64 of IPv6."""
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return "unknown"
-    if parsed.version == 4:
-        return str(parsed)
-    return str(ipaddress.ip_network((parsed, 64), strict=False).network_address)

@@ -116,9 +116,12 @@ def test_another_kind_of_body_is_refused(house: House, kind: str) -> None:
         answer = http.post("/oauth/token", content=b"grant_type=x", headers={"content-type": kind})
 
     assert (answer.status_code, answer.json()["error"]) == (415, "invalid_request")
+    assert house.records("refused")[-1]["reason"] == "oauth.invalid_request"
 
 
-@pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Basic /w==", "Bearer x", "Basic eA==", "Digest a=b", "x"])
+@pytest.mark.parametrize(
+    "header", ["Basic", "Basic !!!", "Basic /w==", "Bearer x", "Basic eA==", "Basic AGE6Yg==", "Digest a=b", "x"]
+)
 def test_credentials_that_cannot_be_read_are_refused(house: House, header: str) -> None:
     with house.http() as http:
         answer = http.post("/oauth/token", data={"grant_type": "client_credentials"}, headers={"authorization": header})
