@@ -7,12 +7,12 @@ guesses sent at once are a hundred guesses and not one.
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from sqlmodel import col, delete
 
 from authz.errors import SignInRefused
+from authz.neighbours import neighbourhood
 from authz.tables import FailedSignIns
 from registry.database import ensure
 
@@ -62,14 +62,7 @@ def account_key(handle: str) -> str:
 
 
 def address_key(address: str) -> str:
-    """One host of IPv6 has a /64 to itself, so that is what is counted."""
-    try:
-        ip = ipaddress.ip_address(address)
-    except ValueError:
-        return "address:unknown"
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
-        return f"address:{ipaddress.ip_network((ip, 64), strict=False)}"
-    return f"address:{getattr(ip, 'ipv4_mapped', None) or ip}"
+    return f"address:{neighbourhood(address)}"
 
 
 def _count(row: FailedSignIns, limit: int, now: float) -> None:

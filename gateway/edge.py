@@ -125,7 +125,7 @@ class Edge:
     def _source(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
         """Who is at the other end: the peer, or what the last of our own proxies says (nearest first)."""
         client = scope.get("client")
-        peer: str = client[0] if client else ""
+        peer: str = client[0].removeprefix("::ffff:") if client else ""  # IPv4, met on a socket that takes both
         if not self._proxies:
             return peer
         for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):

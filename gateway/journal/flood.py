@@ -5,10 +5,11 @@ So nobody can fill the disk from outside, and no flood is left out of the record
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from threading import Lock
 from typing import TYPE_CHECKING, Any
+
+from authz.neighbours import neighbourhood
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +33,7 @@ class Flood:
     def refused(self, source: str, reason: str, facts: dict[str, Any]) -> None:
         """One more refusal from `source`. Raises JournalDown."""
         self.tell()
-        if self._count(network(source)) <= IN_FULL:
+        if self._count(neighbourhood(source)) <= IN_FULL:
             self._note("refused", who="", source=source, reason=reason, **facts)
 
     def tell(self, *, now: bool = False) -> bool:
@@ -55,13 +56,3 @@ class Flood:
                 source = OTHERS
             count = self._counts[source] = self._counts.get(source, 0) + 1
         return count
-
-
-def network(source: str) -> str:
-    """An IPv6 source is its /64, which is what one subscriber has."""
-    if ":" not in source:
-        return source[:64]
-    try:
-        return str(ipaddress.IPv6Network((source.partition("%")[0], 64), strict=False))
-    except ValueError:
-        return source[:64]
