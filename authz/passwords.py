@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -22,6 +23,11 @@ LONGEST: Final = 256  # characters; argon2 hashes any length, but nobody needs t
 _HASHER = PasswordHasher(time_cost=3, memory_cost=32 * 1024, parallelism=1)
 _AT_ONCE = threading.BoundedSemaphore(2)
 _WAITING = threading.BoundedSemaphore(10)  # the working two and eight behind them; more would fill the thread pool
+
+
+def make_password() -> str:
+    """96 random bits in groups that a person can copy by hand."""
+    return "-".join(secrets.token_hex(2) for _ in range(6))
 
 
 def hash_password(password: str) -> str:

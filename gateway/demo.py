@@ -8,34 +8,24 @@ import signal
 import subprocess
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gateway.demo_furniture import furnish
 from gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.demo_furniture import Account
     from gateway.office import Office
 
 SERVERS = ("notes", "clock")
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
-    """Somebody of the demo, as the greeting prints them; `secret` is empty once it has been printed."""
-
-    name: str
-    what: str
-    secret: str = field(default="", repr=False)
-
-
 @contextmanager
 def open_demo(office: Office) -> Iterator[list[Account]]:
     """Starts the servers, furnishes the door for them if it is not yet, and stops them at the end."""
-    from gateway.demo_furniture import furnish
-
     with ExitStack() as running:
         ports = _Ports(office.settings.data / "demo.json")
         urls = {slug: running.enter_context(_server(slug, ports)) for slug in SERVERS}

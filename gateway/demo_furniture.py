@@ -6,17 +6,17 @@ It goes the way that everybody goes: proposed, probed, observed, approved by dig
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlmodel import select
 
 from authz.accounts import add_group, add_person, join, new_hash
 from authz.enrolling import add_agent
+from authz.passwords import make_password
 from authz.rules import Draft, write_rule
 from authz.tables import Client, Person
-from gateway.demo import Account
 from gateway.upstream.once import refresh_once
 from registry.database import Concern
 from registry.reviewing import Approver, approve, review
@@ -52,6 +52,15 @@ POLICY = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody of the demo, as the greeting prints them; `secret` is empty once it has been printed."""
+
+    name: str
+    what: str
+    secret: str = field(default="", repr=False)
+
+
 def furnish(office: Office, urls: Mapping[str, str]) -> list[Account]:
     """Makes what is not there yet; a secret made now is in the account, one made earlier is not known any more."""
     for slug, url in urls.items():
@@ -78,9 +87,8 @@ def _introduce(office: Office, slug: str, url: str) -> None:
     asyncio.run(refresh_once(office, slug, who=WHO))
     with office.change("server.approved", Concern.CATALOGUE, who=WHO, server=slug) as (session, facts):
         shown = review(session, slug).digests(flagged=False)
-        facts["definitions"] = len(
-            approve(session, slug, shown, by=Approver(name=WHO, signed_in=False, admins=1)).approved
-        )
+        done = approve(session, slug, shown, by=Approver(name=WHO, signed_in=False, admins=1))
+        facts.update(done.facts())
 
 
 def _person(office: Office, handle: str) -> Account:
@@ -88,9 +96,10 @@ def _person(office: Office, handle: str) -> Account:
     with office.database.read() as session:
         if session.exec(select(Person).where(Person.handle == handle)).first() is not None:
             return Account(handle, what)
-    password = "-".join(secrets.token_hex(2) for _ in range(6))
+    password = make_password()
     hashed = new_hash(handle, password)
-    with office.change("user.added", Concern.PEOPLE, Concern.POLICY, who=WHO, person=f"user:{handle}") as (session, _):
+    facts = {"person": f"user:{handle}", "groups": [group]}
+    with office.change("person.added", Concern.PEOPLE, Concern.POLICY, who=WHO, **facts) as (session, _):
         add_group(session, group)
         join(session, group, add_person(session, handle, password_hash=hashed, name=handle.capitalize()).id)
         for draft in POLICY:

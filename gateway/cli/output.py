@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sys
 from typing import Any
 
@@ -38,7 +37,9 @@ def _cell(value: Any) -> str:
 def new_password(*, generate: bool) -> tuple[str, str]:
     """The password, and the same again if it was made here and has to be shown."""
     if generate:
-        made = "-".join(secrets.token_hex(2) for _ in range(6))
+        from authz.passwords import make_password
+
+        made = make_password()
         return made, made
     if sys.stdin.isatty():
         return click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True), ""
