@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sqlmodel import select
-
-from authz.accounts import admins
-from authz.keys import rotate
-from authz.sessions import make_link
-from authz.tables import SigningKey
+from authz.accounts import admins, find_person
+from authz.keys import rotate, rotation_due
+from authz.sessions import ADMIN_LINK, make_link
 from registry.database import Concern
 
 if TYPE_CHECKING:
     from gateway.office import Office
 
 
-def ensure_signing_key(office: Office) -> None:
-    """Tokens can be signed from the first second on."""
+def ensure_signing_key(office: Office, now: float | None = None) -> None:
+    """Tokens can be signed from the first second on, and no key signs beyond its time.
+
+    Two processes may both find it due: then there are two keys, and everything that either signs is good.
+    """
     with office.database.read() as session:
-        if session.exec(select(SigningKey)).first() is not None:
+        if not rotation_due(session, now):
             return
     with office.change("key.rotated", Concern.KEYS, who="ostiary") as (session, facts):
-        facts["kid"] = rotate(session, office.vault, at_once=True)
+        facts["kid"] = rotate(session, office.vault, now=now)
 
 
 def first_admin_link(office: Office) -> str | None:
@@ -31,11 +31,12 @@ def first_admin_link(office: Office) -> str | None:
     with office.database.read() as session:
         if admins(session):
             return None
-    return admin_link(office, who="ostiary")
+    return office.settings.base_url + admin_link(office, who="ostiary")
 
 
-def admin_link(office: Office, *, who: str) -> str:
-    """A fresh one-time link, fifteen minutes long."""
-    with office.change("admin.link", who=who) as (session, _):
-        token = make_link(session, "admin", time.time())
-    return f"{office.settings.base_url}/setup/{token}"
+def admin_link(office: Office, *, who: str, handle: str = "") -> str:
+    """The path of a link that works once, for 15 minutes: it makes an admin, or sets a new password for `handle`."""
+    with office.change("admin.link", who=who, person=f"user:{handle}" if handle else "") as (session, _):
+        person = find_person(session, handle).id if handle else ""
+        token = make_link(session, ADMIN_LINK, time.time(), person=person)
+    return f"/setup/{token}"

@@ -11,8 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete, select
 
 from authz import throttle
-from authz.keys import rotate, rotation_due
 from authz.tables import BrowserSession, Client, Code, CutOff, OneTimeLink, RefreshToken
+from gateway.first_start import ensure_signing_key
+from gateway.journal import JournalDown
 from registry.database import Concern
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ async def sweep_forever(office: Office) -> None:
     while True:
         try:
             await asyncio.to_thread(sweep, office, time.time())
-        except SQLAlchemyError as error:
+        except (SQLAlchemyError, JournalDown) as error:
             log.warning("sweeping was put off: %s", type(error).__name__)
         await asyncio.sleep(INTERVAL)
 
@@ -45,7 +46,7 @@ def sweep(office: Office, now: float) -> None:
         throttle.sweep(session, now)
     _expire_clients(office, now)
     _expire_cutoffs(office, now)
-    _rotate_keys(office, now)
+    ensure_signing_key(office, now)
 
 
 def _expire_clients(office: Office, now: float) -> None:
@@ -63,12 +64,3 @@ def _expire_cutoffs(office: Office, now: float) -> None:
             return
     with office.database.change(Concern.CUTOFFS) as session:
         session.execute(delete(CutOff).where(col(CutOff.until) < now))
-
-
-def _rotate_keys(office: Office, now: float) -> None:
-    with office.database.read() as session:
-        if not rotation_due(session, now):
-            return
-    with office.change("key.rotated", Concern.KEYS, who=WHO) as (session, facts):
-        if rotation_due(session, now):  # another process may have been first
-            facts["kid"] = rotate(session, office.vault, now=now)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 import click
@@ -26,11 +25,7 @@ def admin() -> None:
 @with_office
 def admin_link(office: Office, handle: str | None, public_url: str | None, *, as_json: bool) -> None:
     """Print a link that works once, for 15 minutes, and makes an administrator."""
-    from authz.accounts import find_person
-    from authz.sessions import ADMIN_LINK, make_link
+    from gateway.first_start import admin_link as make
 
-    with office.change("admin.link", who=operator(), person=f"user:{handle}" if handle else "") as (session, _):
-        person = find_person(session, handle).id if handle else ""
-        token = make_link(session, ADMIN_LINK, time.time(), person=person)
-    link = f"{(public_url or office.settings.base_url).rstrip('/')}/setup/{token}"
+    link = (public_url or office.settings.base_url).rstrip("/") + make(office, who=operator(), handle=handle or "")
     show({"link": link}, as_json=as_json, text=lambda: link)
