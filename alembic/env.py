@@ -1,4 +1,4 @@
-"""Where Alembic meets our tables. Run by `registry.migrations`-aware code with a connection in its attributes."""
+"""Where Alembic meets our tables. `registry.schema` runs it, with its connection in the attributes."""
 
 from alembic import context
 from sqlmodel import SQLModel

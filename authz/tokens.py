@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from authz import jose
-from authz.cutoffs import Cut, CutOffs, load_cutoffs
+from authz.cutoffs import Cut
 from authz.errors import TokenRefused
 from authz.principals import Principal, VerifiedClaims
 from authz.scopes import ScopeRefused, parse_scope
@@ -21,10 +21,9 @@ from authz.scopes import ScopeRefused, parse_scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from authz.cutoffs import CutOffs
     from authz.keys import Key, KeySet
     from authz.principals import Member
-
-__all__ = ["CutOffs", "Judges", "Minting", "TokenVerifier", "load_cutoffs", "mint"]
 
 TYP = "at+jwt"
 LEEWAY = 30  # seconds by which clocks may differ

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from authz.errors import AuthzError
 from gateway.checks import Check, State
+from gateway.snapshots import STALE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.world import Snapshot, World
 
 AMBER_AGE = 10.0  # seconds without a word from the database
-RED_AGE = 60.0  # seconds after which calls stop: a revocation could not be felt any more
 CLOCK_STEP = 30.0  # seconds between the wall clock and the monotonic one since the start, as the leeway of tokens
 
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -72,10 +72,10 @@ def _state(age: float, trouble: str) -> Check:
     if trouble:
         why = f"its newest state cannot be taken over ({trouble}); the one before is {age:.0f} s old"
         remedy = "see the log; undo the latest change, or bring the database back"
-    if age > RED_AGE:
+    if age >= STALE:
         return Check("database", State.RED, f"{why}: a revocation could be missed, so calls are refused", remedy)
     if age > AMBER_AGE or trouble:
-        return Check("database", State.AMBER, f"{why}; calls stop after {RED_AGE:.0f} s", remedy)
+        return Check("database", State.AMBER, f"{why}; calls stop after {STALE:.0f} s", remedy)
     return Check("database", State.GREEN)
 
 

@@ -13,10 +13,10 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authz.accounts import load_members
 from authz.clients import load_clients
+from authz.cutoffs import load_cutoffs
 from authz.errors import AuthzError
 from authz.keys import load_keys
 from authz.policy import load_policy
-from authz.tokens import load_cutoffs
 from gateway.world import Snapshot
 from registry.assembling import load_catalogue
 from registry.database import NOTIFY_CHANNEL, Concern
@@ -56,7 +56,7 @@ class Snapshots:
 
     def fresh(self) -> bool:
         """Whether calls may still be judged by `current` (architecture: the database may be away for 60 s)."""
-        return time.monotonic() - self._confirmed < STALE
+        return self.age() < STALE
 
     async def watch(self) -> None:
         """Follows the epochs until cancelled."""
@@ -93,8 +93,9 @@ class Snapshots:
             yield last
 
     def _rebuilt(self) -> Snapshot:
+        asked = time.monotonic()
         if self._office.database.epochs() == self._epochs:
-            self._confirmed = time.monotonic()
+            self._confirmed = asked
             return self.current
         return self._build(self.current)
 

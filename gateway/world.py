@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from authz.cutoffs import CutOffs
     from authz.keys import KeySet
     from authz.policy import Policy
     from authz.principals import Member
-    from authz.tokens import CutOffs, TokenVerifier
+    from authz.tokens import TokenVerifier
     from gateway.fetch import Fetcher
     from gateway.journal import Journal
     from gateway.office import Office
