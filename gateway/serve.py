@@ -160,10 +160,15 @@ class Workers:
             self._bury()
         for sock in self._sockets:
             sock.close()
+        if self._hopeless:
+            sys.exit(1)  # whoever supervises us must see that it was not asked for
 
     def _fork(self, number: int) -> None:
         parent = os.getpid()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # a child must not run our handler
+        if self._stopping:  # asked here, where nobody can be told to stop after the question and before the fork
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+            return
         pid = os.fork()
         if pid:
             self._born[pid] = (number, time.monotonic())
@@ -179,6 +184,8 @@ class Workers:
         except (ConfigurationError, AuthzError, RegistryError, JournalDown) as refused:
             sys.stderr.write(f"ostiary: {refused}\n")
         finally:
+            if error := sys.exception():  # nothing comes after us that would print it
+                log.critical("a worker failed", exc_info=error)
             sys.stderr.flush()
             os._exit(status)
 
@@ -194,13 +201,16 @@ class Workers:
         log.error("worker %d ended with status %d and is replaced", number, status)
         failed = os.WIFEXITED(status) and time.monotonic() - born < YOUNG
         self._failed = self._failed + 1 if failed else 0
-        if self._failed > GIVE_UP * self._count:
+        if self._hopeless:
             log.error("workers cannot live: giving up; what stands above says why")
             self._stop()
         if self._failed:
             time.sleep(RESPAWN_PAUSE)
-        if not self._stopping:
-            self._fork(number)
+        self._fork(number)
+
+    @property
+    def _hopeless(self) -> bool:
+        return self._failed > GIVE_UP * self._count
 
     def _stop(self, _number: int = 0, _frame: object = None) -> None:
         self._stopping = True
