@@ -21,6 +21,7 @@ from registry.tables import Definition, Era, ExposedName, Kind, Pin, Server, Ser
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+TWICE = "listed-twice"  # the rule of the finding
 FLAPS = 3  # there, back, and there again
 FLAP_MEMORY = 3600.0  # seconds in which they count together
 NAMED = (Kind.TOOL, Kind.PROMPT)  # kinds that are exposed under a name of ours; the others go by their URI
@@ -158,7 +159,7 @@ class _Observer:
         touched = {(str(one.kind), one.name) for one in (*new, *changed)}
         if not touched and not twice:
             return {}
-        found: dict[Key, list[Finding]] = {key: [refused("listed-twice", "is listed twice")] for key in twice}
+        found: dict[Key, list[Finding]] = {key: [refused(TWICE, "is listed twice")] for key in twice}
         for key, finding in (*self._twins(new), *screen_together(seen, touched)):
             found.setdefault(key, []).append(finding)
         return found
@@ -267,9 +268,10 @@ def _once(seen: Sequence[Described]) -> tuple[dict[Key, Described], set[Key]]:
 
 def _marked_twice(session: Session, slug: str) -> set[Key]:
     """What was listed twice when it was last looked at."""
-    found = sa.cast(col(Definition.findings), sa.Text).like("%listed-twice%")
-    rows = session.exec(select(Definition.kind, Definition.name).where(Definition.server == slug, found))
-    return {(kind, name) for kind, name in rows}
+    likely = sa.cast(col(Definition.findings), sa.Text).like(f"%{TWICE}%")  # also where a server's own words say so
+    columns = select(Definition.kind, Definition.name, Definition.findings)
+    rows = session.exec(columns.where(Definition.server == slug, likely))
+    return {(kind, name) for kind, name, findings in rows if any(one["rule"] == TWICE for one in findings)}
 
 
 def _labels(definitions: Sequence[Described]) -> list[str]:
