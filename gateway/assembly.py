@@ -126,5 +126,6 @@ def _master_key() -> bytes | None:
 
 
 def _unreachable(database: Database, error: SQLAlchemyError) -> str:
-    reason = str(getattr(error, "orig", "") or type(error).__name__).strip().splitlines()[0]
-    return f"database_url: {database.url.render_as_string(hide_password=True)} cannot be used: {reason}"
+    words = str(getattr(error, "orig", "")).strip() or type(error).__name__
+    shown = database.url.set(query={}).render_as_string(hide_password=True)  # a password may be in the query too
+    return f"database_url: {shown} cannot be used: {words.splitlines()[0]}"

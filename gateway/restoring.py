@@ -73,6 +73,7 @@ def _refuse_used(data: Path) -> None:
 def _checked(file: Path) -> Manifest:
     """The manifest, when the file is whole and every member is the one it names."""
     digests: dict[str, str] = {}
+    manifest: Manifest | None = None
     try:
         with tarfile.open(file, "r:gz") as archive:
             for entry in archive:
@@ -85,11 +86,13 @@ def _checked(file: Path) -> Manifest:
                     raise RestoreRefused(f"{file} has a member twice: {entry.name}")
                 else:
                     digests[entry.name] = hashlib.file_digest(content, "sha256").hexdigest()  # type: ignore[arg-type]
-        return _agrees(file, manifest, digests)
     except FileNotFoundError as error:
         raise RestoreRefused(f"there is no {file}") from error
-    except (*_BROKEN, UnboundLocalError) as error:
+    except _BROKEN as error:
         raise RestoreRefused(f"{file} is not a whole backup ({type(error).__name__}): take another one") from error
+    if manifest is None:
+        raise RestoreRefused(f"{file} is not a whole backup (it has no {MANIFEST}): take another one")
+    return _agrees(file, manifest, digests)
 
 
 def _agrees(file: Path, manifest: Manifest, digests: dict[str, str]) -> Manifest:

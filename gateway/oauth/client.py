@@ -14,7 +14,8 @@ from authz.scopes import ALL, parse_scope, write_scope
 if TYPE_CHECKING:
     from authz.tables import Client
 
-SECRET_METHODS = frozenset({"client_secret_basic", "client_secret_post"})
+SECRET_METHODS = ("client_secret_basic", "client_secret_post")
+AUTH_METHODS = (*SECRET_METHODS, "none")
 
 
 class AskingClient(ClientMixin):

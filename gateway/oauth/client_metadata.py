@@ -6,7 +6,7 @@ import msgspec
 from authlib.oauth2 import OAuth2Error
 
 from authz import redirects
-from gateway.oauth.client import SECRET_METHODS
+from gateway.oauth.client import AUTH_METHODS
 
 URIS_MOST = 10
 FLOWS = ("authorization_code", "refresh_token")
@@ -45,7 +45,7 @@ def read_metadata(body: bytes) -> ClientMetadata:
 def auth_method(said: ClientMetadata) -> str:
     """RFC 7591 section 2 names the default."""
     method = said.token_endpoint_auth_method or "client_secret_basic"
-    if method != "none" and method not in SECRET_METHODS:
+    if method not in AUTH_METHODS:
         raise MetadataRefused("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
     return method
 

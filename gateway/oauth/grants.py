@@ -12,6 +12,7 @@ from authz.clients import Origin
 from authz.errors import ScopeRefused
 from authz.families import Allowance, Reused, allowance_of
 from authz.scopes import covers, parse_scope, write_scope
+from gateway.oauth.client import AUTH_METHODS, SECRET_METHODS
 from gateway.oauth.problems import InvalidGrant, InvalidRequest, InvalidScope, UnauthorizedClient
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from gateway.oauth.asking import Ask
     from gateway.oauth.client import AskingClient
     from gateway.oauth.issuing import IssuingServer
-
-AUTH_METHODS = ["client_secret_basic", "client_secret_post", "none"]
 
 
 class Presented:
@@ -171,7 +170,7 @@ class RefreshGrant(grants.RefreshTokenGrant):
 class AgentGrant(grants.ClientCredentialsGrant):
     """RFC 6749 section 4.4: an agent asks as itself, so it has to be one, and enabled."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS[:2]
+    TOKEN_ENDPOINT_AUTH_METHODS = SECRET_METHODS
     server: IssuingServer
     request: Ask
 

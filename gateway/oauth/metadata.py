@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from authz.jose import ALGORITHM
 from authz.scopes import ALL
+from gateway.oauth.client import SECRET_METHODS
 from gateway.oauth.replies import document
 from gateway.oauth.resources import DEFAULT_PATH, WELL_KNOWN, is_mount_path, resource_of
 from gateway.pages.session import world_of
@@ -18,7 +19,7 @@ from gateway.pages.session import world_of
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-AUTH_METHODS = ("none", "client_secret_basic", "client_secret_post")
+AUTH_METHODS = ("none", *SECRET_METHODS)  # first what we would have them choose
 GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
 KEYS_LIFE = 300  # seconds a copy of our key set may be kept; shorter than a key is published before it signs
 

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from authlib.oauth2.rfc6749.errors import (
-    AccessDeniedError,
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
     InvalidScopeError,
     OAuth2Error,
     UnauthorizedClientError,
-    UnsupportedResponseTypeError,
 )
 
 __all__ = [
-    "AccessDenied",
     "InvalidClient",
     "InvalidGrant",
     "InvalidRequest",
@@ -22,17 +19,14 @@ __all__ = [
     "InvalidTarget",
     "Refused",
     "UnauthorizedClient",
-    "UnsupportedResponseType",
 ]
 
 Refused = OAuth2Error
-AccessDenied = AccessDeniedError
 InvalidClient = InvalidClientError
 InvalidGrant = InvalidGrantError
 InvalidRequest = InvalidRequestError
 InvalidScope = InvalidScopeError
 UnauthorizedClient = UnauthorizedClientError
-UnsupportedResponseType = UnsupportedResponseTypeError
 
 
 class InvalidTarget(OAuth2Error):

@@ -15,7 +15,7 @@ from authz.tables import RefreshToken
 from authz.tokens import LEEWAY, LONGEST_LIFE, TYP
 from gateway.oauth.answering import endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
-from gateway.oauth.grants import AUTH_METHODS
+from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import InvalidClient, InvalidRequest
 from gateway.oauth.replies import as_json
