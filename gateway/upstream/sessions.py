@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from registry.vault import Vault
 
 IDLE_LIFE = 600.0  # seconds without use after which a session is ended
+SESSIONS_MOST = 16  # of one principal with one server, in one process
 TOUCH_EVERY = 60.0  # how often its use is made known to other processes
 PREFIX = "upstream-session:"
 Key = tuple[Any, ...]  # see Sessions.key
@@ -173,8 +174,17 @@ class Sessions:
         return session
 
     async def _begin(self, key: Key, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
+        await self._make_room(key)
         greeting = await greet(self._egress, route, credential, capabilities)
         return self.adopt(key, greeting, route, credential)
+
+    async def _make_room(self, key: Key) -> None:
+        """Ends what one principal has used least, so that a client that is another each time opens no end of them."""
+        mine = [one for one in self._open.values() if one.key[:4] == key[:4] and not one.feeding]
+        mine.sort(key=lambda one: one.used)
+        for session in mine[: max(0, len(mine) - SESSIONS_MOST + 1)]:
+            self._open.pop(session.key, None)
+            await self._finish(session)
 
     def _parcel_name(self, key: Key) -> str:
         """An HMAC, because the key holds a secret and the name leaves this process."""

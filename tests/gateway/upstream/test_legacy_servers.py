@@ -6,6 +6,7 @@ import json
 import pytest
 
 from gateway.upstream import Ask, UpstreamBroken
+from gateway.upstream.sessions import SESSIONS_MOST
 from registry.catalog import Credential
 from registry.tables import Era
 from tests.fakes.processes import running
@@ -363,3 +364,17 @@ async def test_a_legacy_server_of_the_sdk_is_served(servers, caller):
         assert [method for method, _ in caller.questions] == ["elicitation/create"]
         assert {method for method, _ in caller.heard} == {"notifications/progress"}
         await servers.close()
+
+
+async def test_a_client_that_is_another_each_time_opens_no_end_of_sessions(servers, caller):
+    clockwork = Clockwork()
+    async with raw_server(clockwork) as server:
+        upstream = server.upstream(Era.LEGACY)
+        await servers.send(upstream, call("b"), caller, None)
+        for number in range(SESSIONS_MOST + 5):
+            told = b'{"experimental":{"x%d":{}}}' % number
+            await servers.send(upstream, call(legacy_session="s", capabilities=told), caller, None)
+        assert len(clockwork.sessions) == SESSIONS_MOST + 1
+        assert len(clockwork.ended) == 5
+        await servers.send(upstream, call("b"), caller, None)
+        assert len(server.asked_for("initialize")) == SESSIONS_MOST + 6  # nobody else's was ended
