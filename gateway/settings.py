@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import tomllib
@@ -11,12 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 PREFIX = "OSTIARY_"
 MIB = 1024 * 1024
+DATABASE_FORM = "write postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, with %40 for an @ and %2F for a / in the password"
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
 
 
@@ -180,7 +184,7 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
         name = key.removeprefix(PREFIX).lower()
         field = Settings.model_fields.get(name)
         if field is None:
-            problems.append(f"{key}: no such setting; `ostiary up --help` lists them")
+            problems.append(f"{key}: {_no_such(name, PREFIX)}")
         elif "tuple" in str(field.annotation):
             given[name] = tuple(part.strip() for part in value.split(",") if part.strip())
         else:
@@ -188,11 +192,18 @@ def _from_environment(environment: Mapping[str, str], problems: list[str]) -> di
     return given
 
 
+def _no_such(name: str, prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+    if not near:
+        return "no such setting; docs/settings.md lists them"
+    return f"no such setting; did you mean {prefix + near[0].upper() if prefix else near[0]}?"
+
+
 def _sentence(error: Any) -> str:
     message: str = error["msg"].removeprefix("Value error, ")
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{place}: no such setting; `ostiary up --help` lists them"
+        return f"{place}: {_no_such(place)}"
     return f"{place}: {message}" if place else message
 
 
@@ -257,8 +268,18 @@ def _listeners(settings: Settings) -> Iterator[str]:
 
 
 def _database(settings: Settings) -> Iterator[str]:
-    if settings.database_url and not settings.database_url.startswith(("postgresql:", "postgres:", "sqlite:")):
+    """Never shows any of it: where it cannot be read, nobody knows which part is the password."""
+    if not settings.database_url:
+        return
+    try:
+        url = make_url(settings.database_url)
+    except (ArgumentError, ValueError):
+        yield f"database_url: cannot be read; {DATABASE_FORM}"
+        return
+    if url.drivername not in {"postgresql", "sqlite"}:
         yield "database_url: must be a postgresql:// URL"
+    elif not frozenset("@[]/").isdisjoint(url.host or ""):
+        yield f"database_url: its host is none; {DATABASE_FORM}"
 
 
 def _is_listen(value: str) -> bool:
