@@ -96,6 +96,15 @@ def test_a_definition_listed_twice_is_refused(shelf: Shelf) -> None:
     assert ("tool", "notes.list") in shelf.catalogue().paused
 
 
+def test_a_servers_own_words_are_not_taken_for_our_mark(shelf: Shelf) -> None:
+    odd = tool("list", inputSchema={"type": "object", "properties": {"listed-twice": {"description": "a\u200bb"}}})
+    shelf.add("notes")
+    shelf.see("notes", odd)
+    found = [finding.where for finding in shelf.items("notes")["list"].findings]
+    assert any("listed-twice" in where for where in found)
+    assert not would_change(shelf, seen(odd))
+
+
 def test_a_pinned_name_is_never_the_twin_of_a_newer_one(shelf: Shelf) -> None:
     shelf.approved("notes", tool("list"))
     shelf.see("notes", tool("l1st"), tool("list"))
