@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.routing import BaseRoute
 
-    from gateway.world import Snapshot, World
+    from gateway.snapshots import Snapshot
+    from gateway.world import World
 
 AMBER_AGE = 10.0  # seconds without a word from the database
 CLOCK_STEP = 30.0  # seconds between the wall clock and the monotonic one since the start, as the leeway of tokens

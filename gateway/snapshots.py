@@ -1,4 +1,4 @@
-"""Keeping the snapshot fresh: watch the epochs, build what moved beside what runs, swap it whole."""
+"""The snapshot that calls are judged by, kept fresh: watch the epochs, build what moved beside it, swap it whole."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,24 +17,46 @@ from authz.cutoffs import load_cutoffs
 from authz.errors import AuthzError
 from authz.keys import load_keys
 from authz.policy import load_policy
-from gateway.world import Snapshot
 from registry.assembling import load_catalogue
 from registry.database import NOTIFY_CHANNEL, Concern
 from registry.errors import RegistryError
 from registry.servers import load_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from sqlmodel import Session
 
+    from authz.cutoffs import CutOffs
+    from authz.keys import KeySet
+    from authz.policy import Policy
+    from authz.principals import Member
     from gateway.office import Office
+    from registry.catalog import Catalogue, Credential
 
 POLL = 0.25  # seconds between looks at the epochs on SQLite: a revocation is felt well within a second
 QUIET_POLL = 2.0  # the same on PostgreSQL, where NOTIFY wakes us and the poll only proves that the database lives
 STALE = 60.0  # seconds without a look at the epochs after which calls stop
 
 log = logging.getLogger("ostiary")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that a call is judged by, immutable, swapped whole when an epoch moves.
+
+    `members` is by id (the `sub` of a token) and holds only people and agents that are enabled; `clients` are the ids
+    of the enabled OAuth clients; `credentials` are the opened ones by server slug.
+    """
+
+    epoch: int
+    catalogue: Catalogue
+    policy: Policy
+    keys: KeySet
+    cutoffs: CutOffs
+    members: Mapping[str, Member]
+    clients: frozenset[str]
+    credentials: Mapping[str, Credential]
 
 
 class Snapshots:

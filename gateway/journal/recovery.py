@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import time
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
+from gateway.journal import Journal
 from gateway.journal.ledger import opening, sealing
 from gateway.journal.reading import Ending, beginning, first, gist, last, records
 from gateway.journal.records import chain, encode
@@ -21,12 +22,18 @@ if TYPE_CHECKING:
 
     from gateway.journal.book import Book
     from gateway.journal.reading import Gist
-    from gateway.journal.writer import FileJournal
 
 REASON = "the process ended before the outcome"
 
 
-def settle(directory: Path, key: bytes, journal: FileJournal, book: Book) -> None:
+class Heir(Journal, Protocol):
+    """The journal of the process that settles."""
+
+    @property
+    def writer(self) -> str: ...
+
+
+def settle(directory: Path, key: bytes, journal: Heir, book: Book) -> None:
     """Close what every dead writer left. Raises JournalDown when this process cannot write."""
     lives: list[Life] = []
     for writer, names in sorted(_unsettled(directory, journal.writer).items()):
@@ -64,7 +71,7 @@ def _unsettled(directory: Path, own: str) -> dict[str, list[SegmentName]]:
     }
 
 
-def _settle(directory: Path, key: bytes, journal: FileJournal, book: Book, names: list[SegmentName]) -> None:
+def _settle(directory: Path, key: bytes, journal: Heir, book: Book, names: list[SegmentName]) -> None:
     if not names:  # it died before its first record
         return
     end = None
@@ -83,7 +90,7 @@ def _settle(directory: Path, key: bytes, journal: FileJournal, book: Book, names
         _add_segment(directory, key, journal, book, names[-1].next(), end)
 
 
-def _finish(path: Path, key: bytes, journal: FileJournal, book: Book, name: SegmentName) -> None:
+def _finish(path: Path, key: bytes, journal: Heir, book: Book, name: SegmentName) -> None:
     opened = first(path)
     ending = beginning(opened) if opened else Ending(0, b"")
     calls = _open_calls(path, ending)
@@ -108,7 +115,7 @@ def _finish(path: Path, key: bytes, journal: FileJournal, book: Book, name: Segm
     book.sealed(name, tail.seq, tail.digest)
 
 
-def _add_segment(directory: Path, key: bytes, journal: FileJournal, book: Book, name: SegmentName, end: Gist) -> None:
+def _add_segment(directory: Path, key: bytes, journal: Heir, book: Book, name: SegmentName, end: Gist) -> None:
     """The segment that the dead writer was about to open; there at once as a whole, so that it cannot be made twice."""
     tail = _Continuation(end.seq, _bytes(end.hash), by=journal.writer)
     tail.open(key, name, end.open)

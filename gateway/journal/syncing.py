@@ -8,24 +8,32 @@ from __future__ import annotations
 from asyncio import AbstractEventLoop, Future
 from contextlib import suppress
 from threading import Event, Lock, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.journal import JournalDown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.journal.ledger import Ledger
-
 WINDOW = 0.1  # seconds of records that a power cut may take with group durability
 
 Waiter = tuple[AbstractEventLoop, "Future[None]", int]
 
 
+class Written(Protocol):
+    """What is brought to the disk: a ledger."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def lost(self) -> int: ...
+    def sync(self) -> None: ...
+
+
 class Syncing:
     """`chores` are done after each round; one that gives True wants another round although nobody writes."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Written) -> None:
         self.chores: list[Callable[[], bool]] = []
         self._ledger = ledger
         self._lock = Lock()

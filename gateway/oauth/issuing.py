@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from authz.families import Allowance, Reused
     from gateway.oauth.asking import Ask
     from gateway.office import Office
-    from gateway.world import Snapshot
+    from gateway.snapshots import Snapshot
 
 # At debug level Authlib writes whole tokens into its log.
 logging.getLogger("authlib").setLevel(logging.INFO)

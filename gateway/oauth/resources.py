@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.world import Snapshot
+    from gateway.snapshots import Snapshot
 
 DEFAULT_PATH = "/mcp"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"

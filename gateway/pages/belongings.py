@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from authz.policy import Policy
     from authz.principals import Principal
-    from gateway.world import Snapshot
+    from gateway.snapshots import Snapshot
 
 PORTAL_PATH = "/mcp"
 SHOWN = 200  # of one server on one page

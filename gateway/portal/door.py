@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.connection import EdgeProtocol
     from gateway.edge import Arrival
+    from gateway.snapshots import Snapshot
     from gateway.upstream import Answer
-    from gateway.world import Snapshot, World
+    from gateway.world import World
     from registry.catalog import Mount
 
 log = logging.getLogger("ostiary")

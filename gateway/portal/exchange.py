@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from gateway.portal.reply import Reply
     from gateway.portal.sessions import Session
     from gateway.portal.wire import Message
-    from gateway.world import Snapshot, World
+    from gateway.snapshots import Snapshot
+    from gateway.world import World
     from registry.catalog import Mount
 
 # Tasks would need handles that we do not keep; whatever else the client declares, servers may ask of it.

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.world import Snapshot, World
+    from gateway.snapshots import Snapshot
+    from gateway.world import World
 
 HELD: Final = 256  # things a listener may be behind before its stream ends
 LISTENERS: Final = 10_000

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.portal.exchange import Exchange
-    from gateway.world import Snapshot
+    from gateway.snapshots import Snapshot
     from registry.catalog import Entry, Mount
 
 PAGE: Final = 1000

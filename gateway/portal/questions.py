@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.portal.headers import LEGACY
-from gateway.portal.relay import NOT_ASKABLE
 from gateway.portal.wire import join, members_of
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import AskRefused
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.rendezvous import Rendezvous
     from registry.catalog import Upstream
 
+NOT_ASKABLE: Final = b'{"code":-32601,"message":"The client cannot be asked this here."}'
 PREFIX: Final = "ostiary-"
 _NEEDS: Final = {"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}
 _NO_ANSWER: Final = b'{"code":-32603,"message":"The client did not answer in time."}'

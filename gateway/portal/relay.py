@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.portal.asking import LEVELS, PROGRESS_TOKEN, log_level
+from gateway.portal.questions import ask_client
 from gateway.portal.wire import join, members_of
-from gateway.upstream import AskRefused
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from registry.catalog import Upstream
-
-NOT_ASKABLE: Final = b'{"code":-32601,"message":"The client cannot be asked this here."}'
 
 
 class Relay:
@@ -37,10 +35,6 @@ class Relay:
 
     async def request(self, method: str, params: bytes) -> bytes:
         """Only a legacy client can be asked in the middle of a call, and only what it declared."""
-        if self._exchange.session is None:
-            raise AskRefused(NOT_ASKABLE)
-        from gateway.portal.questions import ask_client
-
         return await ask_client(self._exchange, self._server, method, params)
 
     def _progress(self, params: bytes) -> bytes:

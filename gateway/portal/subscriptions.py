@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.portal.hub import Hub, Listener
     from gateway.portal.listing import Lists
     from gateway.portal.sessions import State
-    from gateway.world import Snapshot
+    from gateway.snapshots import Snapshot
 
 URI_LIMIT: Final = 200
 LOOK: Final = 5.0  # seconds between looks at a legacy session's subscriptions

@@ -29,8 +29,9 @@ from gateway.office import Office
 from gateway.portal import Portal
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
+from gateway.snapshots import Snapshot
 from gateway.upstream import Answer
-from gateway.world import Snapshot, World
+from gateway.world import World
 from registry.catalog import Catalogue, Entry, Mount, Upstream
 from registry.tables import Auth, Era, Kind
 from registry.vault import Vault
