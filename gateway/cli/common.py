@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @contextmanager
 def in_a_sentence() -> Iterator[None]:
     """What our own errors say, without a traceback, and exit code 1."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     from authz.errors import AuthzError
     from gateway.journal import JournalDown
     from registry.errors import RegistryError
@@ -27,6 +29,10 @@ def in_a_sentence() -> Iterator[None]:
         yield
     except (AuthzError, RegistryError, JournalDown) as refused:
         raise click.ClickException(str(refused)) from refused
+    except SQLAlchemyError as error:
+        raise click.ClickException(
+            f"the database gave up on this ({type(error).__name__}): see that it can be reached, then try again"
+        ) from error
 
 
 def with_office(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnection
 from starlette.responses import PlainTextResponse
 
 from authz.errors import SignInBusy
@@ -61,4 +62,6 @@ HANDLERS: Final[Mapping[Any, Any]] = {
     SignInBusy: busy,
     JournalDown: journal_down,
     OperationalError: database_down,
+    InterfaceError: database_down,
+    NoConnection: database_down,
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner
+from sqlalchemy import text
 
 from authz.accounts import admins, find_person, load_members
 from authz.clients import secret_matches
@@ -198,3 +199,14 @@ def test_everything_is_on_record_with_who_was_at_the_command_line(console: Conso
 def test_what_a_client_calls_itself_cannot_steer_a_terminal(console: Console) -> None:
     console.do("client", "add", "evil\x1b[2J\nname", "--redirect-uri", "https://a.example/b")
     assert "\x1b" not in console.do("client", "list")
+
+
+def test_a_database_that_gives_up_is_one_sentence_and_no_traceback(console: Console) -> None:
+    office = console.office()
+    with office.database.change() as session:
+        session.execute(text("DROP TABLE membership"))
+    office.close()
+    result = console.run("user", "list")
+    assert result.exit_code == 1
+    assert "the database gave up on this (OperationalError)" in result.output
+    assert "membership" not in result.output
