@@ -7,6 +7,7 @@ itself; the rest is refused before a request reaches any application.
 from __future__ import annotations
 
 from asyncio import Event
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -32,6 +33,8 @@ BODY_DEADLINE: Final = 30.0
 WRITE_DEADLINE: Final = 30.0  # how long a client may not read at all
 LINGER: Final = 2.0  # seconds for which a client that was refused may go on sending
 FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trailers beyond the body's own length
+KEPT: Final = 64  # bytes of a value of an answer's header up to which its line is remembered
+_FRAMED: Final = frozenset((b"expect", b"transfer-encoding"))
 
 _TEXT: Final = {
     400: b"This is not a well-formed HTTP/1.1 request in origin form.",
@@ -68,15 +71,13 @@ class Cycle(RequestResponseCycle):
         self.waiting_for_100_continue = False
         lines = [STATUS_LINE[message["status"]]]
         for name, value in message.get("headers", ()):
-            if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-                raise RuntimeError("a header of an answer has a character that none may have")
             if name == b"content-length":
                 self.expected_content_length = int(value)
                 self.chunked_encoding = False
             elif name == b"connection" and value.lower() == b"close":
                 self.keep_alive = False
                 continue
-            lines += (name, b": ", value, b"\r\n")
+            lines.append((_line if len(value) <= KEPT else _line.__wrapped__)(name, value))
         self._answer_head = b"".join(lines) + self._framing(message["status"])
 
     def _framing(self, status: int) -> bytes:
@@ -129,6 +130,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self.when_stopping: set[Callable[[], object]] = set()  # for answers that would not end by themselves
         self._in_head = True
         self._head = 0
+        self._came = 0
         self._framing = 0
         self._chunked = False
         self._refusal = 400
@@ -162,10 +164,11 @@ class EdgeProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._parting:
             return
+        self._came = len(data)
         if self._chunked and not self._in_head:
-            self._framing += len(data)
+            self._framing += self._came
         else:
-            self._head += len(data)
+            self._head += self._came
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:  # our own refusals come back wrapped in it
@@ -199,9 +202,17 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refusal = 431
             raise _Refused(431)
         name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
         headers.append((name, value))
+        if name in _FRAMED and self._in_head:
+            self._frame(name, value.lower())
+
+    def _frame(self, name: bytes, value: bytes) -> None:
+        if name == b"expect":
+            self.expect_100_continue = self.expect_100_continue or value == b"100-continue"
+        elif value != b"chunked" or self._chunked:
+            raise _Refused(400)
+        else:
+            self._chunked = True
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, with a cycle of our own, and without what we switched off (WebSocket, root path, limits)."""
@@ -243,18 +254,14 @@ class EdgeProtocol(HttpToolsProtocol):
     def _check_head(self) -> None:
         if not self.url.startswith(b"/") or b"#" in self.url or self.parser.should_upgrade():
             raise _Refused(400)
-        self._chunked = False
-        size = len(self.url)
-        for name, value in self.headers:
-            size += len(name) + len(value) + 4
-            if name == b"transfer-encoding":
-                if value.lower() != b"chunked" or self._chunked:
-                    raise _Refused(400)
-                self._chunked = True
-        if size > HEAD_LIMIT:
+        if self._head + self._came > HEAD_LIMIT:  # no head is larger than what came since the last one
+            self._check_size()
+        self._check_version(self.parser.get_http_version())
+
+    def _check_size(self) -> None:
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_LIMIT:
             self._refusal = 431
             raise _Refused(431)
-        self._check_version(self.parser.get_http_version())
 
     def _check_version(self, version: str) -> None:
         if version != "1.1":
@@ -354,6 +361,13 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unwatch()
         self.transport.write_eof()
         self._watch(LINGER, self.transport.close)
+
+
+@lru_cache(maxsize=1024)
+def _line(name: bytes, value: bytes) -> bytes:
+    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
+        raise RuntimeError("a header of an answer has a character that none may have")
+    return b"%s: %s\r\n" % (name, value)
 
 
 def _refusal(status: int) -> bytes:

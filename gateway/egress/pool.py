@@ -193,7 +193,7 @@ def _put_back(connection: Connection, idle: list[Connection]) -> None:
         connection.close()
         return
     idle.append(connection)
-    if idle[0].is_spent():  # the longest idle is first
+    if idle[0] is not connection and idle[0].is_spent():  # the longest idle is first
         idle.pop(0).close()
 
 

@@ -48,7 +48,10 @@ def genesis(writer: str) -> bytes:
 
 def encode(fields: dict[str, Any]) -> bytes:
     """The fields as a JSON object on one line, bounded and escaped."""
-    body = _encode(fields)
+    try:
+        body = _encoder.encode(fields)
+    except UnicodeEncodeError:
+        body = _encode(fields)
     if len(body) > 4 * FIELD_LIMIT:
         body = _encode(_bounded(fields))
     if len(body) > LINE_LIMIT:
