@@ -16,6 +16,7 @@ from sqlmodel import select
 from authz import grammar
 from authz.decisions import Action, Decision, Party, Verdict, Word
 from authz.enforcing import Enforcer, Line, Question
+from authz.errors import PolicyBroken
 from authz.explaining import explain
 from authz.ids import fresh_id
 from authz.rulebook import Rulebook
@@ -213,7 +214,10 @@ class Policy:
 
 def load_policy(session: Session, epoch: int) -> Policy:
     """The policy as the database has it. Raises PolicyBroken when the engine does not answer as it must."""
-    return Policy(session.exec(select(Rule)).all(), session.exec(select(RoleBinding)).all(), epoch=epoch)
+    rules, bindings = session.exec(select(Rule)).all(), session.exec(select(RoleBinding)).all()
+    if None in rules or None in bindings:  # what SQLAlchemy makes of a row without a key: pages of the file are lost
+        raise PolicyBroken("the table of rules is damaged; restore a backup")
+    return Policy(rules, bindings, epoch=epoch)
 
 
 def _keep(kept: dict[K, V], key: K, value: V, most: int) -> None:

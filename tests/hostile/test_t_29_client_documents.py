@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,10 @@ from registry.database import Concern
 from tests.gateway.oauth.house import LOOPBACK, House, answer_of, pkce
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+
+MUCH = 64 * 1024 * 1024  # more than the kernel holds between two sockets
 
 
 class Library:
@@ -239,3 +244,55 @@ def test_t_29_the_name_of_a_client_is_shown_as_text(house: House, library: Libra
     assert "&lt;b&gt;Bank&lt;/b&gt; xxx" in text
     assert "\u202e" not in text
     assert "x" * 90 not in text
+
+
+def test_t_29_a_document_without_end_is_not_read_to_its_end(house: House) -> None:
+    sent = 0
+
+    def pour(line: socket.socket) -> None:
+        nonlocal sent
+        line.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n")
+        while sent < MUCH:
+            sent += line.send(b" " * 65_536)
+
+    with speaking(house, pour) as (url, connections):
+        assert "cannot be used" in refused(house, url)
+        assert len(connections) == 1, "no second try"
+    assert sent < MUCH
+
+
+def test_t_29_a_document_that_takes_for_ever_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.oauth.documents.TIMEOUT", 0.3)
+    done = threading.Event()
+    with speaking(house, lambda _: done.wait(20)) as (url, connections):
+        assert "cannot be used" in refused(house, url)
+        assert not done.is_set(), "nobody waited for its end"
+        done.set()
+        assert len(connections) == 1
+
+
+@contextlib.contextmanager
+def speaking(house: House, say: Callable[[socket.socket], Any]) -> Iterator[tuple[str, list[Any]]]:
+    """A server that says what no library would; its URL, and who connected."""
+    connections: list[Any] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                line, peer = listener.accept()
+            except OSError:
+                return
+            connections.append(peer)
+            with line, contextlib.suppress(OSError):
+                line.settimeout(10)
+                line.recv(4096)
+                say(line)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        origin = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        house.world.fetcher._exceptions = (*house.world.fetcher._exceptions, origin)
+        yield f"{origin}/app/odd", connections
+        listener.shutdown(socket.SHUT_RDWR)
+    thread.join(10)

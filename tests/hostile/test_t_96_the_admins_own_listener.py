@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -72,3 +73,11 @@ def test_t_96_a_token_is_no_way_in_there(gateway: Gateway, browser: httpx2.Clien
 def test_t_96_the_admins_listener_answers_to_no_other_name(gateway: Gateway, browser: httpx2.Client) -> None:
     answer = browser.get(f"{admin_url(gateway)}/signin", headers={"host": "evil.example"})
     assert answer.status_code == 421
+
+
+def test_t_96_from_outside_the_admins_listener_is_not_there(gateway: Gateway) -> None:
+    port = int(admin_url(gateway).rpartition(":")[2])
+    own = {info[4][0] for info in socket.getaddrinfo(socket.gethostname(), port, proto=socket.IPPROTO_TCP)}
+    for address in {"127.0.0.2", *own} - {"127.0.0.1"}:
+        with pytest.raises(OSError, match=r"refused|unreachable|assign"):
+            socket.create_connection((address, port), 5)
