@@ -47,7 +47,6 @@ class SignedIn:
 def begin_session(session: Session, person: Person, *, now: float, life: float, amr: str, address: str) -> str:
     """The cookie's value, to be given to the browser that just proved who it is."""
     token = secrets.token_urlsafe(32)
-    session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
     session.add(
         BrowserSession(
             hash=fingerprint(token),
@@ -95,7 +94,6 @@ def end_session(session: Session, hash_: str) -> None:
 def make_link(session: Session, purpose: str, now: float, *, person: str = "") -> str:
     """The secret part of a link that works once, for 15 minutes."""
     token = secrets.token_urlsafe(32)
-    session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now))
     session.add(OneTimeLink(hash=fingerprint(token), purpose=purpose, person=person, expires_at=now + LINK_LIFE))
     return token
 
