@@ -33,14 +33,12 @@ class Target:
     arguments: bytes
     upstream_name: str
     replaced: dict[str, bytes]  # members of params that leave in other words than they came in
+    object: str = ""
+    server: str = ""
 
-    @property
-    def object(self) -> str:
-        return self.entry.object if self.entry is not None else ""
-
-    @property
-    def server(self) -> str:
-        return self.entry.server if self.entry is not None else ""
+    def __post_init__(self) -> None:
+        if self.entry is not None:
+            self.object, self.server = self.entry.object, self.entry.server
 
 
 def unknown(target: Target) -> Problem:
@@ -69,7 +67,7 @@ def _resource(exchange: Exchange) -> Target:
 
 
 def _completion(exchange: Exchange) -> Target:
-    """Completion of an argument of a prompt or a template: whoever may see it may be helped with it."""
+    """Completion of an argument of a prompt or a template: what it tells is the server's, so it needs the right to use it."""
     ref, argument = exchange.message.value("ref"), exchange.message.value("argument")
     if type(ref) is not dict or type(argument) is not dict:
         raise invalid("completion/complete needs ref and argument.")
@@ -79,14 +77,14 @@ def _completion(exchange: Exchange) -> Target:
     if ref.get("type") == "ref/resource" and type(ref.get("uri")) is str:
         uri = ref["uri"]
         entry = exchange.mount.templates.get(uri) or exchange.mount.resource(uri)
-        return Target(Kind.TEMPLATE, uri, entry, Action.SEE_RESOURCE, raw, "", {})
+        return Target(Kind.TEMPLATE, uri, entry, Action.READ, raw, "", {})
     raise invalid("params.ref must be a ref/prompt with a name or a ref/resource with a uri.")
 
 
 def _prompt_completion(exchange: Exchange, ref: dict[str, Any], raw: bytes) -> Target:
     entry = exchange.mount.prompts.get(ref["name"])
     replaced = {"ref": _encode({**ref, "name": entry.name})} if entry is not None else {}
-    return Target(Kind.PROMPT, ref["name"], entry, Action.SEE_PROMPT, raw, "", replaced)
+    return Target(Kind.PROMPT, ref["name"], entry, Action.GET, raw, "", replaced)
 
 
 TARGETS: Final[dict[str, Callable[[Exchange], Target]]] = {

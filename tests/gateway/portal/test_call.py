@@ -212,6 +212,13 @@ async def test_completion_is_asked_of_the_server_that_has_the_prompt(tmp_path) -
         assert (await ask(door, "completion/complete", params, who="nobody")).json["error"]["code"] == -32602
 
 
+async def test_completion_needs_the_right_to_use_the_prompt_and_not_just_to_see_it(tmp_path) -> None:
+    async with open_door(tmp_path) as door:
+        params = {"ref": {"type": "ref/prompt", "name": "notes_ask"}, "argument": {"name": "x", "value": "y"}}
+        assert (await ask(door, "completion/complete", params, who="reader")).json["error"]["code"] == 4030
+        assert door.upstreams.asks == []
+
+
 async def test_a_resource_is_found_by_its_uri_or_by_its_template(tmp_path) -> None:
     async with open_door(tmp_path) as door:
         for uri in ("note://one", "note://other"):
