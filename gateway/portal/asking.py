@@ -43,7 +43,11 @@ def prepare(exchange: Exchange, target: Target) -> Ask:
         method=message.method,
         name=target.upstream_name,
         params=params,
-        meta={name: bytes(raw) for name, raw in message.meta.items() if _travels(name)} if message.meta else {},
+        meta={
+            name: bytes(raw)
+            for name, raw in message.meta.items()
+            if name not in _ENVELOPE and not name.startswith(OURS)
+        },
         principal=exchange.principal,
         capabilities=_capabilities(exchange, target),
         client_info=_client_info(exchange),
@@ -52,10 +56,6 @@ def prepare(exchange: Exchange, target: Target) -> Ask:
         log_level=log_level(exchange),
         legacy_session=exchange.session.id if exchange.session is not None else "",
     )
-
-
-def _travels(name: str) -> bool:
-    return name not in _ENVELOPE and not name.startswith(OURS)
 
 
 def _capabilities(exchange: Exchange, target: Target) -> bytes:

@@ -84,7 +84,7 @@ def mismatch(text: str, ident: bytes) -> Problem:
 
 
 def _once(arrival: Arrival, ident: bytes) -> None:
-    for name in _ROUTING:
+    for name in _ROUTING if arrival.doubled else ():
         if name in arrival.doubled:
             raise mismatch(f"The {name.decode()} header came twice.", ident)
 

@@ -33,6 +33,20 @@ RawMembers = dict[str, msgspec.Raw]
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 _QUOTE: Final = ord('"')
 
+
+class _Raw(msgspec.Struct):
+    """The members of a message that are passed on as the bytes they were."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    params: RawMembers = {}
+
+
+class _RawId(msgspec.Struct):
+    id: msgspec.Raw = msgspec.Raw()
+
+
+_raw: Final = msgspec.json.Decoder(_Raw)
+_raw_id: Final = msgspec.json.Decoder(_RawId)
 _members: Final = msgspec.json.Decoder(RawMembers)
 _tree: Final = msgspec.json.Decoder()
 _encode: Final = msgspec.json.Encoder().encode
@@ -70,7 +84,7 @@ def parse(body: bytes) -> Message:
     tree = read_strictly(body)
     if type(tree) is not dict:
         raise refused(INVALID_REQUEST, "Send one JSON-RPC message: batches are not part of this protocol version.")
-    return _message(tree, _members.decode(body))
+    return _message(tree, body)
 
 
 def read_strictly(body: bytes) -> Any:
@@ -122,27 +136,27 @@ def _measure(body: bytes) -> None:
             raise refused(INVALID_REQUEST, f"The body has more than {NODE_LIMIT} values.")
 
 
-def _message(tree: dict[str, Any], raw: RawMembers) -> Message:
+def _message(tree: dict[str, Any], body: bytes) -> Message:
     if tree.get("jsonrpc") != "2.0":
         raise refused(INVALID_REQUEST, 'Not JSON-RPC 2.0: "jsonrpc" must be "2.0".')
-    ident = _id(tree, raw)
+    raw = _raw.decode(body) if type(tree.get("params")) is dict else _raw_id.decode(body)
+    ident = _id(tree, bytes(raw.id))
     method = tree.get("method")
     if method is None:
-        return _response(tree, raw, ident)
+        return _response(tree, _members.decode(body), ident)
     if type(method) is not str or not 0 < len(method) <= METHOD_LIMIT:
         raise refused(INVALID_REQUEST, 'Not a JSON-RPC request: "method" must be a name.')
     if "result" in tree or "error" in tree:
         raise refused(INVALID_REQUEST, "A message is a request or a response, not both.")
-    return _request(tree, raw, ident, method)
-
-
-def _request(tree: dict[str, Any], raw: RawMembers, ident: bytes, method: str) -> Message:
-    params = tree.get("params")
-    if params is None and "params" not in tree:
-        return Message(ident, method, {}, {}, tree)
-    if type(params) is not dict:
+    if isinstance(raw, _Raw):
+        return _request(tree, raw.params, ident, method)
+    if "params" in tree:
         raise Problem(400, INVALID_REQUEST, '"params" must be an object.', ident=ident)
-    members = _members.decode(raw["params"])
+    return Message(ident, method, {}, {}, tree)
+
+
+def _request(tree: dict[str, Any], members: RawMembers, ident: bytes, method: str) -> Message:
+    params = tree["params"]
     if "_meta" not in params:
         return Message(ident, method, members, {}, tree)
     if type(params["_meta"]) is not dict:
@@ -156,11 +170,10 @@ def _response(tree: dict[str, Any], raw: RawMembers, ident: bytes) -> Message:
     return Message(ident, "", {}, {}, tree, reply=raw)
 
 
-def _id(tree: dict[str, Any], raw: RawMembers) -> bytes:
+def _id(tree: dict[str, Any], ident: bytes) -> bytes:
     """The raw id: a string or an integer (MCP, Requests: "MUST NOT be null"); empty for a notification."""
     if "id" not in tree:
         return b""
-    ident = bytes(raw["id"])
     if type(tree["id"]) not in {int, str} or len(ident) > ID_LIMIT:
         raise refused(INVALID_REQUEST, f'"id" must be a string or an integer of at most {ID_LIMIT} bytes.')
     return ident
