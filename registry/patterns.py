@@ -7,6 +7,7 @@ A body that starts over at a character found nowhere else in it, like `(-[a-z]+)
 from __future__ import annotations
 
 import re._parser as sre  # type: ignore[import-not-found]  # the one way to the parsed form, in every Python from 3.11
+import warnings
 from itertools import pairwise
 from re import error as PatternError  # noqa: N812
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ def danger(pattern: str) -> str:
     if len(pattern) > LONGEST:
         return f"a pattern longer than {LONGEST} characters"
     try:
-        tree = sre.parse(pattern)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # what a later Python may read otherwise is no news to us
+            tree = sre.parse(pattern)
     except (PatternError, RecursionError, OverflowError):
         return ""  # another dialect, or none: it cannot be judged, and cannot be run by what reads this one
     return "a pattern that can take for ever to match" if _explodes(list(tree)) else ""

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from registry.hidden import hidden, visible
@@ -126,6 +126,7 @@ def test_patterns_that_never_end_are_not(pattern: str) -> None:
 
 
 @given(st.text(alphabet="ab()[]{}*+?|.\\^$d,19-", max_size=40))
+@example("[[")  # Python warns of it
 def test_any_pattern_is_judged(pattern: str) -> None:
     danger(pattern)
 
