@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Row = TypeVar("Row", bound=SQLModel)
 
 NOTIFY_CHANNEL = "ostiary_epoch"
+# Without these libpq waits for minutes for a machine that is gone, and our threads with it; a URL may say others.
+_DEADLINES: Final = {"connect_timeout": 5, "tcp_user_timeout": 15_000, "keepalives_idle": 30}
 _QUIET: Final = {"hide_parameters": True}  # the texts of its errors reach logs, and would carry hashes and secrets
 
 
@@ -106,7 +108,9 @@ def sqlite_url(data: Path) -> str:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), pool_pre_ping=True, pool_size=5, **_QUIET)
+        deadlines = {name: value for name, value in _DEADLINES.items() if name not in parsed.query}
+        address = parsed.set(drivername="postgresql+psycopg")
+        return create_engine(address, connect_args=deadlines, pool_pre_ping=True, pool_size=5, **_QUIET)
     engine = create_engine(parsed, connect_args={"timeout": 15}, **_QUIET)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
