@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.addresses import parse
-from registry.catalog import DEFAULT_PORTAL, Catalogue, Entry, Mount, Upstream
+from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Catalogue, Entry, Mount, Upstream
 from registry.schemas import param_headers
 from registry.screening import Severity
 from registry.servers import all_servers, exception_lines, reachable
@@ -22,7 +22,6 @@ from registry.templates import compile_template
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-PORTAL_PATH = "/mcp"
 SERVER_WORDS = "server"  # the name of the definition of kind SERVER
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode

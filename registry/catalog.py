@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from registry.tables import Auth, Era, Kind
 
 DEFAULT_PORTAL = "default"
+PORTAL_PATH = "/mcp"  # where it is
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

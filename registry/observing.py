@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.naming import expose, skeleton, twins
-from registry.screening import Finding, refused, screen, screen_together
+from registry.screening import Described, Finding, refused, screen, screen_together
 from registry.servers import Step, find, step
 from registry.tables import Definition, Era, ExposedName, Kind, Pin, Server, ServerState
 
@@ -27,15 +27,6 @@ FLAP_MEMORY = 3600.0  # seconds in which they count together
 NAMED = (Kind.TOOL, Kind.PROMPT)  # kinds that are exposed under a name of ours; the others go by their URI
 
 Key = tuple[str, str]  # kind and name
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """One definition as the server gave it; `raw` is its JSON, byte-true."""
-
-    kind: Kind
-    name: str
-    raw: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

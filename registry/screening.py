@@ -23,12 +23,19 @@ from registry.tables import Kind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from registry.observing import Described
-
 LONGEST_TEXT = 16 * 1024  # characters of one text: more is not read by the person who approves it
 MOST_TEXT = 64 * 1024  # characters that are read for phrases in one definition, so that its cost is bounded
 LONGEST_URI = 2048
 MOST_NODES = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """One definition as the server gave it; `raw` is its JSON, byte-true."""
+
+    kind: Kind
+    name: str
+    raw: str
 
 
 class Severity(StrEnum):

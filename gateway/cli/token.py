@@ -53,12 +53,13 @@ def rotate_keys(office: Office, *, at_once: bool, as_json: bool) -> None:
 
 
 def _target(office: Office, resource: str | None) -> str:
-    from gateway.oauth.resources import DEFAULT_PATH, is_mount_path
+    from gateway.oauth.resources import is_mount_path
+    from registry.catalog import PORTAL_PATH
 
     base = office.settings.base_url
-    target = (resource or base + DEFAULT_PATH).rstrip("/")
+    target = (resource or base + PORTAL_PATH).rstrip("/")
     if not target.startswith(base + "/") or not is_mount_path(target.removeprefix(base)):
-        raise click.ClickException(f"--resource must be a portal's or a mount's URL, for instance {base}{DEFAULT_PATH}")
+        raise click.ClickException(f"--resource must be a portal's or a mount's URL, for instance {base}{PORTAL_PATH}")
     return target
 
 

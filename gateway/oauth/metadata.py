@@ -13,8 +13,9 @@ from authz.jose import ALGORITHM
 from authz.scopes import ALL
 from gateway.oauth.client import SECRET_METHODS
 from gateway.oauth.replies import document
-from gateway.oauth.resources import DEFAULT_PATH, WELL_KNOWN, is_mount_path, resource_of
+from gateway.oauth.resources import WELL_KNOWN, is_mount_path, resource_of
 from gateway.pages.session import world_of
+from registry.catalog import PORTAL_PATH
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -76,7 +77,7 @@ async def show_openid(request: Request) -> Response:
 
 async def show_resource(request: Request) -> Response:
     """GET /.well-known/oauth-protected-resource and the same with a mount's path behind it"""
-    path = request.scope["path"].removeprefix(WELL_KNOWN) or DEFAULT_PATH
+    path = request.scope["path"].removeprefix(WELL_KNOWN) or PORTAL_PATH
     if not is_mount_path(path):
         return Response("No such resource.\n", 404, media_type="text/plain")
     return document(msgspec.json.encode(resource_metadata(_facts(request)[0], path)))

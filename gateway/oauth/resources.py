@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from registry.catalog import PORTAL_PATH
+
 if TYPE_CHECKING:
     from gateway.snapshots import Snapshot
 
-DEFAULT_PATH = "/mcp"
 WELL_KNOWN = "/.well-known/oauth-protected-resource"
 
 _MOUNT = re.compile(r"/mcp(?:/[a-z0-9][a-z0-9_-]{0,63})?|/servers/[a-z0-9][a-z0-9_-]{0,63}/mcp")
@@ -35,8 +36,8 @@ def find_resource(base: str, asked: str | None, snapshot: Snapshot) -> str | Non
     One trailing slash is forgiven: people paste URLs with it, and the audience is ours to write.
     """
     if not asked:
-        return base + DEFAULT_PATH
+        return base + PORTAL_PATH
     path = asked.removeprefix(base).removesuffix("/") if asked.startswith(base + "/") else ""
-    if path != DEFAULT_PATH and path not in snapshot.catalogue.mounts:
+    if path != PORTAL_PATH and path not in snapshot.catalogue.mounts:
         return None
     return base + path

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from authz.decisions import SEEN_AS, Action, Decision
 from authz.tables import Client, Consent, RefreshToken
-from registry.catalog import DEFAULT_PORTAL, Entry
+from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.snapshots import Snapshot
 
-PORTAL_PATH = "/mcp"
 SHOWN = 200  # of one server on one page
 
 

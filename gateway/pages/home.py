@@ -10,11 +10,12 @@ from sqlmodel import col, delete
 from authz.families import disconnect
 from authz.tables import Consent
 from gateway.clients_setup import setups
-from gateway.pages.belongings import PORTAL_PATH, connected, paused, shelves
+from gateway.pages.belongings import connected, paused, shelves
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import page, see_other
 from gateway.pages.session import check_csrf, signed_in, world_of
+from registry.catalog import PORTAL_PATH
 from registry.database import Concern
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import msgspec
 from gateway.upstream import Ask, AskRefused, UpstreamBroken
 from registry.assembling import SERVER_WORDS
 from registry.hidden import visible
-from registry.observing import Described, Seen
+from registry.observing import Seen
+from registry.screening import Described
 from registry.tables import Kind
 
 if TYPE_CHECKING:

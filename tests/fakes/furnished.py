@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from authz.rules import Draft, write_rule
 from authz.tokens import Minting, mint
 from registry.database import Concern
-from registry.observing import Described, Seen, observe
+from registry.observing import Seen, observe
 from registry.reviewing import Approver, approve, review
+from registry.screening import Described
 from registry.servers import Proposal, propose
 from registry.tables import Auth, Era, Kind
 from tests.fakes.door import MODERN

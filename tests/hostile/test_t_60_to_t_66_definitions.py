@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from registry.errors import NameRefused, NotApprovable
-from registry.observing import Described
 from registry.reviewing import Status
-from registry.screening import Severity, screen, screen_together
+from registry.screening import Described, Severity, screen, screen_together
 from registry.tables import Kind, ServerState
 from tests.registry.corpus.honest import HONEST
 from tests.registry.shelf import Shelf, template, tool, words

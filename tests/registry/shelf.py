@@ -9,8 +9,9 @@ from sqlmodel import SQLModel
 
 from registry.assembling import load_catalogue
 from registry.database import Concern, Database, sqlite_url
-from registry.observing import Described, Observation, Seen, observe
+from registry.observing import Observation, Seen, observe
 from registry.reviewing import Approval, Approver, Item, approve, review
+from registry.screening import Described
 from registry.servers import Proposal, propose
 from registry.tables import Epoch, Era, Kind, Server
 from registry.vault import Vault

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from registry.assembling import contested
 from registry.catalog import DEFAULT_PORTAL
-from registry.observing import Described
+from registry.screening import Described
 from registry.tables import Kind
 from tests.registry.shelf import resource, template, tool
 

@@ -12,7 +12,7 @@ from tests.registry.shelf import resource, tool
 if TYPE_CHECKING:
     import pytest
 
-    from registry.observing import Described
+    from registry.screening import Described
     from tests.registry.shelf import Shelf
 
 

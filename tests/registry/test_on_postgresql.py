@@ -11,7 +11,7 @@ import pytest
 from registry.database import Database, ensure
 from registry.hidden import visible
 from registry.leases import give_back, take
-from registry.observing import Described
+from registry.screening import Described
 from registry.servers import retire
 from registry.tables import Auth, Kind, Lease, ServerState
 from tests.registry.shelf import Shelf, resource, tool

@@ -11,7 +11,8 @@ import pytest
 from sqlmodel import select
 
 from gateway.pages.history import latest
-from registry.observing import Described, Seen, observe
+from registry.observing import Seen, observe
+from registry.screening import Described
 from registry.servers import Proposal, propose
 from registry.tables import Era, JournalEntry, Kind, Pin, Server, ServerState
 
