@@ -15,6 +15,7 @@ from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.settings import ConfigurationError, Settings
 from registry.database import Database, sqlite_url
+from registry.errors import SecretRefused
 from registry.schema import migrate
 from registry.vault import Vault
 
@@ -36,7 +37,11 @@ def open_office(settings: Settings, *, create: bool = False, role: str = "cli") 
     except SQLAlchemyError as error:
         database.close()
         raise ConfigurationError([_unreachable(database, error)]) from error
-    vault = Vault.open(settings.data, database, _master_key())
+    try:
+        vault = Vault.open(settings.data, database, _master_key())
+    except SecretRefused as refused:
+        database.close()
+        raise ConfigurationError([f"data: {refused}"]) from refused
     try:
         journal = open_journal(
             settings.data / "journal",

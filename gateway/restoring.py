@@ -19,8 +19,8 @@ from gateway.assembly import open_office
 from gateway.backup import FORMAT, MANIFEST, Manifest, durable_tables
 from gateway.journal.segments import SegmentName
 from gateway.office import operator
+from gateway.settings import ConfigurationError
 from registry.database import Database, sqlite_url
-from registry.errors import RegistryError
 from registry.schema import HEAD, migrate
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _stage(settings: Settings, staged: Path, file: Path, manifest: Manifest, mas
     _put_journal(staged / "journal", file)
     try:
         office = open_office(settings.model_copy(update={"data": staged, "database_url": None}))
-    except RegistryError as refused:
+    except ConfigurationError as refused:
         raise RestoreRefused(f"{refused}; give the right one with --master-key FILE or OSTIARY_MASTER_KEY") from refused
     signed = manifest.is_signed(office.vault.key("backup"))
     office.close()

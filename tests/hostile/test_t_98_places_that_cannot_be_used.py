@@ -1,0 +1,55 @@
+"""T-98, the places: where the journal, the keys or the database cannot be written, nothing starts, in a sentence."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.assembly import open_office
+from gateway.settings import EXIT_CONFIGURATION, ConfigurationError, load
+from registry.errors import RegistryError
+from tests.fakes.gateway import ROOT, free_port
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("place", ["", "journal"])
+def test_t_98_a_file_where_a_directory_must_be_is_named(tmp_path: Path, place: str) -> None:
+    data = tmp_path / "data"
+    (data / place).parent.mkdir(exist_ok=True)
+    (data / place).write_text("a file")
+    with pytest.raises(ConfigurationError, match="data: "):
+        open_office(load(None, {}, data=data), create=True)
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", b"x" * 4096])
+def test_t_98_a_master_key_that_was_changed_opens_nothing(tmp_path: Path, damage: bytes) -> None:
+    data = tmp_path / "data"
+    open_office(load(None, {}, data=data), create=True).close()
+    (data / "keys" / "master.key").write_bytes(damage)
+    with pytest.raises((ConfigurationError, RegistryError)) as refused:
+        open_office(load(None, {}, data=data), create=True)
+    assert "master" in str(refused.value).lower()
+
+
+@pytest.mark.parametrize("what", ["a journal that is a file", "a port that is taken", "a key of another gateway"])
+def test_t_98_the_command_says_so_and_exits_78_without_a_trace(tmp_path: Path, what: str) -> None:
+    data, port = tmp_path / "data", free_port()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        if what == "a journal that is a file":
+            data.mkdir()
+            (data / "journal").touch()
+        elif what == "a port that is taken":
+            port = taken.getsockname()[1]
+        else:
+            open_office(load(None, {}, data=data), create=True).close()
+            (data / "keys" / "master.key").write_bytes(b"k" * 32)
+        command = [sys.executable, "-m", "gateway", "up", "--data", str(data), "--port", str(port)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (EXIT_CONFIGURATION, False), done.stderr
+    assert done.stderr.startswith("ostiary: ")
