@@ -11,7 +11,7 @@ from gateway.clients_setup import setups
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.demo import Account
+    from gateway.demo_furniture import Account
     from gateway.settings import Settings
 
 
