@@ -67,7 +67,7 @@ def _resource(exchange: Exchange) -> Target:
 
 
 def _completion(exchange: Exchange) -> Target:
-    """Completion of an argument of a prompt or a template: what it tells is the server's, so it needs the right to use it."""
+    """Completion of an argument of a prompt or a template: its server answers, so it needs the right to use it."""
     ref, argument = exchange.message.value("ref"), exchange.message.value("argument")
     if type(ref) is not dict or type(argument) is not dict:
         raise invalid("completion/complete needs ref and argument.")
