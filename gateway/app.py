@@ -15,6 +15,8 @@ from gateway.pages.routes import routes as page_routes
 from gateway.portal import Portal
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -30,9 +32,9 @@ class Door:
         self._portal = portal
         self._control = control
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         app = self._portal if scope["raw_path"].startswith(MOUNTS) else self._control
-        await app(scope, receive, send)
+        return app(scope, receive, send)
 
 
 def build(world: World) -> Door:

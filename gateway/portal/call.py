@@ -52,7 +52,8 @@ async def call(exchange: Exchange) -> Answer:
         return refuse(exchange, target, decision)
     ask = asking.prepare(exchange, target)
     try:
-        await rounds.unwrap(exchange, target, ask)
+        if rounds.STATE in ask.params:
+            await rounds.unwrap(exchange, target, ask)
     except Problem:
         note_refusal(exchange, target, "state", decision)
         raise

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
+    from collections.abc import Awaitable
 
     from starlette.types import Send
 
@@ -55,9 +56,9 @@ class Reply:
         self.started = False
         self.ended = False
 
-    async def json(self, status: int, body: bytes, headers: Lines = ()) -> None:
+    def json(self, status: int, body: bytes, headers: Lines = ()) -> Awaitable[None]:
         lines = [_JSON, (b"content-length", b"%d" % len(body)), *headers, *self._always]
-        await self._whole(status, lines, body)
+        return self._whole(status, lines, body)
 
     async def text(self, status: int, text: str, headers: Lines = ()) -> None:
         body = f"{text}\n".encode() if text else b""

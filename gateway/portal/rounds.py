@@ -65,7 +65,7 @@ def wrap(exchange: Exchange, target: Target, answer: Answer) -> Answer:
 
 async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> None:
     """Puts the server's own state back into the ask. Raises Problem -32602 for any state that is not this caller's."""
-    if STATE not in ask.params or ask.method not in _METHODS:
+    if ask.method not in _METHODS:
         return
     state = _open(exchange, target)
     if state is None or state.expires < time.time():
