@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -205,9 +207,30 @@ def _raw(directory: Path) -> list[str]:
 
 def _booked(database: Database, number: int) -> None:
     """The rows come a moment later than the segments."""
-    import time
-
     deadline = time.monotonic() + 5
     while len(rows(database)) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize(("busy", "copied"), [(-1.0, index.BATCH), (1e9, 201)])
+async def test_a_busy_process_copies_a_batch_and_lets_the_calls_go_first(
+    opened: Open, directory: Path, database: Database, monkeypatch: pytest.MonkeyPatch, busy: float, copied: int
+) -> None:
+    for name, value in {"BUSY": busy, "IDLE": 0.01, "PAUSE": 0.01, "BUSY_PAUSE": 60.0}.items():
+        monkeypatch.setattr(index, name, value)
+    journal = opened(database=database)
+    calls(journal, 100)
+    await asyncio.to_thread(_booked, database, 1)
+    running = asyncio.create_task(Indexer(directory, database).run())
+    await asyncio.to_thread(_copied, database, copied)
+    await asyncio.sleep(0.1)
+    running.cancel()
+    assert len(entries(database)) == copied
+
+
+def _copied(database: Database, number: int) -> None:
+    deadline = time.monotonic() + 5
+    while len(entries(database)) < number:
         assert time.monotonic() < deadline
         time.sleep(0.01)

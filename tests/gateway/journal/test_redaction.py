@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gateway.journal import redaction
 from gateway.journal.redaction import LOOKED_AT, REDACTED, Redactor, redacted, whole
 from gateway.settings import ArgumentRecord
 
@@ -98,3 +99,15 @@ def test_a_canary_is_found_in_no_form() -> None:
     kept = json.dumps(Redactor(b"k", ArgumentRecord.REDACTED).facts(json.dumps(arguments).encode()))
     forms = (CANARY, base64.b64encode(CANARY.encode()).decode(), CANARY.encode().hex(), CANARY[::-1])
     assert not [form for form in forms if form in kept]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["text", "password", "city", "apiKey", "k" * 200]) | st.text(max_size=10),
+        st.none() | st.booleans() | st.integers(-9, 9) | st.sampled_from(["x" * 129, "sk-abcdefgh1", "a-b_c"]) | JSON,
+        max_size=6,
+    )
+)
+def test_plain_arguments_need_no_walk_and_any_others_get_one(arguments: dict[str, object]) -> None:
+    walked = redaction._Walk(suspicious=True).clean(arguments)
+    assert redacted(msgspec.json.encode(arguments)) == walked
