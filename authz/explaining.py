@@ -13,8 +13,12 @@ VERB = {Action.CALL: "call", Action.READ: "read", Action.GET: "use"}  # everythi
 ADMINISTRATOR = "Do not retry. Ask an administrator of this gateway"
 
 
-def explain(verdict: Verdict, principal: Party, party: Party, name: str, action: Action) -> tuple[str, str]:
-    """Reason and remedy. `party` is who is refused: `principal`, or somebody acting for them."""
+def explain(
+    verdict: Verdict, principal: Party, party: Party, name: str, action: Action, decision: str
+) -> tuple[str, str]:
+    """Reason and remedy. `party` is who is refused: `principal`, or somebody acting for them. The id of the decision is
+    said in the remedy, because people see the text of an answer and never its `_meta`.
+    """
     if verdict.allowed:
         return "allowed", ""
     who = party.label if party is principal else f"{party.label}, acting for {principal.label},"
@@ -24,7 +28,7 @@ def explain(verdict: Verdict, principal: Party, party: Party, name: str, action:
             f"The access token does not cover {name}, although {who} may {verb} it.",
             f"Ask for a token with the scope {name} (or mcp) and try again.",
         )
-    return _reason(verdict, who, f"{verb} {name}"), _remedy(verdict, party.label, f"{verb} {name}")
+    return _reason(verdict, who, f"{verb} {name}"), _remedy(verdict, party.label, f"{verb} {name}", decision)
 
 
 def _reason(verdict: Verdict, who: str, deed: str) -> str:
@@ -40,9 +44,9 @@ def _reason(verdict: Verdict, who: str, deed: str) -> str:
     return f"Whether {who} may {deed} could not be found out, so it is refused."
 
 
-def _remedy(verdict: Verdict, label: str, deed: str) -> str:
+def _remedy(verdict: Verdict, label: str, deed: str, decision: str) -> str:
     if verdict.word is Word.NAME:
         return "List what is available and use a name from there."
     if verdict.word in {Word.FAULT, Word.TOO_SLOW}:
-        return "Try again once. If it happens again, give an administrator of this gateway the decision id."
-    return f"{ADMINISTRATOR} to allow {label} to {deed}, and give the decision id."
+        return f"Try again once. If it happens again, give an administrator of this gateway the decision id {decision}."
+    return f"{ADMINISTRATOR} to allow {label} to {deed}, and give the decision id {decision}."

@@ -103,8 +103,8 @@ class Policy:
         except FAULTS as fault:
             log.error("policy could not be asked: %s", type(fault).__name__)  # noqa: TRY400  # its text may be private
             party, verdict = principal, Verdict(False, Word.FAULT)
-        reason, remedy = explain(verdict, principal, party, object, action)
         decision_id = fresh_id()
+        reason, remedy = explain(verdict, principal, party, object, action, decision_id)
         return Decision(
             verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word
         )
