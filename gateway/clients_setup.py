@@ -16,7 +16,7 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 async def main():
-    authorization = {{"Authorization": f"Bearer {{os.environ['OSTIARY_TOKEN']}}"}}
+    authorization = {{"Authorization": f"Bearer {{os.environ['MCP_TOKEN']}}"}}
     async with httpx2.AsyncClient(headers=authorization) as http:
         async with Client(streamable_http_client("{url}", http_client=http)) as client:
             print([tool.name for tool in (await client.list_tools()).tools])
@@ -66,7 +66,7 @@ def _local(url: str) -> list[Setup]:
         ),
         Setup(
             "Python SDK",
-            "OSTIARY_TOKEN is the last line of `ostiary token issue --user NAME`.",
+            "MCP_TOKEN is the last line of `ostiary token issue --user NAME`.",
             _PYTHON.format(url=url),
         ),
     ]

@@ -33,17 +33,27 @@ def _lines(settings: Settings, admin_link: str | None, accounts: list[Account] |
         yield from _demo(accounts)
     yield "  Paste into your client:"
     for setup in setups(portal):
-        note = "  (needs an https address)" if setup.needs_https and not settings.secure else ""
-        yield f"    {setup.name}{note}"
+        how = "needs an https address; start it so:" if setup.needs_https and not settings.secure else setup.how
+        yield f"    {setup.name}: {how}"
         yield from (f"      {line}" for line in setup.text.splitlines())
     yield ""
     yield "  Ctrl-C stops it; the next start keeps everything."
     yield ""
 
 
+def _anew(name: str) -> str:
+    """What makes another secret: a person's can be replaced, an agent's cannot."""
+    from gateway.demo_furniture import AGENT, AGENT_GROUP
+
+    if name == AGENT:
+        return f"ostiary client add OTHER_NAME --agent --group {AGENT_GROUP}"
+    return f"ostiary user password {name}"
+
+
 def _demo(accounts: list[Account]) -> Iterator[str]:
     yield "  The demo:"
     for account in accounts:
-        secret = account.secret or "(printed at the first start; `ostiary user password` makes a new one)"
-        yield f"    {account.name:<10} {secret:<28} {account.what}"
+        secret = account.secret or f"(printed at the first start; `{_anew(account.name)}`)"
+        yield f"    {account.name:<9} {secret}"
+        yield f"              {account.what}"
     yield ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from gateway.clients_setup import Setup, setups
+from gateway.settings import PREFIX
 from tests.fakes.gateway import Gateway
 
 if TYPE_CHECKING:
@@ -56,10 +58,16 @@ def test_clients_in_a_cloud_are_told_how_to_get_an_https_address(name: str) -> N
     assert setup(name, PUBLIC).text == PUBLIC
 
 
+def test_no_variable_that_people_are_told_to_set_stops_the_command_line() -> None:
+    told = re.findall(r"environ\['(\w+)'\]", "".join(one.text for one in setups(LOCAL)))
+    assert told
+    assert not [name for name in told if name.startswith(PREFIX)]  # an unknown setting is an error
+
+
 def test_the_python_snippet_lists_tools_with_an_operators_token(tmp_path: Path) -> None:
     with Gateway(tmp_path) as gateway:
         gateway.add_user("alice")
-        given = os.environ | {"OSTIARY_TOKEN": gateway.token("alice", "/mcp")}
+        given = os.environ | {"MCP_TOKEN": gateway.token("alice", "/mcp")}
         snippet = setup("Python SDK", f"{gateway.url}/mcp").text
         done = subprocess.run(
             [sys.executable, "-c", snippet], env=given, capture_output=True, text=True, timeout=60, check=False

@@ -42,12 +42,12 @@ def test_it_prints_the_portal_the_admin_link_and_the_demo_accounts(door: Gateway
     assert f"{door.url}/mcp" in printed
     assert re.search(rf"{door.url}/setup/[\w-]{{40,}}", printed)
     for account in ("editor", "reader", "nightly"):
-        assert re.search(rf"^ +{account} +\S{{20,}} ", printed, re.MULTILINE)
+        assert re.search(rf"^ +{account} +\S{{20,}}$", printed, re.MULTILINE)
 
 
 @pytest.mark.parametrize("client", ["Claude Code", "Cursor", "VS Code", "MCP Inspector", "Python SDK"])
 def test_it_prints_something_to_paste_for_each_client(door: Gateway, client: str) -> None:
-    assert re.search(rf"^    {client}$", door.output(), re.MULTILINE)
+    assert re.search(rf"^    {client}: \S.*$", door.output(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("client", ["claude.ai", "ChatGPT"])
@@ -107,7 +107,7 @@ def test_the_record_holds_together(door: Gateway) -> None:
 
 def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) -> None:
     with Gateway(tmp_path / "data", "--demo") as first:
-        secrets = re.findall(r"^ +(?:editor|reader|nightly) +(\S{20,}) ", first.output(), re.MULTILINE)
+        secrets = re.findall(r"^ +(?:editor|reader|nightly) +(\S{20,})$", first.output(), re.MULTILINE)
         before = _tools(first, "reader")
         servers = _children(first.pid)
         os.kill(first.pid, signal.SIGINT)
