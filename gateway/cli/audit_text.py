@@ -8,11 +8,9 @@ from typing import Any
 
 _HEAD = ("seq", "at", "event", "who", "object", "outcome", "hash")
 _QUIET = (
-    "call",
     "subject",
     "client",
     "server",
-    "decision",
     "epoch",
     "request",
     "arguments_hmac",
