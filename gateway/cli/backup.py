@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,5 +69,6 @@ def restore(
     except RestoreRefused as refused:
         raise click.ClickException(str(refused)) from refused
     made = datetime.fromtimestamp(manifest.made_at, UTC)
-    text = f"{settings.data} is as it was on {made:%Y-%m-%d %H:%M} UTC. Start with `ostiary up`; people sign in again."
+    start = f"ostiary up --data {shlex.quote(str(settings.data))}"
+    text = f"{settings.data} is as it was on {made:%Y-%m-%d %H:%M} UTC. Start with `{start}`; people sign in again."
     show({"data": str(settings.data), "made_at": manifest.made_at}, as_json=as_json, text=lambda: text)

@@ -81,6 +81,17 @@ def test_t_98_all_problems_of_a_configuration_are_listed_at_once(tmp_path: Path)
     assert not missing
 
 
+def test_t_98_a_mistyped_setting_is_told_what_was_meant(tmp_path: Path) -> None:
+    file = tmp_path / "ostiary.toml"
+    file.write_text("worker = 2\n")
+    with pytest.raises(ConfigurationError) as refused:
+        load(file, {"OSTIARY_PROT": "1"})
+    assert refused.value.problems == [
+        "OSTIARY_PROT: no such setting; did you mean OSTIARY_PORT?",
+        "worker: no such setting; did you mean workers?",
+    ]
+
+
 @pytest.mark.parametrize("text", ["port = ", "\x00", "[[["])
 def test_t_98_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "ostiary.toml"
