@@ -47,7 +47,7 @@ def test_tail_prints_the_newest_records_as_lines_for_people(data: Path) -> None:
     lines = run(data, "tail", "-n", "3").output.splitlines()
     assert len(lines) == 3
     assert "call.outcome  ok" in lines[0]
-    assert "call.refused  user:reader  notes.delete\\x1b[2J\\n  reason=no_rule" in lines[1]
+    assert "call.refused  user:reader  notes.delete\\x1b[2J\\n  decision=d-no  reason=no_rule" in lines[1]
     assert "hunter2" not in run(data, "tail").output
 
 
