@@ -39,6 +39,15 @@ def add_agent(session: Session, handle: str, *, name: str = "") -> tuple[Client,
     return agent, secret
 
 
+def renew_secret(session: Session, client: Client) -> str:
+    """A new secret for a client that has one; it is not kept and not shown again."""
+    if not client.secret_hash:
+        raise AccountRefused(f"{client.id} is a public client and has no secret")
+    secret, client.secret_hash = new_secret()
+    session.add(client)
+    return secret
+
+
 def add_client(
     session: Session, name: str, redirect_uris: Sequence[str], *, confidential: bool = False
 ) -> tuple[Client, str]:

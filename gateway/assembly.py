@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -20,7 +21,7 @@ from registry.schema import migrate
 from registry.vault import Vault
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
 
     from gateway.world import World
 
@@ -55,6 +56,24 @@ def open_office(settings: Settings, *, create: bool = False, role: str = "cli") 
         database.close()
         raise ConfigurationError([f"data: {down}"]) from down
     return Office(settings=settings, database=database, vault=vault, journal=journal)
+
+
+@contextmanager
+def alone(settings: Settings) -> Iterator[None]:
+    """Held for as long as the door of this data directory is open: a second one would change addresses under the first.
+
+    A record lock of POSIX: it goes with the process that holds it, and is not handed on to workers.
+    """
+    _data_directory(settings, create=True)
+    with (settings.data / "lock").open("w") as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            problem = (
+                f"data: another `ostiary up` is running on {settings.data}; stop it, or give --data another directory"
+            )
+            raise ConfigurationError([problem]) from error
+        yield
 
 
 def remember(settings: Settings) -> None:

@@ -74,6 +74,21 @@ def client_list(office: Office, *, as_json: bool) -> None:
     show(rows, as_json=as_json, text=lambda: table(rows, "client origin name redirect_uris state", "no client yet"))
 
 
+@client.command("secret")
+@click.argument("client_id")
+@as_json
+@with_office
+def client_secret(office: Office, client_id: str, *, as_json: bool) -> None:
+    """Give a client or an agent a new secret; the old one works no longer. Printed once, alone on the last line."""
+    from authz.enrolling import find_any, renew_secret
+
+    with office.change("client.secret", Concern.PEOPLE, who=operator(), client=client_id) as (session, facts):
+        found = find_any(session, client_id)
+        secret = renew_secret(session, found)
+        facts["client"] = found.id
+    say(f"{client_id} has a new secret", {"client_id": found.id}, secret, kind="secret", as_json=as_json)
+
+
 @client.command("disable")
 @click.argument("client_id")
 @as_json

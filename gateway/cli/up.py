@@ -37,7 +37,7 @@ def up(config: Path | None, **flags: Any) -> None:
     Every setting can also stand in the configuration file, or in the environment as OSTIARY_<NAME>; flags win over
     the environment, and the environment over the file. docs/settings.md lists them all.
     """
-    from gateway.assembly import remember
+    from gateway.assembly import alone, remember
     from gateway.serve import run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_log_handler()])
@@ -46,6 +46,7 @@ def up(config: Path | None, **flags: Any) -> None:
         sockets, settings = _bind(settings)
         for sock in sockets:
             closing.callback(sock.close)
+        closing.enter_context(alone(settings))
         office = _open(settings)
         remember(settings)
         _prepare(office, closing)

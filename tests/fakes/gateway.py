@@ -37,8 +37,9 @@ class CommandFailed(Exception):
 class Gateway:
     """`with Gateway(tmp_path) as gateway:`; `url` is the public one, which differs behind a forwarder."""
 
-    def __init__(self, data: Path, *flags: str, url: str = "", core: int | None = None) -> None:
+    def __init__(self, data: Path, *flags: str, url: str = "", core: int | None = None, said: str = "output") -> None:
         self.data = data
+        self._said = data / said
         self.port = free_port()
         self.url = url or f"http://127.0.0.1:{self.port}"
         self.servers: set[str] = set()
@@ -52,7 +53,7 @@ class Gateway:
     def __enter__(self) -> Self:
         self.data.mkdir(parents=True, exist_ok=True)
         command = [*self._pin, *self._command("up", "--port", str(self.port), *self._flags)]
-        with (self.data / "output").open("w") as output:
+        with self._said.open("w") as output:
             self._process = subprocess.Popen(
                 command, stdout=output, stderr=output, cwd=ROOT, env=self._environment(), start_new_session=True
             )
@@ -92,7 +93,7 @@ class Gateway:
 
     def output(self) -> str:
         """What the gateway itself has printed so far."""
-        return (self.data / "output").read_text()
+        return self._said.read_text()
 
     def add_server(self, slug: str, url: str) -> None:
         """Add it, approve it and everything that it offers."""

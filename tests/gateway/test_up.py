@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from tests.fakes.gateway import Gateway
+from tests.fakes.gateway import CommandFailed, Gateway
 from tests.fakes.modern import result
 
 if TYPE_CHECKING:
@@ -118,6 +118,13 @@ def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) 
     with Gateway(tmp_path / "data", "--demo") as second:
         assert _tools(second, "reader") == before
         assert not any(secret in second.output() for secret in secrets)
+
+
+def test_a_second_door_on_the_same_data_is_refused_and_changes_nothing(door: Gateway) -> None:
+    before = (door.data / "address").read_text()
+    with pytest.raises(CommandFailed, match="another `ostiary up` is running"):
+        Gateway(door.data, "--demo", said="second").__enter__()
+    assert (door.data / "address").read_text() == before
 
 
 def test_two_workers_serve_one_door_and_a_dead_one_is_replaced(tmp_path: Path) -> None:

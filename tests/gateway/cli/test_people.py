@@ -15,6 +15,7 @@ from authz.clients import secret_matches
 from authz.enrolling import find_any
 from authz.sessions import ADMIN_LINK, begin_session, find_session, look_at_link
 from authz.signin import sign_in
+from authz.tables import Client
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.settings import Settings
@@ -210,3 +211,22 @@ def test_a_database_that_gives_up_is_one_sentence_and_no_traceback(console: Cons
     assert result.exit_code == 1
     assert "the database gave up on this (OperationalError)" in result.output
     assert "membership" not in result.output
+
+
+def test_a_lost_secret_is_replaced_and_the_old_one_works_no_longer(console: Console) -> None:
+    made = console.json("client", "add", "nightly", "--agent")
+    renewed = console.json("client", "secret", made["client_id"])
+    office = console.office()
+    with office.database.read() as session:
+        client = session.get(Client, made["client_id"])
+    office.close()
+    assert client is not None
+    assert secret_matches(client, renewed["secret"])
+    assert not secret_matches(client, made["secret"])
+
+
+def test_a_public_client_has_no_secret_to_replace(console: Console) -> None:
+    made = console.json("client", "add", "editor", "--redirect-uri", "http://127.0.0.1/callback")
+    refused = console.run("client", "secret", made["client_id"])
+    assert refused.exit_code == 1
+    assert "public client" in refused.output
