@@ -5,7 +5,7 @@ DEV = .venv-dev/bin
 UP ?= --demo
 KILLS ?= 1000
 ON_POSTGRESQL = tests/authz tests/registry tests/gateway/cli tests/gateway/oauth tests/gateway/pages \
-	tests/gateway/journal tests/gateway/rendezvous tests/gateway/test_snapshots.py tests/gateway/test_up.py
+	tests/gateway/journal tests/gateway/rendezvous tests/gateway/test_snapshots.py tests/gateway/starting/test_up.py
 PIP = pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = $(DEV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style=line
 

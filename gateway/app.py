@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
-from gateway import health
 from gateway.oauth.routes import routes as oauth_routes
+from gateway.operating import health
 from gateway.pages.forms import ReadForms
 from gateway.pages.problems import HANDLERS
 from gateway.pages.routes import admin_routes

@@ -94,10 +94,10 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     """One serving process on the running loop; closes what it opened, but not the office."""
     from authz.tokens import TokenVerifier
     from gateway.fetch import Fetcher
+    from gateway.operating.telemetry import Telemetry
     from gateway.rendezvous.memory import MemoryRendezvous
     from gateway.rendezvous.shared import SharedRendezvous
     from gateway.snapshots import Snapshots
-    from gateway.telemetry import Telemetry
     from gateway.upstream.connections import open_upstreams
     from gateway.world import World
 

@@ -60,7 +60,7 @@ def run(open_office: Callable[[], Office], settings: Settings, sockets: list[soc
     if settings.workers == 1:
         serve_here(open_office(), sockets)
     else:
-        from gateway.metrics import shared
+        from gateway.operating.metrics import shared
 
         with shared(settings.metrics_listen):  # before anything that counts is imported
             Workers(open_office, settings.workers, sockets).run()

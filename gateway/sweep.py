@@ -12,8 +12,8 @@ from sqlmodel import col, delete, select
 
 from authz import throttle
 from authz.tables import BrowserSession, Client, Code, CutOff, OneTimeLink, RefreshToken
-from gateway.first_start import ensure_signing_key
 from gateway.journal import JournalDown
+from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
 
 if TYPE_CHECKING:

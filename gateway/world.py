@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from gateway.fetch import Fetcher
     from gateway.journal import Journal
     from gateway.office import Office
+    from gateway.operating.telemetry import Telemetry
     from gateway.rendezvous import Rendezvous
     from gateway.settings import Settings
     from gateway.snapshots import Snapshots
-    from gateway.telemetry import Telemetry
     from gateway.upstream import Upstreams
 
 

@@ -25,7 +25,7 @@ def admin() -> None:
 @with_office
 def admin_link(office: Office, handle: str | None, public_url: str | None, *, as_json: bool) -> None:
     """Print a link that works once, for 15 minutes, and makes an administrator."""
-    from gateway.first_start import admin_link as make
+    from gateway.starting.first_start import admin_link as make
 
     link = (public_url or office.settings.base_url).rstrip("/") + make(office, who=operator(), handle=handle or "")
     show({"link": link}, as_json=as_json, text=lambda: link)

@@ -27,7 +27,7 @@ def backup(office: Office, *, file: Path, force: bool, as_json: bool) -> None:
 
     People sign in again after a restore: sessions and refresh tokens are not in it.
     """
-    from gateway.backup import make
+    from gateway.operating.backup import make
 
     if file.exists() and not force:
         raise click.ClickException(f"{file} exists: give another name, or --force")
@@ -60,8 +60,8 @@ def restore(
 
     Needs the master key: from --master-key, from OSTIARY_MASTER_KEY, or in place as DATA/keys/master.key.
     """
-    from gateway.restoring import RestoreRefused
-    from gateway.restoring import restore as put_back
+    from gateway.operating.restoring import RestoreRefused
+    from gateway.operating.restoring import restore as put_back
 
     settings = load(config, data=data, database_url=database_url)
     try:

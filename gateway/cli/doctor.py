@@ -10,8 +10,8 @@ import click
 from gateway.cli.common import as_json, show, with_office
 
 if TYPE_CHECKING:
-    from gateway.checks import Check
     from gateway.office import Office
+    from gateway.operating.checks import Check
 
 MARKS = ("ok  ", "look", "BAD ")
 
@@ -25,8 +25,8 @@ def doctor(office: Office, *, strict: bool, as_json: bool) -> None:
 
     Reads the same settings as `ostiary up`: give it the same --config, or run it in the same environment.
     """
-    from gateway.checks import State
-    from gateway.doctor import examine
+    from gateway.operating.checks import State
+    from gateway.operating.doctor import examine
 
     checks = examine(office)
     worst = max(check.state for check in checks)

@@ -76,20 +76,20 @@ def _open(settings: Settings) -> Office:
 
 def _prepare(office: Office, closing: ExitStack) -> None:
     """What must be there before the first request: a signing key, the demo if wanted; and says how to come in."""
-    from gateway.first_start import ensure_signing_key, first_admin_link
-    from gateway.greeting import greet
+    from gateway.starting.first_start import ensure_signing_key, first_admin_link
+    from gateway.starting.greeting import greet
 
     ensure_signing_key(office)
     accounts = None
     if office.settings.demo:
-        from gateway.demo import open_demo
+        from gateway.starting.demo import open_demo
 
         accounts = closing.enter_context(open_demo(office))
     greet(office.settings, first_admin_link(office), accounts)
 
 
 def _log_handler() -> logging.Handler:
-    from gateway.logs import JsonLines
+    from gateway.operating.logs import JsonLines
 
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())

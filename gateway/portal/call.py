@@ -24,8 +24,8 @@ from registry.tables import Kind
 
 if TYPE_CHECKING:
     from authz.policy import Decision
+    from gateway.operating.tracing import Trace
     from gateway.portal.exchange import Exchange
-    from gateway.tracing import Trace
     from gateway.upstream import Ask
     from registry.catalog import Upstream
 

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
     from authz.principals import Principal
-    from gateway.connection import EdgeProtocol
     from gateway.edge import Arrival
+    from gateway.edge.connection import EdgeProtocol
     from gateway.snapshots import Snapshot
     from gateway.upstream import Answer
     from gateway.world import World

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
     from authz.principals import Principal
+    from gateway.operating.telemetry import Telemetry
     from gateway.rendezvous import Rendezvous
     from gateway.settings import Settings
-    from gateway.telemetry import Telemetry
     from gateway.upstream import Ask, Downstream, FeedEvent, Upstreams
     from registry.catalog import Credential, Upstream
     from registry.vault import Vault

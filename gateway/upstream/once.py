@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.operating.telemetry import Telemetry
 from gateway.rendezvous.memory import MemoryRendezvous
-from gateway.telemetry import Telemetry
 from gateway.upstream.connections import open_upstreams
 from gateway.upstream.refresh import refresh
 

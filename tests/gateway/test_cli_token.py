@@ -12,8 +12,8 @@ from authz import jose
 from authz.tables import Person
 from gateway.assembly import open_office
 from gateway.cli import main
-from gateway.first_start import ensure_signing_key
 from gateway.settings import Settings
+from gateway.starting.first_start import ensure_signing_key
 
 if TYPE_CHECKING:
     from pathlib import Path

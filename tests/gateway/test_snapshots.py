@@ -9,9 +9,9 @@ import pytest
 from authz.rules import Draft, write_rule
 from gateway import snapshots as module
 from gateway.assembly import open_office
-from gateway.first_start import ensure_signing_key
 from gateway.settings import Settings
 from gateway.snapshots import Snapshots
+from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
 
 if TYPE_CHECKING:

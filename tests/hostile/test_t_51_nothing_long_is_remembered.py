@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gateway import edge
+from gateway.edge import middleware as edge
 from gateway.portal import exchange, headers, reply
 
 LONG = {

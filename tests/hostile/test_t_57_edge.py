@@ -165,7 +165,7 @@ async def test_too_many_headers_and_too_large_ones_are_refused(tmp_path) -> None
 
 
 async def test_t_70_a_head_that_does_not_end_is_given_up(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.connection.HEAD_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.connection.HEAD_DEADLINE", 0.2)
     async with open_door(tmp_path) as door, Line(door) as drips, Line(door) as silent:
         drips.writer.write(b"POST /mcp HTTP/1.1\r\nHo")
         assert (await drips.answer()).status == 408
@@ -173,7 +173,7 @@ async def test_t_70_a_head_that_does_not_end_is_given_up(tmp_path, monkeypatch) 
 
 
 async def test_t_71_a_body_that_does_not_end_is_given_up(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.connection.BODY_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.connection.BODY_DEADLINE", 0.2)
     async with open_door(tmp_path) as door, Line(door) as line:
         assert (await line.raw(raw(door, body=b"{}")[:-1])).status == 408
 
@@ -182,7 +182,7 @@ async def test_t_71_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch
     from gateway.upstream import Answer
     from tests.fakes.door import eventually
 
-    monkeypatch.setattr("gateway.connection.WRITE_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.connection.WRITE_DEADLINE", 0.2)
 
     async def large(*_: object) -> Answer:
         return Answer(result=b'{"resultType":"complete","x":"' + b"x" * 30_000_000 + b'"}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING
 
-from gateway.connection import EdgeProtocol
+from gateway.edge.connection import EdgeProtocol
 from gateway.unread import Unread
 from gateway.upstream import Answer
 from tests.fakes.door import eventually, modern, open_door

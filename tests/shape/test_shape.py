@@ -71,8 +71,8 @@ def test_the_environment_is_read_in_few_known_places() -> None:
     assert readers <= {
         "gateway/settings.py",
         "gateway/assembly.py",
-        "gateway/metrics.py",  # prometheus_client is told by a variable where several processes count
-        "gateway/tracing.py",  # OpenTelemetry is set up by its standard variables
+        "gateway/operating/metrics.py",  # prometheus_client is told by a variable where several processes count
+        "gateway/operating/tracing.py",  # OpenTelemetry is set up by its standard variables
         "gateway/cli/secret.py",
         "gateway/clients_setup.py",  # in a line that it prints
     }
@@ -86,7 +86,7 @@ def test_no_broad_except_outside_the_edges() -> None:
     }
     assert broad <= {
         "gateway/background.py",
-        "gateway/edge.py",
+        "gateway/edge/middleware.py",
         "gateway/journal/writer.py",
         "gateway/portal/door.py",
     }

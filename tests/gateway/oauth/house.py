@@ -23,9 +23,9 @@ from authz.sessions import begin_session
 from authz.tables import Client, Person
 from gateway.app import build
 from gateway.assembly import open_office, open_world
-from gateway.first_start import ensure_signing_key
 from gateway.serve import _listener
 from gateway.settings import Settings
+from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
 from registry.tables import Server, ServerState
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.metrics import Counts, Exporter, shared_directory
-from gateway.tracing import Trace, Tracing, configured
+from gateway.operating.metrics import Counts, Exporter, shared_directory
+from gateway.operating.tracing import Trace, Tracing, configured
 
 if TYPE_CHECKING:
     from gateway.settings import Settings

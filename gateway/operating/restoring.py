@@ -16,9 +16,9 @@ from sqlalchemy import LargeBinary, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.assembly import open_office
-from gateway.backup import FORMAT, MANIFEST, Manifest, durable_tables
 from gateway.journal.segments import SegmentName
 from gateway.office import operator
+from gateway.operating.backup import FORMAT, MANIFEST, Manifest, durable_tables
 from gateway.settings import ConfigurationError
 from registry.database import Database, sqlite_url
 from registry.schema import HEAD, migrate

@@ -11,8 +11,8 @@ from gateway.clients_setup import setups
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.demo_furniture import Account
     from gateway.settings import Settings
+    from gateway.starting.furniture import Account
 
 
 def greet(settings: Settings, admin_link: str | None, accounts: list[Account] | None) -> None:
@@ -43,7 +43,7 @@ def _lines(settings: Settings, admin_link: str | None, accounts: list[Account] |
 
 def _anew(name: str) -> str:
     """What makes another secret: a person's can be replaced, an agent's cannot."""
-    from gateway.demo_furniture import AGENT, AGENT_GROUP
+    from gateway.starting.furniture import AGENT, AGENT_GROUP
 
     if name == AGENT:
         return f"ostiary client add OTHER_NAME --agent --group {AGENT_GROUP}"

@@ -11,14 +11,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.demo_furniture import furnish
 from gateway.settings import ConfigurationError
+from gateway.starting.furniture import furnish
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.demo_furniture import Account
     from gateway.office import Office
+    from gateway.starting.furniture import Account
 
 SERVERS = ("notes", "clock")
 
@@ -95,5 +95,5 @@ def _stop(process: subprocess.Popen[str]) -> None:
 
 def _folder() -> Path:
     """Inside this package in the wheel, `examples/servers` beside it in a checkout."""
-    packaged = Path(__file__).parent / "demo_servers"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "examples" / "servers"
+    packaged = Path(__file__).parents[1] / "demo_servers"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "examples" / "servers"

@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from authz.errors import NoSigningKey
 from authz.policy import Policy
 from authz.tables import Rule
-from gateway import health
-from gateway.checks import State
+from gateway.operating import health
+from gateway.operating.checks import State
 
 RULE = Rule(id="r1", subject="user:a", object="notes.*", action="call")
 

@@ -12,11 +12,11 @@ from cryptography.x509.oid import NameOID
 
 from authz.tables import Person, Rule
 from gateway.assembly import open_office
-from gateway.checks import State
 from gateway.cli import main
-from gateway.doctor import examine
-from gateway.first_start import ensure_signing_key
+from gateway.operating.checks import State
+from gateway.operating.doctor import examine
 from gateway.settings import Settings
+from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
 from registry.tables import Server
 from tests.servers.postgres import postgresql

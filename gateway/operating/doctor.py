@@ -14,8 +14,8 @@ from sqlmodel import select
 from authz.accounts import admins
 from authz.policy import load_policy
 from authz.tables import SigningKey
-from gateway.backup import LATEST
-from gateway.checks import Check, State
+from gateway.operating.backup import LATEST
+from gateway.operating.checks import Check, State
 from gateway.settings import ArgumentRecord, is_loopback
 from registry.tables import AddressException, Server, ServerState
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from authz.errors import AuthzError
-from gateway.checks import Check, State
+from gateway.operating.checks import Check, State
 from gateway.snapshots import STALE
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from gateway import metrics
+from gateway.operating import metrics
+from gateway.operating.telemetry import Telemetry
+from gateway.operating.tracing import Tracing, configured
 from gateway.settings import ConfigurationError, Settings
-from gateway.telemetry import Telemetry
-from gateway.tracing import Tracing, configured
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16
 OTEL = [name for name in os.environ if name.startswith("OTEL_")]
@@ -81,12 +81,12 @@ def test_no_address_no_listener():
 WORKERS = """
 import os, sys, urllib.request
 import prometheus_client  # as if something had counted before
-from gateway import metrics
+from gateway.operating import metrics
 with metrics.shared("127.0.0.1:0") as address:
     for _ in range(2):
         if os.fork() == 0:
             from gateway.settings import Settings
-            from gateway.telemetry import Telemetry
+            from gateway.operating.telemetry import Telemetry
             telemetry = Telemetry(Settings(workers=2))
             assert telemetry.address is None
             telemetry.decided(True)
@@ -113,7 +113,7 @@ def test_workers_count_together_even_when_they_are_dead():
 
 ORPHAN = """
 import os, signal, sys
-from gateway import metrics
+from gateway.operating import metrics
 with metrics.shared("127.0.0.1:0"):
     sys.stdout.write(metrics.shared_directory())
     sys.stdout.flush()
@@ -154,7 +154,7 @@ def test_the_standard_variables_ask_for_traces(environment, wanted):
 
 def test_nothing_of_opentelemetry_is_imported_when_nobody_asks():
     code = (
-        "import sys; from gateway.settings import Settings; from gateway.telemetry import Telemetry;"
+        "import sys; from gateway.settings import Settings; from gateway.operating.telemetry import Telemetry;"
         "t = Telemetry(Settings(metrics_listen='')); assert t.trace('x', None) is None; t.close();"
         "assert not [name for name in sys.modules if name.startswith('opentelemetry')]"
     )

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from authz.ids import fresh_id
-from gateway.connection import EdgeProtocol as EdgeProtocol  # noqa: PLC0414, TC001 - the two belong together
 from gateway.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from gateway.edge.connection import EdgeProtocol
     from gateway.settings import Settings
 
 # Asked by whoever watches over processes, by address and not by name; they hold no secret.
