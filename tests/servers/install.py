@@ -12,7 +12,6 @@ from pathlib import Path
 NEEDED = {
     "/usr/bin/chromium": "chromium",
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
-    "/usr/sbin/nginx": "nginx-light",
     "/usr/bin/node": "nodejs",
     "/usr/bin/npm": "npm",
 }
