@@ -145,10 +145,12 @@ def test(
 
     from authz.decisions import SEEN_AS
     from authz.policy import Action, load_policy
+    from authz.rules import Draft
 
     with office.database.read() as session:
         rules = load_policy(session, office.database.epochs().get(Concern.POLICY, 0))
         party = _suppose(session, **who)
+        _mention_strangers(session, [Draft(subject=party.label, object=object_, action=action)])
     asked = SEEN_AS[kind] if kind and action == Action.LIST else Action(action)
     decision = rules.decide(party, portal, object_, asked)
     answer = "allowed" if decision else "denied"

@@ -117,3 +117,8 @@ def test_export_and_apply_are_inverse(ostiary, tmp_path):
 
 def test_asking_as_nobody_says_so(ostiary):
     assert "nobody enabled is called" in ostiary("test", "--as", "user:zoe", "--object", "n.x", code=1).output
+
+
+def test_asking_about_a_thing_that_no_server_offers_says_so(ostiary):
+    asked = ostiary("test", "--as", "user:alice", "--object", "weather.forecast")
+    assert "there is no server weather yet" in asked.stderr
