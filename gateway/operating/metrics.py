@@ -125,9 +125,10 @@ def _child(listen: str) -> Iterator[str]:
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's is untyped
     server = _server(listen, registry)
+    parent = os.getpid()  # asked before the fork: after it, the parent may be gone already
     pid = os.fork()
     if pid == 0:
-        _serve_until_told(server)
+        _serve_until_told(server, parent)
     address = f"{listen.rpartition(':')[0]}:{server.server_port}"
     server.socket.close()
     try:
@@ -136,8 +137,7 @@ def _child(listen: str) -> Iterator[str]:
         _end(pid)
 
 
-def _serve_until_told(server: WSGIServer) -> None:
-    parent = os.getppid()
+def _serve_until_told(server: WSGIServer, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us; the parent ends us last
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     server.timeout = 1.0
