@@ -45,7 +45,7 @@ def open_office(settings: Settings, *, create: bool = False, role: str = "cli") 
         raise ConfigurationError([f"data: {refused}"]) from refused
     try:
         journal = open_journal(
-            settings.data / "journal",
+            settings.journal,
             vault.key("journal"),
             database,
             settings.journal_arguments,
@@ -102,8 +102,8 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     from gateway.world import World
 
     settings = office.settings
-    alone = settings.workers == 1 and settings.database_url is None
-    rendezvous = MemoryRendezvous() if alone else SharedRendezvous(office.database)
+    single = settings.workers == 1 and settings.database_url is None
+    rendezvous = MemoryRendezvous() if single else SharedRendezvous(office.database)
     telemetry = Telemetry(settings)
     upstreams = open_upstreams(settings, office.vault, rendezvous, telemetry)
     try:

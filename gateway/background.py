@@ -32,7 +32,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         "refresh": Refresher(world).run,
     }
     if leader:
-        works["index"] = Indexer(world.settings.data / "journal", world.office.database).run
+        works["index"] = Indexer(world.settings.journal, world.office.database).run
         works["sweep"] = lambda: sweep_forever(world.office)
     tasks = [asyncio.create_task(_keep(name, work), name=name) for name, work in works.items()]
     try:

@@ -239,5 +239,4 @@ def _bind(host: str, port: int, name: str) -> socket.socket:
         raise ConfigurationError(
             [f"{name}: {host}:{port} cannot be bound ({error.strerror}); choose another"]
         ) from error
-    sock.set_inheritable(True)
     return sock

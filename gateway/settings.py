@@ -124,6 +124,11 @@ class Settings(BaseModel):
         return f"{scheme}://{host}:{self.port}"
 
     @property
+    def journal(self) -> Path:
+        """Where the files of the record are."""
+        return self.data / "journal"
+
+    @property
     def secure(self) -> bool:
         """Whether browsers reach us over https, which decides about cookies."""
         return self.base_url.startswith("https://")

@@ -57,7 +57,7 @@ def tail(office: Office, lines: int, *, follow: bool, as_json: bool) -> None:
     """The newest records, of all processes."""
     from gateway.journal.tail import Tail
 
-    reader = Tail(_directory(office))
+    reader = Tail(office.settings.journal)
     newest = reader.newest(lines)
     coming: Iterator[bytes] = reader.following() if follow else iter(())
     try:
@@ -75,7 +75,7 @@ def show_one(office: Office, identity: str, *, as_json: bool) -> None:
     """All records of a call, of a decision (as an answer's _meta names it), or one record (WRITER/NUMBER)."""
     from gateway.journal.search import about
 
-    lines = about(_directory(office), office.database, identity)
+    lines = about(office.settings.journal, office.database, identity)
     if not lines:
         raise click.ClickException(f"nothing on record about {identity!r}; `ostiary audit search` finds ids")
     found = [json.loads(line) for line in lines]
@@ -112,7 +112,7 @@ def search(office: Office, thing: str, *, as_json: bool, **wanted: Any) -> None:
     """Find records by who, what and when."""
     from gateway.journal.search import Search, find
 
-    lines = find(_directory(office), office.database, Search(object=thing, **wanted))
+    lines = find(office.settings.journal, office.database, Search(object=thing, **wanted))
     found = [json.loads(line) for line in lines]
     show(found, as_json=as_json, text=lambda: "\n".join(map(line_text, lines)) or "nothing found")
 
@@ -128,7 +128,7 @@ def prune(office: Office, before: float, *, yes: bool, as_json: bool) -> None:
     from gateway.journal.prune import prune as take_away
     from gateway.office import operator
 
-    directory = _directory(office)
+    directory = office.settings.journal
     chosen = old(directory, before)
     names = [str(one.name) for one in chosen]
     size = sum(one.size for one in chosen)
@@ -149,11 +149,7 @@ def _check(office: Office) -> Report:
 
     with office.database.read() as session:
         rows = session.exec(select(Segment)).all()
-    return check(_directory(office), office.vault.key("journal"), rows)
-
-
-def _directory(office: Office) -> Any:
-    return office.settings.data / "journal"
+    return check(office.settings.journal, office.vault.key("journal"), rows)
 
 
 def _spread(record: dict[str, Any]) -> str:

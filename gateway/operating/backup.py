@@ -112,7 +112,7 @@ def _write(office: Office, stream: BinaryIO) -> tuple[int, int]:
                 rows += _put_rows(archive, members, connection, table)
             names = _segments(connection)
         # The journal after the rows: whatever the rows say was done is already on record.
-        kept = [name for name in names if _put_segment(archive, members, office.settings.data / "journal" / name)]
+        kept = [name for name in names if _put_segment(archive, members, office.settings.journal / name)]
         bare = Manifest(FORMAT, version("ostiary"), HEAD, time.time(), members)
         _put(archive, {}, MANIFEST, BytesIO(msgspec.json.encode(bare.signed(office.vault.key("backup")))))
     return rows, len(kept)
