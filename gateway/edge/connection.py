@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from gateway.unread import Unread
+from gateway.edge.unread import Unread
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport

@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING
 
 from gateway.edge.connection import EdgeProtocol
-from gateway.unread import Unread
+from gateway.edge.unread import Unread
 from gateway.upstream import Answer
 from tests.fakes.door import eventually, modern, open_door
 
