@@ -1,7 +1,7 @@
-"""Signatures and nothing else: compact JWS with ES256. The only module that speaks joserfc.
+"""Signatures and nothing else: compact JWS, ours with ES256. The only module that speaks joserfc.
 
-What a payload means is judged in `authz.tokens`. Reading here is strict where libraries are lenient: a size cap before
-base64, an allow-list of header names, no duplicate member in either part.
+What a payload means is judged elsewhere (`authz.tokens` for ours). Reading is strict where libraries are lenient: size
+is capped before base64, an allow-list of header names, no duplicate member in either part.
 """
 
 from __future__ import annotations
@@ -12,15 +12,27 @@ from typing import TYPE_CHECKING, Any, NewType
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64decode
 
+from idp_adapters.contract import IdentityRefused, Verified
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
 ALGORITHM = "ES256"
 TOKEN_LIMIT = 8 * 1024  # bytes of a token, before anything of it is decoded
 HEADER_NAMES = frozenset({"alg", "kid", "typ"})  # so jwk, jku, x5u, x5c, crit and b64 are refused with all the rest
+
+# Of tokens that others made: asymmetric alone, so that no public key can pass for a shared secret (T-06).
+FOREIGN_ALGORITHMS = frozenset(
+    {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519"}
+)
+FOREIGN_HEADER_NAMES = HEADER_NAMES | {"x5t", "x5t#S256", "nonce"}  # there, and never looked at
+FOREIGN_LIMIT = 32 * 1024  # an ID token with 200 group ids has 10 KiB
+_KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
+_CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed25519"}
+_SMALLEST_RSA = 2048
 
 PublicKey = NewType("PublicKey", ECKey)
 PrivateKey = NewType("PrivateKey", ECKey)
@@ -85,6 +97,66 @@ def verify(token: bytes, key: PublicKey) -> dict[str, Any]:
     except (JoseError, ValueError) as error:  # binascii.Error is a ValueError
         raise BadSignature("signature") from error
     return _read(token.split(b".", 2)[1])
+
+
+def verify_foreign(token: str, keys: Sequence[Mapping[str, Any]], algorithms: Collection[str]) -> Verified:
+    """What somebody else signed, if one of their `keys` (public JWKs) did. Raises IdentityRefused.
+
+    A key is chosen by the header's `kid`, or tried one by one where there is none; never taken from the token.
+    """
+    raw = token.encode("utf-8", "replace")
+    header = _foreign_header(raw, algorithms)
+    for key in _candidates(header, keys):
+        try:
+            jws.deserialize_compact(raw, key, [header["alg"]])
+        except (JoseError, ValueError):
+            continue
+        return Verified(header, _read_foreign(raw.split(b".", 2)[1]))
+    raise _refused("signature")
+
+
+def _foreign_header(token: bytes, algorithms: Collection[str]) -> dict[str, Any]:
+    if len(token) > FOREIGN_LIMIT:
+        raise _refused("too_long")
+    if token.count(b".") != 2:
+        raise _refused("not_a_jws")
+    header = _read_foreign(token.split(b".", 1)[0])
+    if not header.keys() <= FOREIGN_HEADER_NAMES:
+        raise _refused("header_name")
+    if header.get("alg") not in FOREIGN_ALGORITHMS.intersection(algorithms):
+        raise _refused("algorithm")
+    return header
+
+
+def _candidates(header: dict[str, Any], keys: Sequence[Mapping[str, Any]]) -> list[ECKey | OKPKey | RSAKey]:
+    kid = header.get("kid")
+    fitting = (jwk for jwk in keys if kid is None or jwk.get("kid", kid) == kid)
+    return [key for jwk in fitting if (key := _foreign_key(jwk, header["alg"])) is not None][:8]
+
+
+def _foreign_key(jwk: Mapping[str, Any], algorithm: str) -> ECKey | OKPKey | RSAKey | None:
+    """The key, if it is one for this algorithm (RFC 7517 section 4): a public signing key, long enough."""
+    curve = _CURVES.get(algorithm)
+    if jwk.get("use", "sig") != "sig" or jwk.get("alg", algorithm) != algorithm or jwk.get("crv") != curve:
+        return None
+    wanted = {"kty", "crv", "x", "y", "n", "e"}
+    try:
+        kind = _KEY_TYPES[jwk["kty"]]
+        key = kind.import_key({name: value for name, value in jwk.items() if name in wanted})
+        return None if isinstance(key, RSAKey) and key.raw_value.key_size < _SMALLEST_RSA else key
+    except (JoseError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_foreign(segment: bytes) -> dict[str, Any]:
+    try:
+        return _read(segment)
+    except BadSignature as error:
+        raise _refused(str(error)) from error
+
+
+def _refused(reason: str) -> IdentityRefused:
+    return IdentityRefused(f"jwt_{reason}", "the token's signature does not hold")
 
 
 def _read(segment: bytes) -> dict[str, Any]:

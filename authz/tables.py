@@ -196,3 +196,52 @@ class CutOff(SQLModel, table=True):
     key: str = Field(primary_key=True)
     at: float
     until: float  # when no token that it could cut can still be alive, and the row may go
+
+
+class Spent(SQLModel, table=True):
+    """Something that counts once (an assertion, a `jti`), by the SHA-256 of its kind and name; see `authz.once`."""
+
+    __tablename__ = "spent"
+    hash: str = Field(primary_key=True)
+    until: float = Field(index=True)  # when it would be refused anyway, and the row may go
+
+
+class Provider(SQLModel, table=True):
+    """An identity provider. `config` is what its kind's model takes; its secrets are sealed under `idp:{slug}`."""
+
+    __tablename__ = "provider"
+    slug: str = Field(primary_key=True)
+    kind: str  # oidc, saml, ldap, entra
+    title: str = ""
+    domains: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    config: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    declared: bool = False  # in the operator's file, which then alone may change it
+    created_at: float = 0
+    disabled_at: float | None = None
+
+
+class ClaimMapping(SQLModel, table=True):
+    """Whoever `provider` says has `value` among `claim` is in our `group`, for as long as a sign-in's groups live."""
+
+    __tablename__ = "claim_mapping"
+    provider: str = Field(primary_key=True)
+    claim: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    group: str = Field(primary_key=True)
+
+
+class Delegation(SQLModel, table=True):
+    """A person lets an agent act for them: these scopes, until then, so many times."""
+
+    __tablename__ = "delegation"
+    id: str = Field(primary_key=True)  # "dlg_" and 128 random bits
+    person: str = Field(index=True)
+    agent: str = Field(index=True)
+    scope: str
+    reason: str = ""
+    uses_left: int | None = None  # None: as often as it likes
+    created_at: float
+    created_by: str = ""
+    last_used_at: float | None = None
+    expires_at: float
+    ended_at: float | None = None

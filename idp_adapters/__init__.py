@@ -1,1 +1,1 @@
-"""One file per way to be somebody. Only `contract` is seen from outside `gateway`."""
+"""Every way to be somebody becomes the same external identity. Each adapter is imported when it is first needed."""
