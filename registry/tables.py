@@ -136,13 +136,23 @@ class DataKey(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A sealed secret; `owner` and `purpose` are its associated data, so it opens nowhere else."""
+    """A sealed secret; `owner` and `purpose` are its associated data, so it opens nowhere else, and the page of its kind
+    knows which one it is, so that no older one can be put back.
+    """
 
     __tablename__ = "secret"
     owner: str = Field(primary_key=True)  # for instance "server:notes"
     purpose: str = Field(primary_key=True)
-    version: int = 1  # part of the associated data too, so that an old value cannot be rolled back
+    version: int = 1  # part of the associated data too
     key_id: str
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class VaultPage(SQLModel, table=True):
+    """Which secrets of a kind there are, and which version of each; sealed as a whole (docs/decisions/0010)."""
+
+    __tablename__ = "vault_page"
+    kind: str = Field(primary_key=True)  # what the owner begins with: "server"
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
@@ -190,6 +200,7 @@ class Segment(SQLModel, table=True):
     __tablename__ = "segment"
     name: str = Field(primary_key=True)
     writer: str = Field(index=True)
+    place: str = ""  # the machine and directory that keep it, where several write to one database
     number: int
     first_seq: int = Field(sa_type=BigInteger)
     last_seq: int | None = Field(default=None, sa_type=BigInteger)
