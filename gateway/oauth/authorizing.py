@@ -15,7 +15,7 @@ from authz.clients import mark_used
 from authz.families import Allowance
 from authz.tables import Consent
 from gateway.oauth.asking import Ask
-from gateway.oauth.grants import CodeGrant, S256Only
+from gateway.oauth.grants.code import CodeGrant, S256Only
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import InvalidRequest, Refused
 from registry.database import Concern

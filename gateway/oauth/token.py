@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from gateway.oauth.answering import catch_up, endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
-from gateway.oauth.grants import AgentGrant, CodeGrant, RefreshGrant, S256Only
+from gateway.oauth.grants.agent import AgentGrant
+from gateway.oauth.grants.code import CodeGrant, S256Only
+from gateway.oauth.grants.refresh import RefreshGrant
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.replies import as_json
 from gateway.pages.forms import read_form
