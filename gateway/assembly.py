@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import fcntl
 import os
 from contextlib import asynccontextmanager, contextmanager
@@ -17,6 +15,7 @@ from gateway.office import Office
 from gateway.settings import ConfigurationError, Settings
 from registry.database import Database, sqlite_url
 from registry.errors import SecretRefused
+from registry.master_key import decode
 from registry.schema import migrate
 from registry.vault import Vault
 
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 
 MASTER_KEY = "OSTIARY_MASTER_KEY"
 ADDRESS_FILE = "address"
+WITHOUT_PAGES = "0001"  # the schema that had secrets and no page that knows them
 
 
 def open_office(settings: Settings, *, create: bool = False, role: str = "cli") -> Office:
@@ -34,12 +34,15 @@ def open_office(settings: Settings, *, create: bool = False, role: str = "cli") 
     _data_directory(settings, create=create)
     database = Database(settings.database_url or sqlite_url(settings.data))
     try:
-        migrate(database)
+        before = migrate(database)
     except SQLAlchemyError as error:
         database.close()
         raise ConfigurationError([_unreachable(database, error)]) from error
     try:
         vault = Vault.open(settings.data, database, _master_key())
+        if before == WITHOUT_PAGES:
+            with database.change() as session:
+                vault.adopt(session)
     except SecretRefused as refused:
         database.close()
         raise ConfigurationError([f"data: {refused}"]) from refused
@@ -141,12 +144,9 @@ def _master_key() -> bytes | None:
     if value is None:
         return None
     try:
-        key = base64.b64decode(value, validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != 32:
-        raise ConfigurationError([f"{MASTER_KEY}: must be 32 random bytes in base64 (`openssl rand -base64 32`)"])
-    return key
+        return decode(value)
+    except SecretRefused as refused:
+        raise ConfigurationError([f"{MASTER_KEY}: {refused}"]) from refused
 
 
 def _unreachable(database: Database, error: SQLAlchemyError) -> str:

@@ -18,15 +18,16 @@ if TYPE_CHECKING:
 HEAD = "0002"  # the newest revision in alembic/versions; a test keeps the two together
 
 
-def migrate(database: Database) -> None:
-    """Upgrades an empty or older database; refuses one that a newer version has written."""
+def migrate(database: Database) -> str | None:
+    """Upgrades an empty or older database; refuses one that a newer version has written. Gives what it was before."""
     with database.engine.connect() as connection:
         present = _revision(connection)
     if present == HEAD:
-        return
+        return present
     if present is not None and present > HEAD:
         raise DatabaseBehind(f"the database is at revision {present}, this version knows {HEAD}: run the newer version")
     _upgrade(database)
+    return present
 
 
 def _revision(connection: Connection) -> str | None:

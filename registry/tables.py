@@ -136,9 +136,7 @@ class DataKey(SQLModel, table=True):
 
 
 class Secret(SQLModel, table=True):
-    """A sealed secret; `owner` and `purpose` are its associated data, so it opens nowhere else, and the page of its kind
-    knows which one it is, so that no older one can be put back.
-    """
+    """A sealed secret. Its key is associated data, so it opens nowhere else; its page knows it, so none is put back."""
 
     __tablename__ = "secret"
     owner: str = Field(primary_key=True)  # for instance "server:notes"

@@ -1,13 +1,12 @@
 """Sealed secrets: AES-256-GCM under a data key, which is itself wrapped by the master key.
 
 The master key is a file of mode 0600, or comes from the environment; a key service would take its place in `open`.
-Whatever is sealed carries its place as associated data (owner, purpose, version), so it opens nowhere else.
+Whatever is sealed carries its place as associated data (owner, purpose, version), so it opens nowhere else; a page that
+lists all secrets of a kind says that it is the newest.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 import time
 from functools import lru_cache
@@ -19,10 +18,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, select
+from sqlmodel import Session, col, select
 
+from registry import master_key
 from registry.errors import SecretRefused
-from registry.tables import DataKey, Secret
+from registry.master_key import KEY_BYTES
+from registry.tables import DataKey, Secret, VaultPage
+from registry.vault_pages import Pages, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
 
     from registry.database import Database
 
-KEY_BYTES = 32
 NONCE_BYTES = 12
 FIRST_KEY = "1"
 
@@ -43,15 +44,16 @@ class Vault:
         self._newest = max(keys, key=int)
         self._root = keys[FIRST_KEY]  # what is derived must not change when a data key is added
         self._wrapper = AESGCM(self.key("wrap"))
+        self._pages = Pages(self.wrap, self.unwrap)
 
     @classmethod
     def open(cls, data: Path, database: Database, master: bytes | None) -> Self:
-        """The vault of a data directory. Makes the master key when there is none, and nothing yet that needs it.
+        """The vault of a data directory; `master` is its master key where that is not the file in it.
 
-        `master` is 32 bytes, or the base64 of them, as OSTIARY_MASTER_KEY has it.
+        Makes the master key when there is none, and nothing yet that needs it.
         """
         rows = _stored(database)
-        key = _decode_master(master) if master is not None else _master_file(data, fresh=not rows)
+        key = master_key.read(data, fresh=not rows) if master is None else master
         rows = rows or _first_row(database, key)
         return cls({row.id: _unwrap_row(key, row) for row in rows})
 
@@ -67,12 +69,14 @@ class Vault:
         row.key_id = self._newest
         row.sealed = _seal(self._aeads[self._newest], value, _place(owner, purpose, row.version))
         session.add(row)
+        self._pages.enter(session, row)
 
     def open_secret(self, session: Session, owner: str, purpose: str) -> bytes:
-        """What was sealed for (owner, purpose); raises SecretRefused when there is none or it was tampered with."""
-        row = session.get(Secret, (owner, purpose))
+        """What was sealed last for (owner, purpose); raises SecretRefused if nothing was, or it was tampered with."""
+        row, page = _kept(session, owner, purpose)
         if row is None:
             raise SecretRefused(f"no secret is kept for {owner} ({purpose})")
+        self._pages.check(row, page)
         aead = self._aeads.get(row.key_id)
         if aead is None:
             raise SecretRefused(f"the secret of {owner} ({purpose}) is sealed under a key that is not here")
@@ -82,6 +86,15 @@ class Vault:
         """Remove every secret of `owner`."""
         for row in session.exec(select(Secret).where(Secret.owner == owner)):
             session.delete(row)
+        self._pages.strike(session, owner)
+
+    def problems(self, session: Session) -> list[str]:
+        """Every secret that was put back, put in or taken away behind our back, in words."""
+        return list(self._pages.problems(session))
+
+    def adopt(self, session: Session) -> None:
+        """Takes the secrets that are there for the right ones: for a database from before there were pages."""
+        self._pages.adopt(session)
 
     def wrap(self, context: bytes, value: bytes) -> bytes:
         """Seal something that leaves and comes back; it opens in the same `context` only."""
@@ -97,6 +110,17 @@ class Vault:
         return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=f"ostiary/{purpose}".encode()).derive(
             self._root
         )
+
+
+def _kept(session: Session, owner: str, purpose: str) -> tuple[Secret | None, VaultPage | None]:
+    """A secret and the page of its kind as they are at one moment, whatever this session has seen before."""
+    query = (
+        select(Secret, VaultPage)
+        .join(VaultPage, col(VaultPage.kind) == kind_of(owner), isouter=True)
+        .where(Secret.owner == owner, Secret.purpose == purpose)
+    )
+    found = session.exec(query.execution_options(populate_existing=True)).first()
+    return (found[0], found[1]) if found is not None else (None, None)
 
 
 def _place(owner: str, purpose: str, version: int) -> bytes:
@@ -137,44 +161,3 @@ def _unwrap_row(master: bytes, row: DataKey) -> bytes:
 
 def _key_place(key_id: str) -> bytes:
     return msgspec.json.encode(["data-key", key_id])
-
-
-def _master_file(data: Path, *, fresh: bool) -> bytes:
-    path = data / "keys" / "master.key"
-    if not path.exists():
-        if not fresh:
-            raise SecretRefused(
-                f"{path} is missing but the database is sealed under it: restore it, or set OSTIARY_MASTER_KEY"
-            )
-        _make_master_file(path)
-    if path.stat().st_mode & 0o077:
-        raise SecretRefused(f"{path} can be read by others: chmod 600 it")
-    return _decode_master(path.read_bytes().strip())
-
-
-def _make_master_file(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(base64.b64encode(os.urandom(KEY_BYTES)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(draft, path)  # unlike a rename, a link never replaces the key that another process made meanwhile
-    except FileExistsError:
-        pass
-    finally:
-        draft.unlink()
-
-
-def _decode_master(text: bytes) -> bytes:
-    if len(text) == KEY_BYTES:
-        return text
-    try:
-        key = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        key = b""
-    if len(key) != KEY_BYTES:
-        raise SecretRefused("the master key must be 32 bytes in base64, for instance from `openssl rand -base64 32`")
-    return key

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlmodel import update
 
 from registry.errors import SecretRefused
 from registry.servers import load_credentials
-from registry.tables import Auth, Secret
+from registry.tables import Auth, Secret, VaultPage
+from registry.vault import Vault
 from tests.registry.shelf import Shelf
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ def test_t_92_one_flipped_bit_is_noticed(shelf: Shelf, at: int) -> None:
 
 def test_t_92_an_unknown_key_id_is_refused(shelf: Shelf) -> None:
     write(shelf, "notes", key_id="2")
-    with pytest.raises(SecretRefused, match="not here"):
+    with pytest.raises(SecretRefused, match="not the one"):
         opens(shelf, "notes")
 
 
@@ -87,3 +89,97 @@ def test_t_92_a_credential_that_does_not_open_is_left_out_and_the_others_stay(sh
     write(shelf, "notes", key_id="2")
     with shelf.database.read() as session:
         assert set(load_credentials(session, shelf.vault)) == {"clock"}
+
+
+def put_back(shelf: Shelf, table: type[Secret | VaultPage], key: object, **columns: object) -> None:
+    with shelf.database.change() as session:
+        session.execute(update(table).where(*_is(table, key)).values(**columns))
+
+
+def _is(table: type[Secret | VaultPage], key: object) -> list[Any]:
+    return [Secret.owner == key] if table is Secret else [VaultPage.kind == key]
+
+
+def columns(row: Secret) -> dict[str, object]:
+    return row.model_dump(exclude={"owner", "purpose"})
+
+
+def renew(shelf: Shelf, slug: str, line: bytes) -> None:
+    with shelf.database.change() as session:
+        shelf.vault.seal(session, f"server:{slug}", "header", line)
+
+
+def problems(shelf: Shelf) -> list[str]:
+    with shelf.database.read() as session:
+        return shelf.vault.problems(session)
+
+
+def test_t_92_a_whole_row_that_was_put_back_does_not_open_and_is_named(shelf: Shelf) -> None:
+    old = columns(rows(shelf)["notes"])
+    renew(shelf, "notes", b"Authorization: Bearer new")
+    assert problems(shelf) == []
+    put_back(shelf, Secret, "server:notes", **old)
+    with pytest.raises(SecretRefused, match="older one was put back"):
+        opens(shelf, "notes")
+    assert opens(shelf, "clock") == LINES["clock"]
+    (told,) = problems(shelf)
+    assert "server:notes" in told
+    assert "Bearer" not in told
+
+
+def test_t_92_setting_it_anew_mends_what_was_put_back(shelf: Shelf) -> None:
+    old = columns(rows(shelf)["notes"])
+    renew(shelf, "notes", b"Authorization: Bearer new")
+    put_back(shelf, Secret, "server:notes", **old)
+    renew(shelf, "notes", b"Authorization: Bearer newest")
+    assert opens(shelf, "notes") == b"Authorization: Bearer newest"
+    assert problems(shelf) == []
+
+
+def test_t_92_a_page_that_was_put_back_opens_nothing_that_is_newer(shelf: Shelf) -> None:
+    with shelf.database.read() as session:
+        old = session.get_one(VaultPage, "server").sealed
+    renew(shelf, "notes", b"Authorization: Bearer new")
+    put_back(shelf, VaultPage, "server", sealed=old)
+    with pytest.raises(SecretRefused):
+        opens(shelf, "notes")
+
+
+@pytest.mark.parametrize("page", [b"", b"x" * 60])
+def test_t_92_without_its_page_no_secret_opens(shelf: Shelf, page: bytes) -> None:
+    put_back(shelf, VaultPage, "server", sealed=page)
+    for slug in LINES:
+        with pytest.raises(SecretRefused):
+            opens(shelf, slug)
+    renew(shelf, "notes", b"Authorization: Bearer new")
+    assert opens(shelf, "notes") == b"Authorization: Bearer new"
+    with pytest.raises(SecretRefused):
+        opens(shelf, "clock")
+
+
+def test_t_92_a_page_that_was_removed_is_not_made_anew_from_what_is_there(shelf: Shelf) -> None:
+    with shelf.database.change() as session:
+        session.delete(session.get_one(VaultPage, "server"))
+    shelf.vault = Vault.open(shelf.data, shelf.database, None)
+    for slug in LINES:
+        with pytest.raises(SecretRefused):
+            opens(shelf, slug)
+    assert len(problems(shelf)) == 2
+
+
+def test_t_92_a_secret_that_was_taken_away_is_named(shelf: Shelf) -> None:
+    with shelf.database.change() as session:
+        session.delete(session.get_one(Secret, ("server:clock", "header")))
+    (told,) = problems(shelf)
+    assert "server:clock (header) was taken out" in told
+
+
+def test_t_92_what_was_forgotten_cannot_be_put_back(shelf: Shelf) -> None:
+    old = rows(shelf)["notes"].model_dump()
+    with shelf.database.change() as session:
+        shelf.vault.forget(session, "server:notes")
+    assert problems(shelf) == []
+    with shelf.database.change() as session:
+        session.add(Secret(**old))
+    with pytest.raises(SecretRefused):
+        opens(shelf, "notes")
