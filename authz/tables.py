@@ -20,8 +20,10 @@ class Person(SQLModel, table=True):
     email: str = ""
     password_hash: str = Field(default="", repr=False)
     is_admin: bool = False
+    provider: str = ""  # the slug of the identity provider that knows them; empty: they are ours
     created_at: float = 0
     disabled_at: float | None = None
+    disabled_by: str = ""  # a provider that no longer knows them, which a sign-in there undoes; empty: an administrator
 
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
 
@@ -39,6 +41,7 @@ class Membership(SQLModel, table=True):
     member: str = Field(primary_key=True)
     group: str = Field(primary_key=True)
     until: float | None = None
+    mapped: bool = False  # a sign-in gave it, and the next one may take it
 
 
 class RoleBinding(SQLModel, table=True):
@@ -81,6 +84,8 @@ class Client(SQLModel, table=True):
     auth_method: str = "none"
     application_type: str = "native"
     secret_hash: str = Field(default="", repr=False)
+    keys: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))  # its JWKS, for private_key_jwt
+    keys_uri: str = ""  # or where they are
     metadata_document: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     fresh_until: float | None = None  # of the metadata document, as its HTTP headers said
     created_at: float = 0
@@ -131,6 +136,7 @@ class RefreshToken(SQLModel, table=True):
     person: str = Field(index=True)
     resource: str
     scope: str
+    session: str = Field(default="", index=True)  # the browser session that it came from
     auth_time: float = 0
     acr: str = ""
     amr: str = ""
@@ -162,9 +168,58 @@ class BrowserSession(SQLModel, table=True):
     created_at: float
     seen_at: float
     expires_at: float
+    auth_time: float = 0
     acr: str = ""
     amr: str = ""
     address: str = ""
+
+
+class ForeignSession(SQLModel, table=True):
+    """The provider's side of a sign-in. Outlives the browser session, because the clients that came from it do."""
+
+    __tablename__ = "foreign_session"
+    session: str = Field(primary_key=True)  # as in BrowserSession.hash, Code.session and RefreshToken.session
+    provider: str = Field(index=True)
+    person: str = Field(index=True)
+    name: str = Field(default="", index=True)  # what the provider calls it (sid, SessionIndex)
+    keep: bytes = Field(default=b"", sa_column=Column(LargeBinary, nullable=False))  # sealed
+    asked_at: float  # when the provider last said that the person is still theirs
+    until: float
+
+
+class PendingSignIn(SQLModel, table=True):
+    """A browser that was sent to a provider and has not come back, by the SHA-256 of its state."""
+
+    __tablename__ = "pending_sign_in"
+    hash: str = Field(primary_key=True)
+    browser: str  # the SHA-256 of the cookie that it is bound to
+    provider: str
+    kept: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # sealed
+    ticket: str = Field(
+        default="", index=True
+    )  # SHA-256, once an answer was posted across sites and waits for its browser
+    answer: bytes = Field(default=b"", sa_column=Column(LargeBinary, nullable=False))  # sealed
+    expires_at: float
+
+
+class SecondFactor(SQLModel, table=True):
+    """A person's time-based codes (RFC 6238); the secret sealed. They count once confirmed."""
+
+    __tablename__ = "second_factor"
+    person: str = Field(primary_key=True)
+    sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    step: int = 0  # the last time step whose code was used: none is used twice
+    created_at: float
+    confirmed_at: float | None = None
+
+
+class RecoveryCode(SQLModel, table=True):
+    """Counts once in place of a second factor, by its SHA-256."""
+
+    __tablename__ = "recovery_code"
+    hash: str = Field(primary_key=True)
+    person: str = Field(index=True)
+    used_at: float | None = None
 
 
 class FailedSignIns(SQLModel, table=True):
@@ -245,3 +300,51 @@ class Delegation(SQLModel, table=True):
     last_used_at: float | None = None
     expires_at: float
     ended_at: float | None = None
+
+
+class TrustedIssuer(SQLModel, table=True):
+    """Somebody else whose signed assertions we take (RFC 7523); `kind` as in `authz.issuers`."""
+
+    __tablename__ = "trusted_issuer"
+    issuer: str = Field(primary_key=True)
+    kind: str = Field(primary_key=True)
+    keys: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))  # their JWKS, if it does not change
+    keys_uri: str = ""  # or where it is
+    provider: str = ""  # of identity assertions: whose people their subjects are
+    created_at: float = 0
+
+
+class WorkloadRule(SQLModel, table=True):
+    """Whoever presents an assertion of `issuer` with all of these claims is `agent` (a client id)."""
+
+    __tablename__ = "workload_rule"
+    id: str = Field(primary_key=True)
+    issuer: str = Field(index=True)
+    claims: dict[str, str] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    agent: str = Field(index=True)
+    created_at: float = 0
+
+
+class DeviceGrant(SQLModel, table=True):
+    """What a device without a browser asks for (RFC 8628), by the SHA-256 of its device code.
+
+    `answer` is empty until the person says yes or no on the page that `user_code` leads to.
+    """
+
+    __tablename__ = "device_grant"
+    hash: str = Field(primary_key=True)
+    user_code: str = Field(unique=True)  # a fingerprint too
+    client: str = Field(index=True)
+    resource: str
+    scope: str
+    created_at: float
+    expires_at: float
+    polled_at: float = 0
+    interval: float = 5
+    answer: str = ""
+    person: str = ""
+    auth_time: float = 0
+    acr: str = ""
+    amr: str = ""
+    browser: str = ""
+    used_at: float | None = None
