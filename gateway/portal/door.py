@@ -15,6 +15,7 @@ from gateway.journal import JournalDown
 from gateway.oauth.challenges import challenge_401
 from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import call, listing, subscriptions
+from gateway.portal.batches import is_batch
 from gateway.portal.exchange import Exchange
 from gateway.portal.headers import MODERN, check_modern, is_modern
 from gateway.portal.hub import Hub
@@ -145,6 +146,10 @@ class Portal:
         body = await _body(receive)
         self._judge_anew(scope, exchange)
         try:
+            if is_batch(body) and not is_modern(arrival):
+                exchange.modern = False
+                await self._legacy.batch(exchange, body)
+                return
             exchange.message = parse(body)
             if is_modern(arrival):
                 await _until_lost(scope, self._modern(exchange))

@@ -1,7 +1,6 @@
 """Clients of 2025-03-26 to 2025-11-25: the handshake, the session, and the methods that later revisions dropped.
 
-A request without a session is answered with 400. Batches, which 2025-03-26 alone had, are refused: no client in use
-sends them, and each message of one would have to be judged, recorded and answered on one stream.
+A request without a session is answered with 400.
 """
 
 from __future__ import annotations
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.portal import call, discovery, down, listing, questions, subscriptions
+from gateway.portal import batches, call, discovery, down, listing, questions, subscriptions
 from gateway.portal.asking import LEVELS
 from gateway.portal.headers import LEGACY, check_legacy
 from gateway.portal.sessions import Session, Sessions
 from gateway.portal.targets import invalid
+from gateway.portal.trails import Trails
+from gateway.portal.wire import INVALID_REQUEST, refused
 from gateway.problems import METHOD_NOT_FOUND, Problem, unavailable
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import Answer
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.world import World
 
 SESSION: Final = b"mcp-session-id"
+LAST_ID: Final = b"last-event-id"
 ANSWER_LIFE: Final = 60.0  # seconds that an answer may lie before its question fetches it
 CANCELS: Final = "cancel"  # the topic on which processes tell each other what a client cancelled
 CANCEL_LIFE: Final = 10.0  # seconds
@@ -51,6 +53,7 @@ class Legacy:
         self._listing = lists
         self._pulse = pulse
         self._sessions = Sessions(world)
+        self._trails = Trails(world)
         self._running: dict[str, asyncio.Task[Any]] = {}
         self._looking: set[asyncio.Task[None]] = set()
         self._hearing: asyncio.Task[None] | None = None
@@ -68,9 +71,28 @@ class Legacy:
         if message.method == "initialize":
             await self._initialize(exchange)
             return
-        exchange.session = self._session(exchange)
-        state = await self._sessions.state(exchange.session)
-        exchange.log_level = state.level
+        await self._enter(exchange)
+        self._trails.lay(exchange)
+        await self._handle(exchange)
+
+    async def batch(self, exchange: Exchange, body: bytes) -> None:
+        """Many messages at once, from a client of the revision that has them; each goes its own way."""
+        session = await self._enter(exchange)
+        if session.version != batches.VERSION:
+            raise refused(INVALID_REQUEST, "Send one JSON-RPC message: batches are not part of this protocol version.")
+        messages = batches.read(body)
+        for message in messages:
+            check_legacy(exchange.arrival, message)
+        self._trails.lay(exchange)
+        await batches.Batch(exchange, self._handle, self._pulse).run(messages)
+
+    async def _enter(self, exchange: Exchange) -> Session:
+        session = exchange.session = self._session(exchange)
+        exchange.log_level = (await self._sessions.state(session)).level
+        return session
+
+    async def _handle(self, exchange: Exchange) -> None:
+        message = exchange.message
         if message.reply is not None:
             await self._take_answer(exchange)
         elif not message.id:
@@ -196,10 +218,17 @@ class Legacy:
         return b"{}"
 
     async def get(self, exchange: Exchange) -> None:
-        """The stream for what belongs to no request."""
-        session = exchange.session = self._session(exchange)
-        await self._sessions.state(session)
-        await subscriptions.legacy_stream(exchange, self._hub, self._listing, lambda: self._sessions.state(session))
+        """The stream for what belongs to no request, or the rest of one that was lost."""
+        session = await self._enter(exchange)
+        if not exchange.reply.streams:
+            raise Problem(406, 0, "This stream is text/event-stream: accept it.")
+        last = exchange.arrival.headers.get(LAST_ID, b"")
+        if last.startswith(b"c-"):
+            await self._trails.resume(exchange.reply, session, last)
+            return
+        await subscriptions.legacy_stream(
+            exchange, self._hub, self._listing, lambda: self._sessions.state(session), last
+        )
 
     async def delete(self, exchange: Exchange) -> None:
         session = self._session(exchange)

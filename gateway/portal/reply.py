@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from starlette.types import Send
 
     from gateway.edge import Arrival
+    from gateway.portal.trails import Trail
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
 BEAT: Final = 7.0  # seconds; who was silent for two beats says something: proxies take a minute's silence for death
+RETRY_MS: Final = 1000  # after which who lost a stream should come back
 EXPOSED: Final = b"WWW-Authenticate, Mcp-Session-Id, Retry-After"
 
 _JSON: Final = (b"content-type", b"application/json")
@@ -46,7 +48,7 @@ def _accepts(value: bytes) -> tuple[bool, bool]:
 class Reply:
     """One answer. `streams` says whether the client takes events; if not, what comes before the answer is dropped."""
 
-    __slots__ = ("_always", "_send", "ended", "silent", "started", "streams")
+    __slots__ = ("_always", "_send", "ended", "silent", "started", "streams", "trail")
 
     def __init__(self, send: Send, arrival: Arrival, *, streams: bool) -> None:
         self._send = send
@@ -55,6 +57,7 @@ class Reply:
         self.streams = streams
         self.started = False
         self.ended = False
+        self.trail: Trail | None = None  # of a legacy client, which may lose the stream and come back for the rest
 
     def json(self, status: int, body: bytes, headers: Lines = ()) -> Awaitable[None]:
         lines = [_JSON, (b"content-length", b"%d" % len(body)), *headers, *self._always]
@@ -76,13 +79,21 @@ class Reply:
             self.started = True
             lines = [*_EVENTS, *headers, *self._always]
             await self._send({"type": "http.response.start", "status": 200, "headers": lines})
-            await self.comment()
+            first = self.trail.begin() if self.trail is not None else b""
+            await (self.prime(first) if first else self.comment())
 
-    async def event(self, message: bytes) -> None:
+    async def event(self, message: bytes, ident: bytes = b"") -> None:
         """One JSON-RPC message; line ends between its tokens become spaces, there are none inside them."""
         if self.streams and not self.ended:
             await self.open()
-            await self._frame(b"event: message\ndata: %s\n\n" % message.translate(_LINE_ENDS))
+            if self.trail is not None:
+                ident = self.trail.keep(message)
+            head = b"id: %s\nevent: message\n" % ident if ident else b"event: message\n"
+            await self._frame(b"%sdata: %s\n\n" % (head, message.translate(_LINE_ENDS)))
+
+    async def prime(self, ident: bytes) -> None:
+        """An event without data: the client has an id to come back with before anything is said (SEP-1699)."""
+        await self._frame(b"id: %s\nretry: %d\ndata: \n\n" % (ident, RETRY_MS))
 
     async def comment(self) -> None:
         await self._frame(b":\n\n")
@@ -98,6 +109,8 @@ class Reply:
     async def end(self) -> None:
         if self.started and not self.ended:
             self.ended = True
+            if self.trail is not None:
+                self.trail.end()
             await self._send({"type": "http.response.body", "body": b""})
 
     async def _frame(self, frame: bytes) -> None:

@@ -9,6 +9,8 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from hashlib import sha256
+from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -16,7 +18,7 @@ import msgspec
 from authz.errors import TokenRefused
 from authz.policy import Action
 from gateway.portal.call import note_refusal
-from gateway.portal.headers import SUBSCRIPTION_KEY
+from gateway.portal.headers import LEGACY, SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
 from gateway.portal.relay import notification
 from gateway.portal.targets import Target, invalid, unknown
@@ -102,6 +104,33 @@ class Stream:
         await self.exchange.reply.event(notification(method, _encode(raw)))
 
 
+class Numbered(Stream):
+    """The stream of a legacy client, whose events have ids."""
+
+    async def prime(self) -> None:
+        """An id before anything happens (2025-11-25, "Sending Messages to the Server", 6)."""
+        assert self.exchange.session is not None
+        if self.exchange.session.version == LEGACY[0]:
+            await self.exchange.reply.prime(self._id())
+
+    async def catch_up(self, last: bytes, uris: list[str]) -> None:
+        before = last.split(b"-")[1:-1]
+        for name, mark in zip(self.wanted, self._marks(), strict=True):
+            if len(before) != len(self.wanted) or mark != before[self.wanted.index(name)]:
+                await self._say(_LISTS[name][1], {})
+        for uri in uris:
+            await self._say(UPDATED, {"uri": uri})
+
+    async def _say(self, method: str, params: dict[str, Any]) -> None:
+        await self.exchange.reply.event(notification(method, _encode(params)), self._id())
+
+    def _id(self) -> bytes:
+        return b"-".join((b"g", *self._marks(), urandom(6).hex().encode()))
+
+    def _marks(self) -> list[bytes]:
+        return [sha256(self.marks[name]).hexdigest()[:12].encode() for name in self.wanted]
+
+
 async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
     """subscriptions/listen: acknowledged first, every frame tagged with the request's id (MCP, Subscriptions)."""
     if not exchange.reply.streams:
@@ -124,13 +153,20 @@ async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
     await exchange.reply.end()
 
 
-async def legacy_stream(exchange: Exchange, hub: Hub, lists: Lists, state: Callable[[], Awaitable[State]]) -> None:
-    """The GET stream: changed lists, and changes of whatever the session follows at the time."""
-    if not exchange.reply.streams:
-        raise Problem(406, 0, "This stream is text/event-stream: accept it.")
-    stream = Stream(exchange, lists, tuple(_LISTS), frozenset(), b"", {})
+async def legacy_stream(
+    exchange: Exchange, hub: Hub, lists: Lists, state: Callable[[], Awaitable[State]], last: bytes = b""
+) -> None:
+    """The GET stream: changed lists, and changes of whatever the session follows at the time.
+
+    An event's id holds what the lists looked like, so whoever comes back with it (`last`), to whichever process, is
+    told what changed meanwhile; of resources nobody knows, so all that are followed count as changed.
+    """
+    stream = Numbered(exchange, lists, tuple(_LISTS), frozenset(), b"", {})
     stream.marks = stream.look()
     await exchange.reply.open()
+    await stream.prime()
+    if last:
+        await stream.catch_up(last, (await state()).uris)
     while True:
         stream.uris = frozenset((await state()).uris)
         async with _listening(stream.exchange, hub, stream.uris) as listener:

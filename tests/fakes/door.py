@@ -277,7 +277,7 @@ class Got:
     @property
     def events(self) -> list[Any]:
         frames = self.body.decode().split("\n\n")
-        return [json.loads(line[6:]) for frame in frames for line in frame.split("\n") if line.startswith("data: ")]
+        return [json.loads(line[6:]) for frame in frames for line in frame.split("\n") if line.startswith("data: {")]
 
 
 class Line:
@@ -286,6 +286,7 @@ class Line:
     def __init__(self, door: Door) -> None:
         self._port = door.port
         self._host = door.base.removeprefix("http://")
+        self.last_id = ""  # of the events that were read
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
@@ -341,7 +342,9 @@ class Line:
             if not chunk:
                 return None
             for line in chunk.decode().split("\n"):
-                if line.startswith("data: "):
+                if line.startswith("id: "):
+                    self.last_id = line[4:]
+                if line.startswith("data: {"):
                     return json.loads(line[6:])
 
 

@@ -176,12 +176,6 @@ async def test_a_cancellation_cancels(tmp_path) -> None:
         assert door.records("call.outcome")[-1]["outcome"] == "cancelled"
 
 
-async def test_batches_are_refused_also_in_the_revision_that_had_them(tmp_path) -> None:
-    async with open_door(tmp_path) as door, Legacy(door, version="2025-03-26") as client:
-        got = await client.post([{"jsonrpc": "2.0", "id": 1, "method": "ping"}])
-        assert (got.status, got.json["error"]["code"]) == (400, -32600)
-
-
 async def test_a_body_of_today_under_yesterdays_header_is_refused(tmp_path) -> None:
     async with open_door(tmp_path) as door, Legacy(door) as client:
         meta = {
