@@ -1,4 +1,4 @@
-"""Fetching a document from an address that somebody else named: a client's metadata, an issuer's keys.
+"""Asking an address that somebody else named: for a client's metadata, an issuer's keys, a provider's tokens.
 
 For the control plane, in its threads. The name is resolved once, each address it leads to must be admitted, and the
 connection goes to the first of them; nothing else is followed: no redirect, no proxy of the environment.
@@ -9,65 +9,98 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpcore2
 import httpx2
 
+from idp_adapters.contract import HttpAnswer
 from registry.addresses import admit, parse
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from registry.addresses import Address
 
 CHUNK = 16 * 1024
+_ALWAYS = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "ostiary"}
 
 
 class FetchFailed(Exception):
-    """The document could not be had; the text is ours and fit to be shown."""
-
-
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """An answer that came whole. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes = field(repr=False)
+    """There is no answer that could be used; the text is ours and fit to be shown."""
 
 
 class Fetcher:
-    """Safe to share between threads: each fetch has its own connection. `exceptions` are `scheme://host:port` lines."""
+    """Safe to share between threads: each request has its own connection.
 
-    def __init__(self, exceptions: Collection[str]) -> None:
+    `exceptions` are `scheme://host:port` lines; `ca_file` holds certificates to trust besides the system's.
+    """
+
+    def __init__(self, exceptions: Collection[str], ca_file: Path | None = None) -> None:
         self._exceptions = tuple(exceptions)
+        self._ca_file = ca_file
         self._tls: ssl.SSLContext | None = None
 
-    def get(self, url: str, *, limit: int, timeout: float) -> Fetched:
+    def get(self, url: str, *, limit: int, timeout: float) -> HttpAnswer:
         """GET within `timeout` seconds in all and `limit` bytes. Raises AddressRefused or FetchFailed."""
+        return self.send("GET", url, limit=limit, timeout=timeout)
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        limit: int,
+        timeout: float,
+    ) -> HttpAnswer:
+        """The same with another method, headers and a body."""
         address = parse(url, self._exceptions)
         transport = _Pinned(address, self._context(), time.monotonic() + timeout)
-        headers = {"accept": "application/json", "accept-encoding": "identity", "user-agent": "ostiary"}
+        asked = _ALWAYS | {name.lower(): value for name, value in (headers or {}).items()}
         try:
             with (
                 httpx2.Client(transport=transport, follow_redirects=False, trust_env=False, timeout=timeout) as client,
-                client.stream("GET", url, headers=headers) as response,
+                client.stream(method, url, headers=asked, content=body or None) as response,
             ):
                 return _read(response, limit)
         except (httpx2.HTTPError, httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
-            raise FetchFailed(f"{address.origin} could not be fetched from ({type(error).__name__})") from error
+            raise FetchFailed(_why(address, error)) from error
 
     def _context(self) -> ssl.SSLContext:
         """Made once: it costs 25 ms."""
         if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
+            context = ssl.create_default_context()
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            if self._ca_file is not None:
+                _trust(context, self._ca_file)
+            self._tls = context
         return self._tls
 
 
-def _read(response: httpx2.Response, limit: int) -> Fetched:
+def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
+    try:
+        context.load_verify_locations(ca_file)
+    except OSError as error:  # of which SSLError is one
+        raise FetchFailed(f"ca_file: {ca_file} cannot be read as certificates (PEM)") from error
+
+
+def _why(address: Address, error: Exception) -> str:
+    """In words where an administrator can do something about it."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, ssl.SSLCertVerificationError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return (
+            f"the certificate of {address.origin} does not hold ({cause.verify_message}): if an authority of your own "
+            "made it, name its certificate in ca_file"
+        )
+    return f"{address.origin} could not be fetched from ({type(error).__name__})"
+
+
+def _read(response: httpx2.Response, limit: int) -> HttpAnswer:
     if 300 <= response.status_code < 400:
         raise FetchFailed("the address redirects, which is not followed")
     if response.headers.get("content-encoding", "identity") != "identity":
@@ -77,7 +110,7 @@ def _read(response: httpx2.Response, limit: int) -> Fetched:
         body += piece
         if len(body) > limit:
             raise FetchFailed(f"the answer is larger than {limit} bytes")
-    return Fetched(response.status_code, dict(response.headers), bytes(body))
+    return HttpAnswer(response.status_code, dict(response.headers), bytes(body))
 
 
 class _Pinned(httpx2.BaseTransport):
@@ -95,8 +128,13 @@ class _Pinned(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         """Sends it to the address that was checked, not to what another parser makes of the URL."""
+        assert isinstance(request.stream, httpx2.SyncByteStream)
         asked = httpcore2.Request(
-            method=request.method, url=self._url, headers=request.headers.raw, extensions=request.extensions
+            method=request.method,
+            url=self._url,
+            headers=request.headers.raw,
+            content=request.stream,
+            extensions=request.extensions,
         )
         reply = self._pool.handle_request(asked)
         return httpx2.Response(reply.status, headers=reply.headers, stream=_Body(reply))

@@ -20,8 +20,8 @@ from registry.errors import AddressRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.fetch import Fetched
     from gateway.world import World
+    from idp_adapters.contract import HttpAnswer
 
 LIMIT = 16 * 1024  # bytes of a document; the draft speaks of 5 KiB
 TIMEOUT = 5.0  # seconds for all of it; somebody waits at a browser
@@ -70,7 +70,7 @@ def _fetch(world: World, client_id: str) -> tuple[metadata.ClientMetadata, bytes
     return read_document(client_id, fetched), fetched.body, _freshness(fetched.headers)
 
 
-def read_document(client_id: str, fetched: Fetched) -> metadata.ClientMetadata:
+def read_document(client_id: str, fetched: HttpAnswer) -> metadata.ClientMetadata:
     """Section 4 of the draft: what the document must say, and what it must not."""
     try:
         said = metadata.read_metadata(fetched.body)

@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from gateway.fetch import Fetched, Fetcher, FetchFailed
+from gateway.fetch import Fetcher, FetchFailed
+from idp_adapters.contract import HttpAnswer
 from registry.errors import AddressRefused
 from tests.fakes.certificates import make_certificate
 from tests.fakes.raw import Asked, RawServer, http, raw_server
@@ -17,7 +18,7 @@ async def document(asked: Asked, writer: asyncio.StreamWriter) -> bytes:
     return http(b'{"a":1}', extra="X-Thing: y\r\n")
 
 
-async def fetch(server: RawServer, *, limit: int = 1000, timeout: float = 5.0, url: str = "") -> Fetched:  # noqa: ASYNC109
+async def fetch(server: RawServer, *, limit: int = 1000, timeout: float = 5.0, url: str = "") -> HttpAnswer:  # noqa: ASYNC109
     fetcher = Fetcher([f"http://127.0.0.1:{server.port}"])
     return await asyncio.to_thread(fetcher.get, url or server.url, limit=limit, timeout=timeout)
 
@@ -164,3 +165,22 @@ async def test_a_server_that_is_not_there_is_named():
         pass
     with pytest.raises(FetchFailed, match=f"http://127.0.0.1:{server.port}"):
         await fetch(server)
+
+
+async def test_a_body_is_sent_with_its_headers():
+    async with raw_server(document) as server:
+        fetcher = Fetcher([f"http://127.0.0.1:{server.port}"])
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "text/plain"}
+        send = asyncio.to_thread(
+            fetcher.send, "POST", server.url, headers=headers, body=b"grant_type=x", limit=99, timeout=5
+        )
+        assert (await send).status == 200
+        asked = server.asked[0]
+        assert (asked.line.split()[0], asked.body) == ("POST", b"grant_type=x")
+        assert asked.headers["content-type"] == "application/x-www-form-urlencoded"
+        assert asked.headers["accept"] == "text/plain"
+
+
+def test_an_authority_of_ones_own_is_trusted_when_it_is_named_and_what_is_wrong_is_said(tmp_path):
+    with pytest.raises(FetchFailed, match="ca_file"):
+        Fetcher([], tmp_path / "nothing.pem").get("https://x.example/", limit=9, timeout=1)
