@@ -1,7 +1,8 @@
-"""Which of the two planes answers a path: the mounts go to the portal as raw ASGI, everything else to Starlette."""
+"""The two planes of a listener: the mounts, which the portal answers, and everything else, which Starlette does."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -15,39 +16,31 @@ from gateway.pages.routes import routes as page_routes
 from gateway.portal import Portal
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from starlette.routing import BaseRoute
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp
 
     from gateway.world import World
 
-MOUNTS = (b"/mcp", b"/servers/")
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """What a listener answers with. Bytes of the data plane never meet the control plane's middleware."""
+
+    control: ASGIApp
+    portal: Portal | None = None
 
 
-class Door:
-    """The ASGI application: bytes of the data plane never meet the control plane's middleware."""
-
-    def __init__(self, portal: ASGIApp, control: ASGIApp) -> None:
-        self._portal = portal
-        self._control = control
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        app = self._portal if scope["raw_path"].startswith(MOUNTS) else self._control
-        return app(scope, receive, send)
-
-
-def build(world: World) -> Door:
+def build(world: World) -> Planes:
     """Everything on the main address; `/admin` only where it has no listener of its own."""
     routes = [*health.routes(), *oauth_routes(), *page_routes()]
     if world.settings.admin_listen is None:
         routes += admin_routes()
-    return Door(Portal(world), control_plane(world, routes))
+    return Planes(control_plane(world, routes), Portal(world))
 
 
-def build_admin(world: World) -> ASGIApp:
+def build_admin(world: World) -> Planes:
     """The admin's listener: the review, and what is needed to sign in to it."""
-    return control_plane(world, [*page_routes(), *admin_routes()])
+    return Planes(control_plane(world, [*page_routes(), *admin_routes()]))
 
 
 def control_plane(world: World, routes: list[BaseRoute]) -> ASGIApp:

@@ -23,8 +23,7 @@ from registry.errors import RegistryError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from starlette.types import ASGIApp
-
+    from gateway.app import Planes
     from gateway.office import Office
 
 GRACE = 5  # seconds that answers under way get when we are told to stop
@@ -102,11 +101,11 @@ async def _stop_when_orphaned(parent: int, listeners: list[Listener]) -> None:
         listener.should_exit = True
 
 
-def _listener(app: ASGIApp, settings: Settings) -> Listener:
+def _listener(planes: Planes, settings: Settings) -> Listener:
     from gateway.edge import Edge, EdgeProtocol
 
     config = uvicorn.Config(
-        Edge(app, settings),
+        Edge(planes.control, settings, planes.portal),
         http=EdgeProtocol,
         ws="none",
         lifespan="off",

@@ -6,25 +6,23 @@ itself; the rest is refused before a request reaches any application.
 
 from __future__ import annotations
 
-from asyncio import Event
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import (
-    HEADER_RE,
-    HEADER_VALUE_RE,
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from gateway.edge.answer import Cycle, cycle
+from gateway.edge.request import Request
 from gateway.edge.unread import Unread
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle, Transport
     from collections.abc import Callable
+
+    from gateway.edge.middleware import Edge
+
+MOUNTS: Final = (b"/mcp", b"/servers/")  # where the data plane begins
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of request line and headers
 HEADER_LIMIT: Final = 100
@@ -33,7 +31,6 @@ BODY_DEADLINE: Final = 30.0
 WRITE_DEADLINE: Final = 30.0  # how long a client may not read at all
 LINGER: Final = 2.0  # seconds for which a client that was refused may go on sending
 FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trailers beyond the body's own length
-KEPT: Final = 64  # bytes of a value of an answer's header up to which its line is remembered
 _FRAMED: Final = frozenset((b"expect", b"transfer-encoding"))
 
 _TEXT: Final = {
@@ -49,72 +46,6 @@ class _Refused(Exception):
         self.status = status
 
 
-class Cycle(RequestResponseCycle):
-    """uvicorn's, but the head of an answer waits for the first of its body, so that both go out in one write."""
-
-    _answer_head: bytes = b""
-
-    async def send(self, message: Any) -> None:
-        if self.flow.write_paused and not self.disconnected:
-            await self.flow.drain()
-        if self.disconnected:
-            return
-        if not self.response_started:
-            self._start(message)
-        elif not self.response_complete:
-            self._continue(message)
-        else:
-            raise RuntimeError("an answer was sent twice")
-
-    def _start(self, message: Any) -> None:
-        self.response_started = True
-        self.waiting_for_100_continue = False
-        lines = [STATUS_LINE[message["status"]]]
-        for name, value in message.get("headers", ()):
-            if name == b"content-length":
-                self.expected_content_length = int(value)
-                self.chunked_encoding = False
-            elif name == b"connection" and value.lower() == b"close":
-                self.keep_alive = False
-                continue
-            lines.append((_line if len(value) <= KEPT else _line.__wrapped__)(name, value))
-        self._answer_head = b"".join(lines) + self._framing(message["status"])
-
-    def _framing(self, status: int) -> bytes:
-        """The last lines of the head: how the body is delimited, and whether the connection stays."""
-        last = b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n"
-        if self.chunked_encoding is None and self.scope["method"] != "HEAD" and status not in {204, 304}:
-            self.chunked_encoding = True
-            return b"transfer-encoding: chunked\r\n" + last
-        return last
-
-    def _continue(self, message: Any) -> None:
-        body, more = message.get("body", b""), message.get("more_body", False)
-        if self.scope["method"] == "HEAD":
-            self.expected_content_length, body = 0, b""
-        elif self.chunked_encoding:
-            body = (b"%x\r\n%s\r\n" % (len(body), body) if body else b"") + (b"" if more else b"0\r\n\r\n")
-        else:
-            self._account(len(body), last=not more)
-        if self._answer_head or body:
-            self.transport.write(self._answer_head + body)
-            self._answer_head = b""
-        if not more:
-            self._end()
-
-    def _account(self, size: int, *, last: bool) -> None:
-        self.expected_content_length -= size
-        if self.expected_content_length < 0 or (last and self.expected_content_length):
-            raise RuntimeError("the body of an answer is not as long as its Content-Length says")
-
-    def _end(self) -> None:
-        self.response_complete = True
-        self.message_event.set()
-        if not self.keep_alive:
-            self.scope["ostiary.line"].part()  # type: ignore[typeddict-item]
-        self.on_response()
-
-
 class EdgeProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol with limits. `scope["ostiary.line"]` is it: see `when_lost`.
 
@@ -126,6 +57,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.edge: Edge = self.config.loaded_app
+        self.peer = ""
         self.when_lost: set[Callable[[], object]] = set()
         self.when_stopping: set[Callable[[], object]] = set()  # for answers that would not end by themselves
         self._in_head = True
@@ -144,10 +77,17 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.peer = self.client[0].removeprefix("::ffff:") if self.client else ""  # IPv4 on a socket that takes both
         self._watch(HEAD_DEADLINE, self._nothing_came)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        if self.cycle is not None:
+            self._answer.lost()
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+        self.parser = None  # type: ignore[assignment]
         self._unwatch()
         self.unread.drop(self.transport)
         for timer in (self._write_deadline, self._idle):
@@ -192,7 +132,9 @@ class EdgeProtocol(HttpToolsProtocol):
     # Parser
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
         self._in_head = True
         self._refusal = 400
 
@@ -215,70 +157,91 @@ class EdgeProtocol(HttpToolsProtocol):
             self._chunked = True
 
     def on_headers_complete(self) -> None:
-        """As uvicorn's, with a cycle of our own, and without what we switched off (WebSocket, root path, limits)."""
-        self._check_head()
+        """As uvicorn's, without what we switched off (WebSocket, root path, limits). The data plane is no ASGI."""
+        if self._parting or self.transport.is_closing():
+            raise _Refused(400)  # which nobody hears: an answer has ended this connection already
+        version = self._check_head()
         self._unwatch()
         self._in_head = False
         self._head = self._framing = 0
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope["ostiary.line"] = self
-        scope["method"] = self.parser.get_method().decode("ascii")
-        path, _, scope["query_string"] = self.url.partition(b"?")
-        scope["raw_path"] = path
-        text = path.decode("ascii")
-        scope["path"] = unquote(text) if "%" in text else text
-        self.headers = []  # what a trailer says is nobody's header (RFC 9110 section 6.5.1)
-        self._begin(scope["http_version"] != "1.0" and self.parser.should_keep_alive())
+        path, _, query = self.url.partition(b"?")
+        headers, self.headers = self.headers, []  # what a trailer says is nobody's (RFC 9110 section 6.5.1)
+        method = self.parser.get_method().decode("ascii")
+        keep_alive = version != "1.0" and self.parser.should_keep_alive()
+        if path.startswith(MOUNTS) and self.edge.portal is not None:
+            request = Request(self, method, path, query, headers)
+            request.keep_alive = keep_alive
+            request.expects = self.expect_100_continue
+            self._next(request)
+        else:
+            scope = self._scope(version, method, path, query, headers)
+            self._next(cycle(self, scope, expect=self.expect_100_continue, keep_alive=keep_alive))
 
-    def _begin(self, keep_alive: bool) -> None:
-        before = self.cycle
-        self.cycle = Cycle(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=self.server_state.default_headers,
-            message_event=Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
-        )
+    def _scope(
+        self, version: str, method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]
+    ) -> dict[str, Any]:
+        text = path.decode("ascii")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme,
+            "method": method,
+            "root_path": "",
+            "path": unquote(text) if "%" in text else text,
+            "raw_path": path,
+            "query_string": query,
+            "headers": headers,
+            "state": self.app_state.copy(),
+            "ostiary.line": self,
+        }
+
+    def _next(self, answer: Request | Cycle) -> None:
+        before: Any = self.cycle
+        self.cycle = answer  # type: ignore[assignment] # uvicorn's name for it
         if before is None or before.response_complete:
-            self._start_asgi_task(self.cycle, self.app)
+            answer.start()
         else:
             self.flow.pause_reading()
-            self.pipeline.appendleft((self.cycle, self.app))
+            self.pipeline.appendleft(answer)  # type: ignore[arg-type]
 
-    def _check_head(self) -> None:
+    def _check_head(self) -> str:
+        """Gives the version of HTTP."""
         if not self.url.startswith(b"/") or b"#" in self.url or self.parser.should_upgrade():
             raise _Refused(400)
         if self._head + self._came > HEAD_LIMIT:  # no head is larger than what came since the last one
             self._check_size()
-        self._check_version(self.parser.get_http_version())
+        version: str = self.parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise _Refused(400)
+        return version
 
     def _check_size(self) -> None:
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_LIMIT:
             self._refusal = 431
             raise _Refused(431)
 
-    def _check_version(self, version: str) -> None:
-        if version != "1.1":
-            if version != "1.0":
-                raise _Refused(400)
-            self.scope["http_version"] = version
-
     def on_body(self, body: bytes) -> None:
         self._framing -= 2 * len(body)  # a chunk's own bytes pay for a header of the same size
-        super().on_body(body)
+        if not self._answer.response_complete:
+            self._answer.take_body(body)
 
     def on_message_complete(self) -> None:
         self._unwatch()
         self._in_head = True
         self._head = 0
         self._chunked = False
-        super().on_message_complete()
+        if self._parting:
+            self.transport.close()
+        elif not self._answer.response_complete:
+            self._answer.take_end()
+
+    @property
+    def _answer(self) -> Request | Cycle:
+        """To the request that was begun last."""
+        return self.cycle  # type: ignore[return-value]
 
     def on_response_complete(self) -> None:
         """As uvicorn's, with one timer for a connection's life instead of one for each request."""
@@ -287,7 +250,7 @@ class EdgeProtocol(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            self.pipeline.pop().start()  # type: ignore[attr-defined]
             return
         self._idle_since = self.loop.time()
         if self._idle is None:
@@ -344,8 +307,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_refusal(status))
         if self.cycle is not None and not self.cycle.response_complete:
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
+            self._answer.lost()
         self._in_head = False
         self.part()
 
@@ -361,13 +323,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._unwatch()
         self.transport.write_eof()
         self._watch(LINGER, self.transport.close)
-
-
-@lru_cache(maxsize=1024)
-def _line(name: bytes, value: bytes) -> bytes:
-    if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value):
-        raise RuntimeError("a header of an answer has a character that none may have")
-    return b"%s: %s\r\n" % (name, value)
 
 
 def _refusal(status: int) -> bytes:

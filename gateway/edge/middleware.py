@@ -1,7 +1,7 @@
-"""The one middleware, in front of both planes: whom a request is addressed to, from where, and how much of it there is.
+"""The one door to both planes: whom a request is addressed to, from where, and how much of it there is.
 
-Nothing here reads a body's content. What it learned of the headers it leaves in `scope["ostiary"]`, so that the path
-of a call goes over them once.
+Nothing here reads a body's content. What it learned of the headers goes on with the request (the control plane finds
+it in `scope["ostiary"]`), so that the path of a call goes over them once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ipaddress
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 from authz.ids import fresh_id
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from gateway.edge.connection import EdgeProtocol
+    from gateway.edge.request import Request
     from gateway.settings import Settings
 
 # Asked by whoever watches over processes, by address and not by name; they hold no secret.
@@ -42,6 +43,9 @@ _ONCE: Final = (
 )
 KEPT: Final = 256  # bytes of a path up to which its judgement is remembered; anybody may send long ones
 # No path of ours has anything escaped in it, so that each has one spelling (RFC 3986 section 6.2.2).
+_TEXT: Final = b"text/plain; charset=utf-8"
+_REFUSED: Final = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_NONE: Final[frozenset[bytes]] = frozenset()
 _TROUBLE_IN_PATH: Final = (b"//", b";", b"\\", b"/./", b"/../", b"%")
 
 
@@ -55,6 +59,7 @@ class Arrival:
     source: str
     origin: bytes | None
     line: EdgeProtocol | None = None
+    request: Request | None = None  # of the data plane
 
 
 class Refusal(Exception):
@@ -65,23 +70,49 @@ class Refusal(Exception):
         self.status = status
 
 
-class Edge:
-    """The ASGI middleware."""
+class DataPlane(Protocol):
+    """Where the requests go that are no business of the control plane."""
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def enter(self, request: Request, arrival: Arrival) -> None:
+        """The head of a request has come."""
+
+
+class Edge:
+    """The ASGI middleware of the control plane, and what the connections give the requests of the data plane to."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, portal: DataPlane | None = None) -> None:
         self._app = app
+        self.portal = portal
+        self.limit = settings.request_limit
         self._base = settings.base_url
         self._hosts = _hosts(settings)
         self._origins = frozenset(origin.encode() for origin in (*own_origins(settings), *settings.allowed_origins))
-        self._limit = settings.request_limit
         self._proxies = settings.trusted_proxies
+
+    def enter(self, request: Request) -> None:
+        """A request of the data plane; whoever is not let in has its answer."""
+        line = request.line
+        try:
+            arrival = self._admit(request.path, request.headers, line.peer, line)
+        except Refusal as refusal:
+            _refuse(request, refusal)
+            return
+        arrival.request = request
+        assert self.portal is not None
+        self.portal.enter(request, arrival)
+
+    def refuse_size(self, request: Request) -> None:
+        """Its body did not say how large it would be, and is too large."""
+        _refuse(request, self._too_large())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        line: EdgeProtocol | None = scope.get("ostiary.line")
         try:
-            arrival = scope["ostiary"] = self._admit(scope)
+            peer = line.peer if line is not None else ""
+            arrival = scope["ostiary"] = self._admit(scope["raw_path"], scope["headers"], peer, line)
         except Refusal as refusal:
             await _answer(send, refusal)
             return
@@ -90,19 +121,16 @@ class Edge:
         else:
             await self._limited(scope, receive, send)
 
-    def _admit(self, scope: Scope) -> Arrival:
-        lines = scope["headers"]
+    def _admit(self, path: bytes, lines: list[tuple[bytes, bytes]], peer: str, line: EdgeProtocol | None) -> Arrival:
         headers: dict[bytes, bytes] = dict(lines)
-        doubled = frozenset[bytes]() if len(headers) == len(lines) else _doubled(lines)
-        path: bytes = scope["raw_path"]
+        doubled = _NONE if len(headers) == len(lines) else _doubled(lines)
         self._check_address(path, headers, doubled)
         origin = headers.get(b"origin")
         if origin is not None and origin not in self._origins and not _any_origin(path):
             raise Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
         self._check_body(headers)
-        return Arrival(
-            headers, doubled, fresh_id()[:16], self._source(scope, headers), origin, scope.get("ostiary.line")
-        )
+        source = self._source(peer, headers) if self._proxies else peer
+        return Arrival(headers, doubled, fresh_id()[:16], source, origin, line)
 
     def _check_address(self, path: bytes, headers: Mapping[bytes, bytes], doubled: frozenset[bytes]) -> None:
         if doubled and not doubled.isdisjoint(_ONCE):
@@ -119,15 +147,14 @@ class Edge:
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Refusal(415, "Request bodies are taken as they are: send it without Content-Encoding.")
         length = headers.get(b"content-length")
-        if length is not None and int(length) > self._limit:
-            raise Refusal(413, f"The body is larger than {self._limit} bytes.")
+        if length is not None and int(length) > self.limit:
+            raise self._too_large()
 
-    def _source(self, scope: Scope, headers: Mapping[bytes, bytes]) -> str:
+    def _too_large(self) -> Refusal:
+        return Refusal(413, f"The body is larger than {self.limit} bytes.")
+
+    def _source(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
         """Who is at the other end: the peer, or what the last of our own proxies says (nearest first)."""
-        client = scope.get("client")
-        peer: str = client[0].removeprefix("::ffff:") if client else ""  # IPv4, met on a socket that takes both
-        if not self._proxies:
-            return peer
         for hop in reversed(headers.get(b"x-forwarded-for", b"").decode("latin-1").split(",")):
             if not self._trusted(peer) or not _is_address(hop.strip()):
                 break
@@ -139,14 +166,14 @@ class Edge:
 
     async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A body without a length is counted while it comes."""
-        left = self._limit
+        left = self.limit
 
         async def counted() -> Message:
             nonlocal left
             message = await receive()
             left -= len(message.get("body", b""))
             if left < 0:
-                raise Refusal(413, f"The body is larger than {self._limit} bytes.")
+                raise self._too_large()
             return message
 
         try:
@@ -212,9 +239,14 @@ def _is_address(text: str) -> bool:
     return True
 
 
+def _refuse(request: Request, refusal: Refusal) -> None:
+    request.keep_alive = False
+    if not request.response_complete:
+        request.whole(refusal.status, _TEXT, f"{refusal}\n".encode(), _REFUSED)
+
+
 async def _answer(send: Send, refusal: Refusal) -> None:
     body = f"{refusal}\n".encode()
-    headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-    headers += [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"connection", b"close")]
+    headers = [(b"content-type", _TEXT), (b"content-length", b"%d" % len(body)), *_REFUSED, (b"connection", b"close")]
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.egress.budget import Budget
 from gateway.egress.connection import Connection, Stale
+from gateway.running import as_task
 from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamUnreachable
 from registry.addresses import admit
 from registry.errors import AddressRefused
@@ -100,6 +101,7 @@ class Egress:
     async def _connect(self, route: Route) -> Connection:
         if len(self._open.get(route.key, ())) >= PER_SERVER:
             raise UpstreamBusy("too many calls to this server are under way; nothing was sent, try again shortly")
+        await as_task()
         try:
             async with asyncio.timeout(2 * CONNECT_TIMEOUT):
                 for ip in (await self._addresses(route))[:ADDRESSES_TRIED]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.running import Signal
+
 if TYPE_CHECKING:
     import asyncio
 
@@ -62,7 +64,7 @@ class Reply:
         self._paused = False
         self._fault: UpstreamError | None = None
         self._reader: asyncio.Future[None] | None = None
-        self.arrival: asyncio.Future[None] = loop.create_future()
+        self.arrival = Signal()
         self.terms = terms
         self.status = 0
         self.content_type = b""
@@ -125,8 +127,7 @@ class Reply:
 
     def begin_stream(self) -> None:
         self.stream = True
-        if not self.arrival.done():
-            self.arrival.set_result(None)
+        self._loop.call_soon(self.arrival.set)  # we are in the middle of a head
 
     def push(self, piece: bytes) -> bool:
         """Take a piece; whether the server should pause."""
@@ -147,12 +148,10 @@ class Reply:
         """The last of it has come, or `fault` happened instead."""
         self._ended = True
         self._fault = fault
-        if self.arrival.done():
+        if self.arrival.come:
             self._wake()
-        elif fault is None:
-            self.arrival.set_result(None)
         else:
-            self.arrival.set_exception(fault)
+            self.arrival.set(fault)
 
     def fail(self, fault: UpstreamError) -> None:
         """Somebody on our side found that it cannot go on."""

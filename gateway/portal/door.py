@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from authz.errors import TokenRefused
-from gateway.edge import Refusal
+from gateway.edge.request import JSON
 from gateway.journal import JournalDown
 from gateway.oauth.challenges import challenge_401
 from gateway.oauth.resources import is_mount_path, metadata_url
@@ -23,16 +24,14 @@ from gateway.portal.legacy import Legacy
 from gateway.portal.reply import Pulse, Reply, accepts
 from gateway.portal.wire import Message, parse
 from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
+from gateway.running import as_task
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from starlette.types import Message as Part
-    from starlette.types import Receive, Scope, Send
-
     from authz.principals import Principal
     from gateway.edge import Arrival
-    from gateway.edge.connection import EdgeProtocol
+    from gateway.edge.request import Request
     from gateway.snapshots import Snapshot
     from gateway.upstream import Answer
     from gateway.world import World
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ostiary")
 
-_JSON_TYPE: Final = b"application/json"
 _ALLOW: Final = (b"allow", b"POST")
 _PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"POST, GET, DELETE"),
@@ -60,7 +58,7 @@ _CODED: Final = msgspec.json.Decoder(_Coded)
 
 
 class Portal:
-    """The ASGI application of all mounts."""
+    """The data plane: everything at a mount, from the head of a request to its answer."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -70,44 +68,49 @@ class Portal:
         self._pulse = Pulse()
         self._legacy = Legacy(world, self._hub, self._lists, self._pulse)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        arrival: Arrival = scope["ostiary"]
-        streams = accepts(arrival.headers.get(b"accept", b"*/*"))[1]
-        reply = Reply(send, arrival, streams=streams)
+    def enter(self, request: Request, arrival: Arrival) -> None:
+        """The head of a request: who asks is proved, and where it goes found, before any of its body is looked at."""
+        reply = Reply(request, arrival, streams=accepts(arrival.headers.get(b"accept", b"*/*"))[1])
         try:
-            await self._serve(scope, receive, arrival, reply)
-        except Problem as problem:
-            await self._tell(reply, problem)
-        except JournalDown:
-            await self._tell(reply, journal_down())
-        except Refusal:
-            raise  # a body that grew too large while it came: the edge counts it, and answers
-        except Exception as error:  # the edge of the data plane: whatever broke, nobody gets a 2xx for it
-            log.error("a request broke: %s", type(error).__name__, exc_info=log.isEnabledFor(logging.DEBUG))  # noqa: TRY400
-            await self._tell(reply, unavailable("Something broke on our side; it is in the gateway's log."))
-        finally:
-            self._pulse.discard(reply)
+            self._enter(request, arrival, reply)
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            request.serve(self._tell(reply, _problem(error)))
 
-    async def _serve(self, scope: Scope, receive: Receive, arrival: Arrival, reply: Reply) -> None:
-        method: str = scope["method"]
+    def _enter(self, request: Request, arrival: Arrival, reply: Reply) -> None:
+        method = request.method
         if method == "OPTIONS" and arrival.origin is not None:
-            await reply.text(204, "", _preflight(arrival))
+            request.serve(reply.text(204, "", _preflight(arrival)))
             return
         snapshot = self._world.snapshots.current
-        principal = self._principal(scope["raw_path"].decode("ascii"), arrival, snapshot)
-        mount = self._mount(scope, snapshot)
+        path = request.path.decode("ascii")
+        principal = self._principal(path, arrival, snapshot)
+        mount = _mount(path, request, snapshot)
+        exchange = Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
         if method == "POST":
-            await self._post(
-                scope, receive, Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
-            )
+            _check_types(arrival)
+            request.taker = partial(self._take, exchange)
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
-            self._pulse.add(reply)
-            serve = self._legacy.get if method == "GET" else self._legacy.delete
-            await _until_lost(
-                scope, serve(Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, False))
-            )
+            exchange.modern = False
+            request.serve(self._guarded(exchange, self._without_body(exchange, method)))
         else:
             raise Problem(405, 0, "This endpoint takes POST.", headers=(_ALLOW,))
+
+    def _take(self, exchange: Exchange, body: bytes) -> None:
+        _request(exchange).serve(self._guarded(exchange, self._post(exchange, body)))
+
+    async def _guarded(self, exchange: Exchange, work: Awaitable[None]) -> None:
+        """Whatever breaks, there is an answer, and nobody gets a 2xx for it."""
+        try:
+            await work
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            await self._tell(exchange.reply, _problem(error))
+        finally:
+            self._pulse.discard(exchange.reply)
+
+    async def _without_body(self, exchange: Exchange, method: str) -> None:
+        await as_task()
+        self._pulse.add(exchange.reply)
+        await _until_lost(exchange, (self._legacy.get if method == "GET" else self._legacy.delete)(exchange))
 
     def _principal(self, path: str, arrival: Arrival, snapshot: Snapshot) -> Principal:
         """Before anything of the body is looked at. There is one way to be somebody here, and no other."""
@@ -131,28 +134,18 @@ class Portal:
         challenge = challenge_401(metadata_url(self._base, path), invalid=refused.reason != "absent")
         return Problem(401, 0, "A bearer token for this resource is needed.", headers=(challenge,))
 
-    def _mount(self, scope: Scope, snapshot: Snapshot) -> Mount:
-        mount = snapshot.catalogue.mounts.get(scope["raw_path"].decode("ascii"))
-        if mount is None or scope["query_string"]:
-            raise Problem(404, 0, "Not found.")
-        return mount
-
-    async def _post(self, scope: Scope, receive: Receive, exchange: Exchange) -> None:
+    async def _post(self, exchange: Exchange, body: bytes) -> None:
+        self._judge_anew(exchange)
         arrival = exchange.arrival
-        if arrival.headers.get(b"content-type", b"").partition(b";")[0].strip().lower() != _JSON_TYPE:
-            raise Problem(415, 0, "Send application/json.")
-        if not accepts(arrival.headers.get(b"accept", b"*/*"))[0]:
-            raise Problem(406, 0, "Accept application/json and text/event-stream.")
-        body = await _body(receive)
-        self._judge_anew(scope, exchange)
         try:
             if is_batch(body) and not is_modern(arrival):
                 exchange.modern = False
+                await as_task()
                 await self._legacy.batch(exchange, body)
                 return
             exchange.message = parse(body)
             if is_modern(arrival):
-                await _until_lost(scope, self._modern(exchange))
+                await _until_lost(exchange, self._modern(exchange))
             else:
                 exchange.modern = False
                 await self._legacy.post(exchange)
@@ -161,13 +154,14 @@ class Portal:
             self._note(exchange, problem)
             raise
 
-    def _judge_anew(self, scope: Scope, exchange: Exchange) -> None:
+    def _judge_anew(self, exchange: Exchange) -> None:
         """A body may take half a minute: what was revoked while it came is revoked for its call too (T-84)."""
         snapshot = self._world.snapshots.current
         if snapshot is exchange.snapshot and time.time() < exchange.principal.expires_at:
             return
-        exchange.principal = self._principal(scope["raw_path"].decode("ascii"), exchange.arrival, snapshot)
-        exchange.mount = self._mount(scope, snapshot)
+        path = exchange.mount.path
+        exchange.principal = self._principal(path, exchange.arrival, snapshot)
+        exchange.mount = _mount(path, _request(exchange), snapshot)
         exchange.snapshot = snapshot
 
     async def _modern(self, exchange: Exchange) -> None:
@@ -185,6 +179,7 @@ class Portal:
         elif method in listing.METHODS:
             await exchange.reply.json(200, self._lists.envelope(exchange))
         elif method == "subscriptions/listen":
+            await as_task()
             self._pulse.add(exchange.reply)
             await subscriptions.listen(exchange, self._hub, self._lists)
         else:
@@ -231,40 +226,49 @@ def _bearer(arrival: Arrival) -> bytes:
     return token
 
 
-async def _body(receive: Receive) -> bytes:
-    """The whole body; the edge has its size and its time in hand."""
-    message = await receive()
-    if not message.get("more_body"):
-        return _bytes_of(message)
-    parts = [_bytes_of(message)]
-    while message.get("more_body"):
-        message = await receive()
-        parts.append(_bytes_of(message))
-    return b"".join(parts)
+def _problem(error: Exception) -> Problem:
+    """What is answered when a request ends in `error`."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, JournalDown):
+        return journal_down()
+    log.error("a request broke: %s", type(error).__name__, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
+    return unavailable("Something broke on our side; it is in the gateway's log.")
 
 
-def _bytes_of(message: Part) -> bytes:
-    if message["type"] == "http.disconnect":
-        raise Problem(400, 0, "The body ended early.")
-    body: bytes = message.get("body", b"")
-    return body
+def _request(exchange: Exchange) -> Request:
+    request = exchange.arrival.request
+    assert request is not None
+    return request
 
 
-async def _until_lost(scope: Scope, work: Awaitable[None]) -> None:
+def _mount(path: str, request: Request, snapshot: Snapshot) -> Mount:
+    mount = snapshot.catalogue.mounts.get(path)
+    if mount is None or request.query:
+        raise Problem(404, 0, "Not found.")
+    return mount
+
+
+def _check_types(arrival: Arrival) -> None:
+    kind = arrival.headers.get(b"content-type", b"")
+    if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
+        raise Problem(415, 0, "Send application/json.")
+    if not accepts(arrival.headers.get(b"accept", b"*/*"))[0]:
+        raise Problem(406, 0, "Accept application/json and text/event-stream.")
+
+
+async def _until_lost(exchange: Exchange, work: Awaitable[None]) -> None:
     """Does `work`, unless the client hangs up: in the modern era that means that it wants no answer any more."""
-    line: EdgeProtocol | None = scope.get("ostiary.line")
-    task = asyncio.current_task()
-    if line is None or task is None:
-        await work
-        return
-    line.when_lost.add(task.cancel)
+    request = _request(exchange)
+    lost, run = request.line.when_lost, request.run
+    lost.add(run.cancel)
     try:
         await work
     except asyncio.CancelledError:
-        if not line.transport.is_closing() or task.uncancel() > 0:
+        if not request.line.transport.is_closing() or run.uncancel() > 0:
             raise
     finally:
-        line.when_lost.discard(task.cancel)
+        lost.discard(run.cancel)
 
 
 def _preflight(arrival: Arrival) -> tuple[tuple[bytes, bytes], ...]:

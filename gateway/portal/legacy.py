@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.portal.hub import Hub
     from gateway.portal.listing import Lists
     from gateway.portal.reply import Pulse
+    from gateway.running import Run
     from gateway.world import World
 
 SESSION: Final = b"mcp-session-id"
@@ -54,7 +55,7 @@ class Legacy:
         self._pulse = pulse
         self._sessions = Sessions(world)
         self._trails = Trails(world)
-        self._running: dict[str, asyncio.Task[Any]] = {}
+        self._running: dict[str, asyncio.Task[Any] | Run] = {}
         self._looking: set[asyncio.Task[None]] = set()
         self._hearing: asyncio.Task[None] | None = None
         self._methods: dict[str, Callable[[Exchange], Awaitable[bytes]]] = {
@@ -130,15 +131,16 @@ class Legacy:
 
     async def _answer(self, exchange: Exchange) -> None:
         """Runs on until its end when the client hangs up: in these revisions that cancels nothing."""
-        ident, task = exchange.message.id, asyncio.current_task()
+        ident, request = exchange.message.id, exchange.arrival.request
         assert exchange.session is not None
-        assert task is not None
+        assert request is not None
+        run = asyncio.current_task() or request.run
         mark = _mark(exchange.session, ident)
-        patience = self._start(mark, task)
+        patience = self._start(mark, run)
         try:
             answer = await self._do(exchange)
         except asyncio.CancelledError:
-            if task.uncancel() > 0 or mark not in self._running:
+            if run.uncancel() > 0 or mark not in self._running:
                 raise
             await self._say_nothing(exchange)
             return
@@ -238,9 +240,9 @@ class Legacy:
 
     # Cancelling, also from another process
 
-    def _start(self, mark: str, task: asyncio.Task[Any]) -> asyncio.TimerHandle:
+    def _start(self, mark: str, run: asyncio.Task[Any] | Run) -> asyncio.TimerHandle:
         """A call that lasts may be cancelled by way of another process: worth listening for, from then on."""
-        self._running[mark] = task
+        self._running[mark] = run
         return asyncio.get_running_loop().call_later(PATIENCE, self._attend, mark)
 
     def _stop(self, mark: str, patience: asyncio.TimerHandle) -> None:
@@ -269,8 +271,8 @@ class Legacy:
                 self._cancel(mark.decode())
 
     def _cancel(self, mark: str) -> bool:
-        task = self._running.get(mark)
-        return task is not None and task.cancel()
+        run = self._running.get(mark)
+        return run is not None and run.cancel()
 
     async def _publish(self, mark: str) -> None:
         try:

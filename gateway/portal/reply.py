@@ -6,13 +6,13 @@ import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
+from gateway.edge.request import JSON
+
 if TYPE_CHECKING:
     from asyncio import TimerHandle
-    from collections.abc import Awaitable
-
-    from starlette.types import Send
 
     from gateway.edge import Arrival
+    from gateway.edge.request import Request
     from gateway.portal.trails import Trail
 
 Lines = tuple[tuple[bytes, bytes], ...]
@@ -21,7 +21,6 @@ BEAT: Final = 7.0  # seconds; who was silent for two beats says something: proxi
 RETRY_MS: Final = 1000  # after which who lost a stream should come back
 EXPOSED: Final = b"WWW-Authenticate, Mcp-Session-Id, Retry-After"
 
-_JSON: Final = (b"content-type", b"application/json")
 _EVENTS: Final[Lines] = (
     (b"content-type", b"text/event-stream"),
     (b"cache-control", b"no-cache"),
@@ -48,10 +47,10 @@ def _accepts(value: bytes) -> tuple[bool, bool]:
 class Reply:
     """One answer. `streams` says whether the client takes events; if not, what comes before the answer is dropped."""
 
-    __slots__ = ("_always", "_send", "ended", "silent", "started", "streams", "trail")
+    __slots__ = ("_always", "_request", "ended", "silent", "started", "streams", "trail")
 
-    def __init__(self, send: Send, arrival: Arrival, *, streams: bool) -> None:
-        self._send = send
+    def __init__(self, request: Request, arrival: Arrival, *, streams: bool) -> None:
+        self._request = request
         self._always = _cors(arrival)
         self.silent = 0
         self.streams = streams
@@ -59,26 +58,21 @@ class Reply:
         self.ended = False
         self.trail: Trail | None = None  # of a legacy client, which may lose the stream and come back for the rest
 
-    def json(self, status: int, body: bytes, headers: Lines = ()) -> Awaitable[None]:
-        lines = [_JSON, (b"content-length", b"%d" % len(body)), *headers, *self._always]
-        return self._whole(status, lines, body)
+    async def json(self, status: int, body: bytes, headers: Lines = ()) -> None:
+        self._whole(status, JSON, body, headers)
 
     async def text(self, status: int, text: str, headers: Lines = ()) -> None:
-        body = f"{text}\n".encode() if text else b""
-        lines = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(body))]
-        await self._whole(status, [*lines, *headers, *self._always], body)
+        self._whole(status, b"text/plain; charset=utf-8", f"{text}\n".encode() if text else b"", headers)
 
-    async def _whole(self, status: int, lines: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def _whole(self, status: int, kind: bytes, body: bytes, headers: Lines) -> None:
         self.started = self.ended = True
-        await self._send({"type": "http.response.start", "status": status, "headers": lines})
-        await self._send({"type": "http.response.body", "body": body})
+        self._request.whole(status, kind, body, headers + self._always)
 
     async def open(self, headers: Lines = ()) -> None:
         """Commit to a stream; from here on the status is 200 whatever happens."""
         if not self.started:
             self.started = True
-            lines = [*_EVENTS, *headers, *self._always]
-            await self._send({"type": "http.response.start", "status": 200, "headers": lines})
+            self._request.begin(200, (*_EVENTS, *headers, *self._always))
             first = self.trail.begin() if self.trail is not None else b""
             await (self.prime(first) if first else self.comment())
 
@@ -101,7 +95,7 @@ class Reply:
     async def finish(self, status: int, message: bytes, headers: Lines = ()) -> None:
         """The answer itself, as JSON if nothing was said before."""
         if not self.started:
-            await self.json(status, message, headers)
+            self._whole(status, JSON, message, headers)
             return
         await self.event(message)
         await self.end()
@@ -111,11 +105,13 @@ class Reply:
             self.ended = True
             if self.trail is not None:
                 self.trail.end()
-            await self._send({"type": "http.response.body", "body": b""})
+            if await self._request.drain():
+                self._request.write(b"", more=False)
 
     async def _frame(self, frame: bytes) -> None:
         self.silent = 0
-        await self._send({"type": "http.response.body", "body": frame, "more_body": True})
+        if await self._request.drain():
+            self._request.write(frame, more=True)
 
     async def murmur(self) -> None:
         """Say something, so that nobody takes a long silence for a dead connection."""

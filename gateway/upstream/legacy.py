@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.egress.reply import Terms
+from gateway.running import as_task
 from gateway.upstream import Answer, AskRefused, UpstreamBroken, UpstreamError, UpstreamSlow
 from gateway.upstream.conversation import StreamEnded, answer_of, pass_on
 from gateway.upstream.convert import modern_answer
@@ -217,6 +218,7 @@ class Questions:
 
 @asynccontextmanager
 async def _within(seconds: float) -> AsyncIterator[None]:
+    await as_task()
     try:
         async with asyncio.timeout(seconds):
             yield

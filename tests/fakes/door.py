@@ -218,6 +218,8 @@ class Door:
             verifier=TokenVerifier(self.settings.base_url),
             upstreams=self.upstreams,
             fetcher=SimpleNamespace(),  # type: ignore[arg-type]
+            providers=SimpleNamespace(),  # type: ignore[arg-type]
+            keysets=SimpleNamespace(),  # type: ignore[arg-type]
             telemetry=self.telemetry,  # type: ignore[arg-type]
         )
 
@@ -238,6 +240,12 @@ class Door:
         return [line for line in map(json.loads, texts) if not event or line.get("event") == event]
 
 
+async def nothing(_scope: Any, _receive: Any, send: Any) -> None:
+    """A control plane with no pages."""
+    await send({"type": "http.response.start", "status": 404, "headers": []})
+    await send({"type": "http.response.body", "body": b""})
+
+
 @asynccontextmanager
 async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
     """A door that listens on loopback until the block ends."""
@@ -246,7 +254,7 @@ async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         door = Door(data, sock.getsockname()[1], **settings)
         config = uvicorn.Config(
-            Edge(Portal(door.world), door.settings), http=EdgeProtocol, ws="none", lifespan="off", interface="asgi3",
+            Edge(nothing, door.settings, Portal(door.world)), http=EdgeProtocol, ws="none", lifespan="off", interface="asgi3",
             log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = uvicorn.Server(config)

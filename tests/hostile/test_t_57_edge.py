@@ -213,10 +213,9 @@ async def test_only_the_word_of_our_own_proxy_counts(tmp_path) -> None:
     from gateway.edge import Edge
     from gateway.settings import Settings
 
-    scope = {"client": ("127.0.0.1", 1)}
     said = {b"x-forwarded-for": b"6.6.6.6, 9.9.9.9, 10.0.0.2"}
-    assert Edge(None, Settings(data=tmp_path))._source(scope, said) == "127.0.0.1"
-    assert Edge(None, Settings(data=tmp_path))._source({"client": ("::ffff:8.8.8.8", 1)}, said) == "8.8.8.8"
+    assert Edge(None, Settings(data=tmp_path))._source("127.0.0.1", said) == "127.0.0.1"
+    assert Edge(None, Settings(data=tmp_path))._source("8.8.8.8", said) == "8.8.8.8"
     proxied = Settings(data=tmp_path, trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))
-    assert Edge(None, proxied)._source(scope, said) == "9.9.9.9"
-    assert Edge(None, proxied)._source({"client": ("8.8.8.8", 1)}, said) == "8.8.8.8"
+    assert Edge(None, proxied)._source("127.0.0.1", said) == "9.9.9.9"
+    assert Edge(None, proxied)._source("8.8.8.8", said) == "8.8.8.8"

@@ -1,0 +1,149 @@
+"""Running a request without a task for as long as it waits for nothing but its server's answer.
+
+A task, its wakeups and the rounds of the loop between them cost more than most of what a call does. So a request is a
+plain coroutine that is stepped by whoever has news for it: the connection it came on, and the one its answer comes on.
+The first time it waits for anything else it becomes a task, in the middle of what it is doing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import coroutine
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator
+
+
+class Signal:
+    """Something that comes once. Like a future, but whoever waits goes on at once, not in the loop's next round."""
+
+    __slots__ = ("_asyncio_future_blocking", "_fault", "_then", "come")
+
+    def __init__(self) -> None:
+        self.come = False
+        self._asyncio_future_blocking = False
+        self._fault: BaseException | None = None
+        self._then: Callable[[], object] | None = None
+
+    def set(self, fault: BaseException | None = None) -> None:
+        """It has come, or `fault` has instead."""
+        if self.come:
+            return
+        self.come = True
+        self._fault = fault
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+
+    def call(self, then: Callable[[], object] | None) -> None:
+        """What to do when it comes, instead of what was said before."""
+        self._then = then
+
+    def __await__(self) -> Generator[Signal, None, None]:
+        if not self.come:
+            self._asyncio_future_blocking = True
+            yield self
+        if self._fault is not None:
+            raise self._fault
+
+    # What a task asks of a future that it waits for
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
+    def add_done_callback(self, then: Callable[[Signal], object], *, context: Any = None) -> None:
+        loop = asyncio.get_running_loop()
+        if self.come:
+            loop.call_soon(then, self, context=context)
+        else:
+            self._then = lambda: loop.call_soon(then, self, context=context)
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a future
+        came = self.come
+        self.set(asyncio.CancelledError())
+        return not came
+
+    def result(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+
+class Run:
+    """A coroutine under way. `cancel` and `uncancel` are those of a task, which it may have become."""
+
+    __slots__ = ("_asked", "_coroutine", "_ended", "_loop", "_signal", "_task")
+
+    def __init__(self, work: Coroutine[Any, Any, None], ended: Callable[[Run], object]) -> None:
+        self._coroutine = work
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._signal: Signal | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._asked = 0
+
+    def step(self) -> None:
+        """Go on until it waits again, or ends."""
+        self._signal = None
+        self._go(self._coroutine.send, None)
+
+    def cancel(self, msg: object = None) -> bool:
+        """Soon, as a task does it: whoever cancels may be in the middle of something."""
+        if self._task is not None:
+            return self._task.cancel(msg)
+        self._asked += 1
+        self._loop.call_soon(self._throw)
+        return True
+
+    def uncancel(self) -> int:
+        """How many have cancelled it besides the one that is heard now."""
+        if self._task is not None:
+            return self._task.uncancel()
+        self._asked -= 1
+        return self._asked
+
+    def _throw(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+        elif self._signal is not None:
+            self._signal.call(None)
+            self._signal = None
+            self._go(self._coroutine.throw, asyncio.CancelledError())
+
+    def _go(self, act: Callable[[Any], object], what: object) -> None:
+        try:
+            waited = act(what)
+        except (StopIteration, asyncio.CancelledError):
+            self._ended(self)
+            return
+        except BaseException:
+            self._ended(self)
+            raise
+        if type(waited) is Signal and self._task is None:
+            self._signal = waited
+            waited.call(self.step)
+        else:
+            self._task = self._loop.create_task(_rest(self._coroutine, waited))
+            self._task.add_done_callback(lambda _: self._ended(self))
+
+
+@coroutine
+def _rest(work: Coroutine[Any, Any, None], waited: object) -> Generator[object, Any, None]:
+    """What is left of `work`, which waits for `waited`."""
+    while True:
+        try:
+            came = yield waited
+        except BaseException as fault:  # noqa: BLE001 - handed on to where it belongs
+            step: Callable[[Any], object] = work.throw
+            news = fault
+        else:
+            step, news = work.send, came
+        try:
+            waited = step(news)
+        except StopIteration:
+            return
+
+
+async def as_task() -> None:
+    """From here on the caller is a task: what follows wants one (timeouts, groups) or waits for many things."""
+    await asyncio.sleep(0)
