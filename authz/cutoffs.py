@@ -26,6 +26,7 @@ class Cut(StrEnum):
     PERSON = "person"  # key: a person's or agent's id, the `sub` of a token
     CLIENT = "client"  # key: a client id
     FAMILY = "family"  # key: what one sign-in of one client has led to
+    DELEGATION = "delegation"  # key: its id, the `dlg` of a token
     TOKEN = "token"  # key: a `jti`  # noqa: S105 - a kind, not a secret
 
 

@@ -14,6 +14,7 @@ from simpleeval import InvalidExpression
 from sqlmodel import select
 
 from authz import grammar
+from authz.acting import DEEPEST_CHAIN
 from authz.decisions import Action, Decision, Party, Verdict, Word
 from authz.enforcing import Enforcer, Line, Question
 from authz.errors import PolicyBroken
@@ -39,7 +40,6 @@ V = TypeVar("V")
 SLOW = 0.25  # seconds after which an answer counts as a denial (T-43); a usual one takes 20 microseconds
 STANDINGS = 4096
 VERDICTS = 16384
-DEEPEST_CHAIN = 4  # of parties acting for each other (M-12)
 
 FAULTS = (
     ArithmeticError,

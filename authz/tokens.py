@@ -13,21 +13,22 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from authz import jose
-from authz.cutoffs import Cut
+from authz.acting import OPERATOR, parties, read_chain, write_chain
+from authz.claims import LEEWAY, LONGEST_LIFE, TOOL, check_cuts, check_now, check_shape
 from authz.errors import TokenRefused
 from authz.principals import Principal, VerifiedClaims
-from authz.scopes import ScopeRefused, parse_scope
+from authz.scopes import parse_scope
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from authz.cutoffs import CutOffs
     from authz.keys import Key, KeySet
     from authz.principals import Member
 
+__all__ = ["LEEWAY", "LONGEST_LIFE", "OPERATOR_CLIENT", "TOOL", "TYP", "Minted", "Minting", "TokenVerifier", "mint"]
+
 TYP = "at+jwt"
-LEEWAY = 30  # seconds by which clocks may differ
-LONGEST_LIFE = 300  # seconds; nothing of ours lives longer, whatever its claims say
 OPERATOR_CLIENT = "ostiary-cli"  # the client id of tokens made at the command line
 REMEMBERED = 8192  # tokens whose proof is kept
 
@@ -49,7 +50,10 @@ class Judges(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minting:
-    """A token to be made. `family` is what a cut ends together; `act` is who acted, for the record."""
+    """A token to be made. `family` is what a cut ends together, `source` the `jti` of the token that led to it.
+
+    `act` is who acts, nearest first, by the `sub` of their own tokens; `jkt` the key that it is bound to (RFC 9449).
+    """
 
     issuer: str
     subject: str
@@ -61,7 +65,12 @@ class Minting:
     auth_time: float = 0
     acr: str = ""
     amr: str = ""
-    act: str = ""
+    act: tuple[str, ...] = ()
+    token_use: str = ""
+    delegation: str = ""
+    source: str = ""
+    jkt: str = ""
+    ends_at: float | None = None  # of what it was made from: it lives no longer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +89,7 @@ def mint(keys: KeySet, ask: Minting, now: float | None = None) -> Minted:
     """A signed access token (RFC 9068 section 2.2). Whoever calls has asked whether it may be made."""
     moment = time.time() if now is None else now
     issued_at = int(moment)
-    expires_at = issued_at + min(ask.life, LONGEST_LIFE)
+    expires_at = issued_at + _life(ask, issued_at)
     jti = secrets.token_urlsafe(16)
     claims: dict[str, Any] = {
         "iss": ask.issuer, "sub": ask.subject, "aud": ask.resource, "client_id": ask.client, "scope": ask.scope,
@@ -92,9 +101,23 @@ def mint(keys: KeySet, ask: Minting, now: float | None = None) -> Minted:
     return Minted(token=token, jti=jti, expires_at=expires_at)
 
 
+def _life(ask: Minting, issued_at: int) -> int:
+    left = LONGEST_LIFE if ask.ends_at is None else int(ask.ends_at) - issued_at
+    return max(1, min(ask.life, LONGEST_LIFE, left))
+
+
 def _known(ask: Minting) -> dict[str, Any]:
-    act = {"sub": ask.act} if ask.act else None
-    return {"family": ask.family, "auth_time": int(ask.auth_time), "acr": ask.acr, "amr": ask.amr.split(), "act": act}
+    return {
+        "family": ask.family,
+        "auth_time": int(ask.auth_time),
+        "acr": ask.acr,
+        "amr": ask.amr.split(),
+        "act": write_chain(ask.act),
+        "token_use": ask.token_use,
+        "dlg": ask.delegation,
+        "src": ask.source,
+        "cnf": {"jkt": ask.jkt} if ask.jkt else None,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +160,19 @@ class TokenVerifier:
         self._remember(digest, proved)
         return proved.principal
 
+    def verify_subject(self, token: bytes, snapshot: Judges, now: float) -> Principal:
+        """Who a token to be exchanged speaks of, wherever it is for (RFC 8693 section 2.1). To the second: what has
+        expired leads to nothing new. Raises TokenRefused, also for a tool token, which is the end of its line (M-14).
+        """
+        if len(token) > jose.TOKEN_LIMIT:
+            raise TokenRefused("too_long")
+        kid, claims = self._prove(token, snapshot, now)
+        if claims.get("token_use") == TOOL:
+            raise TokenRefused("tool_token")
+        if now >= claims["exp"]:
+            raise TokenRefused("expired")
+        return self._judge(kid, claims, claims["aud"], snapshot, now).principal
+
     def _prove(self, token: bytes, snapshot: Judges, now: float) -> tuple[str, VerifiedClaims]:
         try:
             header = jose.read_header(token)
@@ -152,12 +188,9 @@ class TokenVerifier:
 
     def _check_claims(self, claims: dict[str, Any]) -> None:
         """What does not change with time or snapshot."""
-        _check_strings(claims)
-        _check_times(claims)
+        check_shape(claims)
         if claims["iss"] != self._issuer:
             raise TokenRefused("issuer")
-        if "act" in claims and claims["client_id"] != OPERATOR_CLIENT:
-            raise TokenRefused("actor")  # an actor that is not asked about would be an actor without limits
 
     def _judge(self, kid: str, claims: VerifiedClaims, resource: str, snapshot: Judges, now: float) -> _Proved:
         """What does change: where and when it is presented, and who still counts."""
@@ -166,19 +199,18 @@ class TokenVerifier:
         key = snapshot.keys.verifying(kid, now)
         if key is None:
             raise TokenRefused("unknown_key")
-        _check_now(claims, now)
-        _check_cuts(claims, snapshot.cutoffs)
-        self._check_client(claims["client_id"], snapshot)
-        member = snapshot.members.get(claims["sub"])
-        if member is None:
-            raise TokenRefused("nobody")
-        until = _until(claims, member, key, now)
-        return _Proved(kid, claims, snapshot.epoch, _principal(claims, member, now), until)
+        check_now(claims, now)
+        check_cuts(claims, snapshot.cutoffs)
+        self._check_client(claims, snapshot)
+        members = [_member(snapshot, subject) for subject in (claims["sub"], *parties(read_chain(claims)))]
+        until = _until(claims, members, key, now)
+        return _Proved(kid, claims, snapshot.epoch, _principal(claims, members, now), until)
 
-    def _check_client(self, client: str, snapshot: Judges) -> None:
-        if client == OPERATOR_CLIENT and not self._operator_tokens:
+    def _check_client(self, claims: VerifiedClaims, snapshot: Judges) -> None:
+        made_by_hand = any(subject.startswith(OPERATOR) for subject in read_chain(claims))
+        if (made_by_hand or claims["client_id"] == OPERATOR_CLIENT) and not self._operator_tokens:
             raise TokenRefused("operator_tokens_off")
-        if client not in snapshot.clients:
+        if claims["client_id"] not in snapshot.clients:
             raise TokenRefused("client")
 
     def _remember(self, digest: bytes, proved: _Proved) -> None:
@@ -197,57 +229,26 @@ def _kid(header: dict[str, Any]) -> str:
     return kid
 
 
-def _check_strings(claims: dict[str, Any]) -> None:
-    for name in ("iss", "sub", "aud", "client_id", "jti", "scope"):
-        value = claims.get(name)
-        if not isinstance(value, str) or not value:
-            raise TokenRefused(f"claim_{name}")
-    if not isinstance(claims.get("family", ""), str):
-        raise TokenRefused("claim_family")
-    try:
-        parse_scope(claims["scope"])
-    except ScopeRefused as error:
-        raise TokenRefused("claim_scope") from error
+def _member(snapshot: Judges, subject: str) -> Member:
+    member = snapshot.members.get(subject)
+    if member is None:
+        raise TokenRefused("nobody")
+    return member
 
 
-def _check_times(claims: dict[str, Any]) -> None:
-    for name in ("iat", "exp", "nbf"):
-        value = claims.get(name, 0 if name == "nbf" else None)
-        if type(value) is not int or value < 0:
-            raise TokenRefused(f"claim_{name}")
-    if not 0 < claims["exp"] - claims["iat"] <= LONGEST_LIFE:
-        raise TokenRefused("life")
-
-
-def _check_now(claims: VerifiedClaims, now: float) -> None:
-    if now >= claims["exp"] + LEEWAY:
-        raise TokenRefused("expired")
-    if max(claims["iat"], claims.get("nbf", 0)) > now + LEEWAY:
-        raise TokenRefused("not_yet")
-
-
-def _check_cuts(claims: VerifiedClaims, cutoffs: CutOffs) -> None:
-    held = (
-        (Cut.PERSON, claims["sub"]),
-        (Cut.CLIENT, claims["client_id"]),
-        (Cut.FAMILY, claims.get("family", "")),
-        (Cut.TOKEN, claims["jti"]),
-    )
-    if any(cutoffs.cuts(kind, key, claims["iat"]) for kind, key in held):
-        raise TokenRefused("cut_off")
-
-
-def _until(claims: VerifiedClaims, member: Member, key: Key, now: float) -> float:
+def _until(claims: VerifiedClaims, members: Sequence[Member], key: Key, now: float) -> float:
     """The earliest moment at which the same question may get another answer in the same epoch."""
-    ends = [until for until in member.groups.values() if until is not None and until > now]
+    ends = [until for member in members for until in member.groups.values() if until is not None and until > now]
     return min([float(claims["exp"]) + LEEWAY, key.gone_at, *ends])
 
 
-def _principal(claims: VerifiedClaims, member: Member, now: float) -> Principal:
+def _principal(claims: VerifiedClaims, members: Sequence[Member], now: float) -> Principal:
+    """The first of `members`, and each acted for by the one after."""
+    member, *acting = members
     return Principal(
         claims=claims,
         issuer=claims["iss"],
-        subject=claims["sub"],
+        subject=member.id,
         label=member.label,
         subjects=member.subjects(now),
         client=claims["client_id"],
@@ -255,4 +256,5 @@ def _principal(claims: VerifiedClaims, member: Member, now: float) -> Principal:
         resource=claims["aud"],
         expires_at=claims["exp"],
         is_admin=member.is_admin,
+        actor=_principal(claims, acting, now) if acting else None,
     )

@@ -78,7 +78,7 @@ def _issue(office: Office, handle: str, target: str, ttl: int, scope: str) -> tu
             raise AccountRefused(f"{handle} is disabled; `ostiary user enable {handle}` lets them in again")
         ask = Minting(
             issuer=office.settings.base_url, subject=member.id, client=OPERATOR_CLIENT, resource=target,
-            scope=narrowed, life=ttl, act=operator(),
+            scope=narrowed, life=ttl, act=(operator(),),
         )  # fmt: skip
         minted = mint(load_keys(session, office.vault), ask)
         record |= {"person": member.label, "jti": minted.jti, "expires_at": minted.expires_at}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from authz.cutoffs import Cut, CutOffs
 from authz.errors import TokenRefused
-from authz.principals import Member
+from authz.principals import Member, Principal
 from authz.scopes import covers, parse_scope
 from authz.tokens import OPERATOR_CLIENT, REMEMBERED, TokenVerifier
 from tests.fakes.tokens import ISSUER, RESOURCE, Judge, claims, good, new_key, signed
@@ -139,16 +140,103 @@ def test_no_more_is_remembered_than_there_is_room_for(verifier: TokenVerifier) -
 
 def test_tokens_of_the_command_line_can_be_switched_off() -> None:
     judge = Judge(clients=frozenset({OPERATOR_CLIENT}))
-    token = good(judge, client=OPERATOR_CLIENT, act="operator:root")
+    token = good(judge, client=OPERATOR_CLIENT, act=("operator:root",))
 
     assert TokenVerifier(ISSUER).verify(token, RESOURCE, judge).claims["act"] == {"sub": "operator:root"}
     assert refusal(TokenVerifier(ISSUER, operator_tokens=False), token, judge) == "operator_tokens_off"
 
 
-def test_an_actor_that_nobody_asks_about_is_refused(verifier: TokenVerifier) -> None:
-    judge = Judge()
+def test_who_acts_is_asked_about_too_nearest_first(verifier: TokenVerifier) -> None:
+    judge = acted_for()
+    person = verifier.verify(good(judge, client="agt_1", act=("agt_1", "agt_2", "operator:root")), RESOURCE, judge)
+    assert person.label == "user:ann"
+    assert person.actor is not None
+    assert person.actor.label == "agent:nightly"
+    assert person.actor.subjects == {"agent:nightly", "group:robots"}
+    assert person.actor.scopes == person.scopes
+    assert person.actor.actor is not None
+    assert (person.actor.actor.label, person.actor.actor.actor) == ("agent:second", None)
 
-    assert refusal(verifier, signed(judge, claims(act={"sub": "agent:x"})), judge) == "actor"
+
+def test_an_actor_whom_nobody_knows_is_refused(verifier: TokenVerifier) -> None:
+    judge = Judge()
+    assert refusal(verifier, signed(judge, claims(act={"sub": "agt_x"})), judge) == "nobody"
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        "agt_1", [], {}, None, {"sub": ""}, {"sub": 1}, {"sub": ["agt_1"]}, {"sub": "agt_1", "iss": "https://evil.example"},
+        {"sub": "agt_1", "act": None}, {"sub": "agt_1", "act": "agt_2"}, {"act": {"sub": "agt_1"}}, [{"sub": "agt_1"}],
+    ],
+)  # fmt: skip
+def test_a_chain_of_any_other_shape_is_refused(verifier: TokenVerifier, act: Any) -> None:
+    judge = acted_for()
+    said = claims() | {"act": act}
+    assert refusal(verifier, signed(judge, said), judge) == "claim_act"
+
+
+def test_t_16_a_chain_of_four_is_the_deepest(verifier: TokenVerifier) -> None:
+    judge = acted_for()
+    assert verifier.verify(good(judge, act=("agt_1", "agt_2") * 2), RESOURCE, judge).actor
+    assert refusal(verifier, good(judge, act=("agt_1", "agt_2") * 2 + ("agt_1",)), judge) == "claim_act"
+
+
+def test_whoever_acts_is_cut_off_with_all_that_they_do(verifier: TokenVerifier) -> None:
+    judge = acted_for()
+    token = good(judge, client="app", act=("agt_1", "agt_2"), delegation="dlg_1", source="j0")
+    assert verifier.verify(token, RESOURCE, judge)
+    for kind, key in ((Cut.PERSON, "agt_2"), (Cut.PERSON, "usr_1"), (Cut.DELEGATION, "dlg_1"), (Cut.TOKEN, "j0")):
+        cut = judge.turned(cutoffs=CutOffs({(kind, key): time.time() + 60}))
+        assert refusal(verifier, token, cut) == "cut_off"
+    assert refusal(verifier, token, judge.turned(members={"usr_1": judge.members["usr_1"]})) == "nobody"
+
+
+def test_an_end_of_an_actors_group_is_felt(verifier: TokenVerifier) -> None:
+    now = time.time()
+    member = Member("agt_1", "agent:nightly", {"robots": now + 5})
+    judge = acted_for(agt_1=member)
+    token = good(judge, now=now, act=("agt_1",))
+    assert "group:robots" in actor_of(verifier.verify(token, RESOURCE, judge, now)).subjects
+    assert "group:robots" not in actor_of(verifier.verify(token, RESOURCE, judge, now + 6)).subjects
+
+
+def test_t_18_a_tool_token_leads_to_no_other_token(verifier: TokenVerifier) -> None:
+    judge = acted_for()
+    assert verifier.verify_subject(good(judge), judge, time.time()).label == "user:ann"
+    with pytest.raises(TokenRefused) as refused:
+        verifier.verify_subject(good(judge, token_use="tool"), judge, time.time())
+    assert refused.value.reason == "tool_token"
+
+
+def test_what_has_expired_leads_to_nothing_new(verifier: TokenVerifier) -> None:
+    judge, now = Judge(), time.time()
+    token = good(judge, now=now - 301)
+    assert verifier.verify(token, RESOURCE, judge, now)  # clocks may differ by as much
+    with pytest.raises(TokenRefused):
+        verifier.verify_subject(token, judge, now)
+
+
+def test_a_token_lives_no_longer_than_what_it_was_made_from(verifier: TokenVerifier) -> None:
+    judge, now = Judge(), time.time()
+    for ends_at, left in ((now + 40, 40), (now + 4000, 300), (now - 40, 1)):
+        assert (
+            verifier.verify(good(judge, now=now, ends_at=ends_at), RESOURCE, judge, now).expires_at == int(now) + left
+        )
+
+
+def acted_for(**members: Member) -> Judge:
+    known = {
+        "usr_1": Member("usr_1", "user:ann", {}),
+        "agt_1": Member("agt_1", "agent:nightly", {"robots": None}),
+        "agt_2": Member("agt_2", "agent:second", {}),
+    }
+    return Judge(members=known | members, clients=frozenset({"app", "agt_1"}))
+
+
+def actor_of(principal: Principal) -> Principal:
+    assert principal.actor is not None
+    return principal.actor
 
 
 @given(st.binary(max_size=400))
