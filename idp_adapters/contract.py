@@ -65,10 +65,13 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """Whose sessions a provider wants ended; of one person all of them when `session` is empty."""
+    """Whose sessions a provider wants ended; of one person all of them when `session` is empty.
+
+    `subject` is empty where the provider named the session alone; never both.
+    """
 
     issuer: str
-    subject: str
+    subject: str  # may be empty where the session is named
     session: str = ""
     answer: Departure | None = None  # what the provider is told in turn, where its protocol wants that
 
@@ -106,11 +109,24 @@ class Asking(Provider, Protocol):
 
 @runtime_checkable
 class LoggingOut(Protocol):
-    """Ends the provider's session too, and hears when the provider ends it."""
+    """Ends the provider's session too, and hears when the provider ends it.
+
+    `leave` gives None where the provider has no such address. `hear` gives None when what came is only the answer to a
+    request of ours (a SAML LogoutResponse): nobody's session ends by it, the browser goes on to where `leave` said.
+    """
 
     def leave(self, keep: bytes, back: str, state: str) -> Departure | None: ...
 
-    def hear(self, arrival: Arrival) -> Ended: ...
+    def hear(self, arrival: Arrival) -> Ended | None: ...
+
+
+@runtime_checkable
+class Publishing(Protocol):
+    """Has a document about us that the provider's administrator is given (SAML metadata), at `…/metadata`."""
+
+    media_type: str
+
+    def metadata(self) -> bytes: ...
 
 
 @runtime_checkable
@@ -136,6 +152,9 @@ class Vouching(Protocol):
     """
 
     subject_token_type: str
+
+    def answers_for(self, issuer: str) -> bool:
+        """Whether credentials of this issuer are this provider's to judge."""
 
     def vouch(self, credential: str, audience: str, recipient: str) -> ExternalIdentity: ...
 

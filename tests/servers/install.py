@@ -14,6 +14,11 @@ NEEDED = {
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
     "/usr/bin/node": "nodejs",
     "/usr/bin/npm": "npm",
+    "/usr/bin/xmlsec1": "xmlsec1",
+    "/usr/bin/php": "php-cli",
+    "/usr/lib/php/20220829/dom.so": "php-xml",
+    "/usr/lib/php/20220829/pdo_sqlite.so": "php-sqlite3",
+    "/usr/share/simplesamlphp/www/index.php": "simplesamlphp",
 }
 
 
