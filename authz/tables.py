@@ -86,6 +86,9 @@ class Client(SQLModel, table=True):
     secret_hash: str = Field(default="", repr=False)
     keys: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))  # its JWKS, for private_key_jwt
     keys_uri: str = ""  # or where they are
+    scope: str = ""  # what tokens through it may cover at most; empty: all that they may anyway
+    # its own names at identity providers: ID tokens for them are tokens that it may exchange
+    external_client_ids: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
     metadata_document: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     fresh_until: float | None = None  # of the metadata document, as its HTTP headers said
     created_at: float = 0
@@ -195,9 +198,7 @@ class PendingSignIn(SQLModel, table=True):
     browser: str  # the SHA-256 of the cookie that it is bound to
     provider: str
     kept: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # sealed
-    ticket: str = Field(
-        default="", index=True
-    )  # SHA-256, once an answer was posted across sites and waits for its browser
+    ticket: str = Field(default="", index=True)  # a SHA-256, once an answer was posted and waits for its browser
     answer: bytes = Field(default=b"", sa_column=Column(LargeBinary, nullable=False))  # sealed
     expires_at: float
 
@@ -346,5 +347,5 @@ class DeviceGrant(SQLModel, table=True):
     auth_time: float = 0
     acr: str = ""
     amr: str = ""
-    browser: str = ""
+    session: str = ""
     used_at: float | None = None

@@ -53,7 +53,7 @@ def upgrade() -> None:
         sa.Column("auth_time", sa.Float(), nullable=False),
         sa.Column("acr", sa.String(), nullable=False),
         sa.Column("amr", sa.String(), nullable=False),
-        sa.Column("browser", sa.String(), nullable=False),
+        sa.Column("session", sa.String(), nullable=False),
         sa.Column("used_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("hash"),
         sa.UniqueConstraint("user_code"),
@@ -166,6 +166,8 @@ def upgrade() -> None:
     with op.batch_alter_table("client", schema=None) as batch_op:
         batch_op.add_column(sa.Column("keys", sa.JSON(), nullable=True))
         batch_op.add_column(sa.Column("keys_uri", sa.String(), nullable=False, server_default=""))
+        batch_op.add_column(sa.Column("scope", sa.String(), nullable=False, server_default=""))
+        batch_op.add_column(sa.Column("external_client_ids", sa.JSON(), nullable=False, server_default="[]"))
 
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.add_column(sa.Column("mapped", sa.Boolean(), nullable=False, server_default=sa.false()))
@@ -198,6 +200,8 @@ def downgrade() -> None:
         batch_op.drop_column("mapped")
 
     with op.batch_alter_table("client", schema=None) as batch_op:
+        batch_op.drop_column("external_client_ids")
+        batch_op.drop_column("scope")
         batch_op.drop_column("keys_uri")
         batch_op.drop_column("keys")
 
