@@ -169,6 +169,12 @@ def find_agent(session: Session, handle: str) -> Client:
     return found
 
 
+def find_agent_by_id(session: Session, id_: str) -> Client | None:
+    """The agent with this client id, if it is enabled."""
+    found = session.get(Client, id_)
+    return found if found is not None and found.origin == Origin.AGENT and found.disabled_at is None else None
+
+
 def agent_called(session: Session, handle: str) -> Client | None:
     """The agent of this name, disabled or not; handles of other clients are nobody's."""
     return session.exec(select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)).one_or_none()

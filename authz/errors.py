@@ -8,6 +8,8 @@ AuthzError
 ├── RuleRefused          a rule is not well formed
 ├── AccountRefused       a change of a person, group or client is not possible
 ├── SignInRefused        wrong credentials, locked for a while, disabled: one text for all
+├── AssertionRefused     what somebody else signed is not for us, not of now, or not of somebody we trust
+├── IssuerRefused        a trusted issuer or a rule about workloads is not well formed
 ├── SignInBusy           too many passwords to check at once; nothing was checked
 └── LinkSpent            a one-time link was used already, or is too old
 """
@@ -57,6 +59,18 @@ class SignInRefused(AuthzError):
         super().__init__(told)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class AssertionRefused(AuthzError):
+    """`reason` is a machine word for the record; the caller only ever learns `invalid_grant` or `invalid_client`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the assertion is not valid here")
+        self.reason = reason
+
+
+class IssuerRefused(AuthzError):
+    pass
 
 
 class SignInBusy(AuthzError):

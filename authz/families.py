@@ -14,7 +14,7 @@ from sqlmodel import col, select, update
 
 from authz.cutoffs import Cut, cut_off, is_cut
 from authz.fingerprints import fingerprint
-from authz.tables import Code, Person, RefreshToken
+from authz.tables import Code, DeviceGrant, Person, RefreshToken
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -45,15 +45,14 @@ class Allowance:
     auth_time: float
     acr: str = ""
     amr: str = ""
+    session: str = ""  # of the browser in which it was allowed: what ends there ends here
 
 
 def new_code() -> str:
     return "ost_ac_" + secrets.token_urlsafe(32)
 
 
-def keep_code(
-    session: Session, code: str, allowed: Allowance, *, redirect_uri: str, challenge: str, browser: str, now: float
-) -> str:
+def keep_code(session: Session, code: str, allowed: Allowance, *, redirect_uri: str, challenge: str, now: float) -> str:
     """Remembers an authorization code by its hash; gives the name of the family that it founds."""
     family = secrets.token_urlsafe(16)
     session.add(
@@ -62,7 +61,6 @@ def keep_code(
             redirect_uri=redirect_uri,
             challenge=challenge,
             family=family,
-            session=browser,
             expires_at=now + CODE_LIFE,
             **_carried(allowed),
         )
@@ -85,9 +83,9 @@ def redeem(session: Session, code: str, client: str, now: float) -> Code | Reuse
     return found
 
 
-def first_refresh(session: Session, code: Code, now: float, life: float) -> str:
+def first_refresh(session: Session, allowed: Allowance, family: str, now: float, life: float) -> str:
     """The first refresh token of a family. `life` is the family's, not only this token's."""
-    return _issue(session, allowance_of(code), code.family, now, now + life)
+    return _issue(session, allowed, family, now, now + life)
 
 
 def present(session: Session, token: str, client: str, now: float) -> RefreshToken | Reused | None:
@@ -150,8 +148,8 @@ def _issue(session: Session, allowed: Allowance, family: str, now: float, until:
     return token
 
 
-def allowance_of(row: Code | RefreshToken) -> Allowance:
-    """What a code or a refresh token carries."""
+def allowance_of(row: Code | RefreshToken | DeviceGrant) -> Allowance:
+    """What a code, a refresh token or a device's question carries."""
     return Allowance(**{name: getattr(row, name) for name in Allowance.__dataclass_fields__})
 
 

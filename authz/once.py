@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy.exc import IntegrityError
+import sqlalchemy as sa
 from sqlmodel import col, delete
 
 from authz.fingerprints import fingerprint
@@ -16,15 +16,21 @@ if TYPE_CHECKING:
     from registry.database import Database
 
 
+def spend(session: Session, kind: str, key: str, until: float) -> bool:
+    """Marks `key` and says whether it was new; of two transactions at once the second waits for the first."""
+    made = session.connection().execute(
+        sa.text("INSERT INTO spent (hash, until) VALUES (:hash, :until) ON CONFLICT DO NOTHING"),
+        {"hash": fingerprint(f"{kind}\n{key}"), "until": until},
+    )
+    return bool(made.rowcount)
+
+
 def first_time(database: Database, kind: str, key: str, until: float) -> bool:
-    """Marks `key` and says whether it was new. In a transaction of its own: a refusal that follows keeps the mark."""
-    try:
-        with database.change() as session:
-            session.add(Spent(hash=fingerprint(f"{kind}\n{key}"), until=until))
-    except IntegrityError:
-        return False
-    return True
+    """The same in a transaction of its own: a refusal that follows keeps the mark."""
+    with database.change() as session:
+        return spend(session, kind, key, until)
 
 
 def sweep(session: Session, now: float) -> None:
+    """Forgets what would be refused anyway by now."""
     session.execute(delete(Spent).where(col(Spent.until) < now))

@@ -6,7 +6,7 @@ import re
 
 from authz.errors import ScopeRefused
 
-__all__ = ["ALL", "LIMIT", "ScopeRefused", "covers", "parse_scope", "write_scope"]
+__all__ = ["ALL", "LIMIT", "ScopeRefused", "covers", "intersect", "parse_scope", "write_scope"]
 
 ALL = "mcp"
 LIMIT = 32  # in one token
@@ -39,3 +39,11 @@ def covers(granted: frozenset[str], wanted: frozenset[str]) -> bool:
     if ALL in granted:
         return True
     return all(scope in granted or f"{scope.split('.', 1)[0]}.*" in granted for scope in wanted)
+
+
+def intersect(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    """What both allow: every scope of either that the other covers."""
+    return frozenset(
+        {scope for scope in one if covers(other, frozenset({scope}))}
+        | {scope for scope in other if covers(one, frozenset({scope}))}
+    )

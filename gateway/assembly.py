@@ -97,6 +97,8 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     """One serving process on the running loop; closes what it opened, but not the office."""
     from authz.tokens import TokenVerifier
     from gateway.fetch import Fetcher
+    from gateway.identity.providers import Providers
+    from gateway.oauth.keysets import KeySets
     from gateway.operating.telemetry import Telemetry
     from gateway.rendezvous.memory import MemoryRendezvous
     from gateway.rendezvous.shared import SharedRendezvous
@@ -109,6 +111,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     rendezvous = MemoryRendezvous() if single else SharedRendezvous(office.database)
     telemetry = Telemetry(settings)
     upstreams = open_upstreams(settings, office.vault, rendezvous, telemetry)
+    fetcher = Fetcher(settings.allow_addresses)
     try:
         yield World(
             office=office,
@@ -116,7 +119,9 @@ async def open_world(office: Office) -> AsyncIterator[World]:
             rendezvous=rendezvous,
             verifier=TokenVerifier(settings.base_url, operator_tokens=settings.operator_tokens),
             upstreams=upstreams,
-            fetcher=Fetcher(settings.allow_addresses),
+            fetcher=fetcher,
+            providers=Providers(office),
+            keysets=KeySets(fetcher),
             telemetry=telemetry,
         )
     finally:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from authz.tokens import TokenVerifier
     from gateway.fetch import Fetcher
+    from gateway.identity.providers import Providers
     from gateway.journal import Journal
+    from gateway.oauth.keysets import KeySets
     from gateway.office import Office
     from gateway.operating.telemetry import Telemetry
     from gateway.rendezvous import Rendezvous
@@ -30,6 +32,8 @@ class World:
     verifier: TokenVerifier
     upstreams: Upstreams
     fetcher: Fetcher
+    providers: Providers
+    keysets: KeySets
     telemetry: Telemetry
 
     @property

@@ -10,7 +10,9 @@ from anyio import from_thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from authz.errors import AuthzError
+from gateway.clock import ClockMoved
 from gateway.journal import JournalDown
+from gateway.oauth.evidence import Evidence
 from gateway.oauth.issuing import Desk
 from gateway.oauth.problems import Refused
 from gateway.oauth.replies import as_json, preflight, refusal
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 
 PROPAGATION = 0.3  # seconds in which every process has looked at the epochs
 
-DOWN = (JournalDown, RendezvousDown, SQLAlchemyError, AuthzError, RegistryError)
+DOWN = (ClockMoved, JournalDown, RendezvousDown, SQLAlchemyError, AuthzError, RegistryError)
 
 
 def endpoint(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:
@@ -71,7 +73,7 @@ def _recorded(handler: Callable[[Request], Response], request: Request) -> Respo
         raise
 
 
-def new_desk(request: Request, session: Session) -> Desk:
+def new_desk(request: Request, session: Session, evidence: Evidence | None = None) -> Desk:
     world = world_of(request)
     return Desk(
         office=world.office,
@@ -79,6 +81,7 @@ def new_desk(request: Request, session: Session) -> Desk:
         session=session,
         now=time.time(),
         address=address_of(request),
+        evidence=evidence or Evidence(),
     )
 
 

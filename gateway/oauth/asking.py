@@ -71,7 +71,7 @@ def check_credentials(parameters: Mapping[str, str], authorization: str) -> None
     """RFC 6749 section 2.3: one way to authenticate per request, and one that can be read."""
     if not authorization:
         return
-    if "client_secret" in parameters:
+    if {"client_secret", "client_assertion"} & parameters.keys():
         raise InvalidRequest("credentials in the header and in the body: use one")
     client = _basic_client(authorization)
     if parameters.get("client_id", client) != client:

@@ -145,16 +145,16 @@ def _consent_page(request: Request, question: Question) -> Response:
         form_action=redirects.source(uri),
         request_sealed=_seal(world_of(request), question),
         client=client,
-        vouched=_vouched(client.origin, client.id),
+        vouched=vouched(client.origin, client.id),
         leads_to=leads_to(uri),
         redirect_uri=uri,
         unsure=is_unsure(client, uri),
         resource=question.resource,
-        scopes=[_in_words(scope) for scope in question.scope.split(" ")],
+        scopes=[in_words(scope) for scope in question.scope.split(" ")],
     )
 
 
-def _vouched(origin: str, client_id: str) -> str:
+def vouched(origin: str, client_id: str) -> str:
     """On whose word the client has its name."""
     if origin == "registered":
         return "An administrator has registered this client."
@@ -163,7 +163,7 @@ def _vouched(origin: str, client_id: str) -> str:
     return "It registered itself and could call itself anything."
 
 
-def _in_words(scope: str) -> str:
+def in_words(scope: str) -> str:
     if scope == ALL:
         return "use every tool, prompt and resource that you may use here"
     server, _, name = scope.partition(".")

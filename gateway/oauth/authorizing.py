@@ -78,7 +78,6 @@ def consider(desk: Desk, parameters: Mapping[str, str], me: SignedIn) -> Questio
     except Refused as refused:
         refused.redirect_uri, refused.state = known, parameters.get("state")
         raise
-    grant.browser = me.session
     return Question(server, grant, ask, me, resource)
 
 
@@ -97,7 +96,7 @@ def allow(question: Question) -> Reply:
     desk, me = question.server.desk, question.me
     question.grant.allowed = Allowance(
         client=question.client.id, person=me.person.id, resource=question.resource, scope=question.scope,
-        auth_time=me.auth_time, acr=me.acr, amr=me.amr,
+        auth_time=me.auth_time, acr=me.acr, amr=me.amr, session=me.session,
     )  # fmt: skip
     _remember(question)
     if mark_used(question.client, desk.now):

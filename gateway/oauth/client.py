@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from authz.tables import Client
 
 SECRET_METHODS = ("client_secret_basic", "client_secret_post")
-AUTH_METHODS = (*SECRET_METHODS, "none")
+PROVING_METHODS = ("private_key_jwt", *SECRET_METHODS)
+AUTH_METHODS = (*PROVING_METHODS, "none")
 
 
 class AskingClient(ClientMixin):
@@ -51,8 +52,8 @@ class AskingClient(ClientMixin):
         return secret_matches(self.row, client_secret)
 
     def check_endpoint_auth_method(self, method: str, endpoint: str) -> bool:  # noqa: ARG002 - the same at each
-        if method == "none":
-            return self.row.auth_method == "none"
+        if method in {"none", "private_key_jwt"}:
+            return self.row.auth_method == method
         return method in SECRET_METHODS and self.row.auth_method in SECRET_METHODS
 
     def check_response_type(self, response_type: str) -> bool:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from authlib.oauth2 import OAuth2Error
 
 from authz import redirects
 from gateway.oauth.client import AUTH_METHODS
+from gateway.oauth.evidence import JWT_BEARER
+from gateway.oauth.grants.device import DEVICE_CODE
 
 URIS_MOST = 10
-FLOWS = ("authorization_code", "refresh_token")
+FLOWS = ("authorization_code", "refresh_token", DEVICE_CODE, JWT_BEARER)
 
 
 class MetadataRefused(OAuth2Error):
@@ -33,6 +37,8 @@ class ClientMetadata(msgspec.Struct):
     response_types: list[str] | None = None
     token_endpoint_auth_method: str | None = None
     application_type: str | None = None
+    jwks: dict[str, list[dict[str, Any]]] | None = None
+    jwks_uri: str | None = None
 
 
 def read_metadata(body: bytes) -> ClientMetadata:
@@ -46,8 +52,19 @@ def auth_method(said: ClientMetadata) -> str:
     """RFC 7591 section 2 names the default."""
     method = said.token_endpoint_auth_method or "client_secret_basic"
     if method not in AUTH_METHODS:
-        raise MetadataRefused("token_endpoint_auth_method must be none, client_secret_basic or client_secret_post")
+        raise MetadataRefused(f"token_endpoint_auth_method must be one of {', '.join(AUTH_METHODS)}")
     return method
+
+
+def keys(said: ClientMetadata) -> tuple[dict[str, Any] | None, str]:
+    """Its public keys, or where they are (RFC 7591 section 2: one of the two), if it authenticates with one."""
+    if auth_method(said) != "private_key_jwt":
+        return None, ""
+    if (said.jwks is None) == (said.jwks_uri is None) or (said.jwks is not None and not said.jwks.get("keys")):
+        raise MetadataRefused("private_key_jwt needs jwks or jwks_uri, one of the two")
+    if said.jwks is not None and any("d" in key or "k" in key for key in said.jwks["keys"]):
+        raise MetadataRefused("jwks must hold public keys: that was a private one, make another")
+    return said.jwks, said.jwks_uri or ""
 
 
 def application_type(said: ClientMetadata) -> str:
@@ -60,6 +77,8 @@ def application_type(said: ClientMetadata) -> str:
 
 def redirect_uris(said: ClientMetadata, *, web: bool) -> list[str]:
     uris = said.redirect_uris or []
+    if not uris and FLOWS[0] not in grant_types(said):
+        return []  # a device has nowhere to be sent back to
     if not 0 < len(uris) <= URIS_MOST:
         raise RedirectRefused(f"redirect_uris must be a list of 1 to {URIS_MOST} URIs")
     for number, uri in enumerate(uris, 1):
@@ -72,8 +91,10 @@ def redirect_uris(said: ClientMetadata, *, web: bool) -> list[str]:
 def grant_types(said: ClientMetadata) -> list[str]:
     """Those of ours that are asked for; without any, the default of RFC 7591 section 2."""
     asked = said.grant_types or [FLOWS[0]]
-    if FLOWS[0] not in asked or not set(said.response_types or ["code"]) <= {"code"}:
-        raise MetadataRefused("grant_types must have authorization_code, and response_types only code")
+    if not {FLOWS[0], DEVICE_CODE, JWT_BEARER}.intersection(asked):
+        raise MetadataRefused("grant_types must have authorization_code, the device grant or jwt-bearer")
+    if not set(said.response_types or ()) <= {"code"}:
+        raise MetadataRefused("response_types must be only code")
     return [flow for flow in FLOWS if flow in asked]
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from authz.clients import UNUSED_LIFE, Origin
@@ -76,12 +76,13 @@ def read_document(client_id: str, fetched: HttpAnswer) -> metadata.ClientMetadat
         said = metadata.read_metadata(fetched.body)
         metadata.redirect_uris(said, web=False)
         metadata.grant_types(said)
+        _keys(said)
     except metadata.MetadataRefused as refused:
         raise DocumentRefused(f"the client's document cannot be used: {refused.description}") from refused
     if said.client_id != client_id:
         raise DocumentRefused("the client's document is about another client_id than its own address")
-    if said.client_secret is not None or said.token_endpoint_auth_method not in {None, "none"}:
-        raise DocumentRefused("the client's document asks for a way to authenticate that is not offered here")
+    if said.client_secret is not None or said.token_endpoint_auth_method not in {None, "none", "private_key_jwt"}:
+        raise DocumentRefused("the client's document asks for a way to authenticate that a document cannot have")
     return said
 
 
@@ -96,10 +97,17 @@ def _keep(
         row = ensure(session, Client(id=client_id, origin=Origin.METADATA, created_at=now, expires_at=now))
         row.name = metadata.client_name(said) or urlsplit(client_id).netloc
         row.redirect_uris, row.grant_types = uris, metadata.grant_types(said)
+        row.auth_method = said.token_endpoint_auth_method or "none"
+        row.keys, row.keys_uri = _keys(said)
         row.metadata_document, row.fresh_until = {"raw": document.decode("utf-8", "replace")}, fresh_until
         row.expires_at = None if row.expires_at is None else now + UNUSED_LIFE
         session.add(row)
     return row
+
+
+def _keys(said: metadata.ClientMetadata) -> tuple[dict[str, Any] | None, str]:
+    """A document without a word about authentication is that of a public client, whatever RFC 7591's default."""
+    return (None, "") if said.token_endpoint_auth_method is None else metadata.keys(said)
 
 
 def _freshness(headers: Mapping[str, str]) -> float:

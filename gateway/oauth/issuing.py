@@ -13,17 +13,23 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc6749 import AuthorizationServer
 from authlib.oauth2.rfc9207.parameter import IssuerParameter
 
+from authz import once
+from authz.assertions import LEEWAY
 from authz.clients import find_client
 from authz.errors import ScopeRefused
 from authz.scopes import parse_scope
 from authz.tokens import Minting, mint
+from gateway import clock
 from gateway.oauth.client import AskingClient
+from gateway.oauth.evidence import Evidence
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidScope, InvalidTarget, Refused
 from gateway.oauth.replies import Reply
 from gateway.oauth.resources import find_resource
 from registry.database import Concern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sqlmodel import Session
 
     from authz.families import Allowance, Reused
@@ -44,6 +50,7 @@ class Desk:
     session: Session
     now: float
     address: str = ""
+    evidence: Evidence = field(default_factory=Evidence)
     notes: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     refusals: list[dict[str, Any]] = field(default_factory=list)
     moved: set[Concern] = field(default_factory=set)
@@ -81,12 +88,22 @@ class IssuingServer(AuthorizationServer):
         super().__init__()
         self.desk = desk
         self.register_extension(_Issuer)
+        self.register_client_auth_method("private_key_jwt", self._proved_client)
 
     # What Authlib's core asks of a server
 
     def query_client(self, client_id: str) -> AskingClient | None:
         row = find_client(self.desk.session, client_id, self.desk.now)
         return None if row is None else AskingClient(row)
+
+    def _proved_client(self, query_client: Callable[[str], AskingClient | None], _request: Ask) -> AskingClient | None:
+        """RFC 7523 section 2.2, once: the assertion was proved before; of two that present it one is the client."""
+        said = self.desk.evidence.client
+        if said is None:
+            return None
+        if not once.spend(self.desk.session, f"client:{said.issuer}", said.jti, said.expires_at + LEEWAY):
+            raise InvalidClient(status_code=401, description="the client assertion was used before")
+        return query_client(said.subject)
 
     def save_token(self, token: dict[str, Any], request: Ask) -> None:
         """Nothing: access tokens are not kept, and refresh tokens are when they are made."""
@@ -125,6 +142,7 @@ class IssuingServer(AuthorizationServer):
 
     def issue(self, grant: str, allowed: Allowance, scope: str, family: str = "") -> dict[str, Any]:
         """The answer with a fresh access token; asks again whether the principal and the resource are still there."""
+        clock.check()
         member = self.desk.snapshot.members.get(allowed.person)
         if member is None:
             raise InvalidGrant("whoever this was given to is not enabled here any more")

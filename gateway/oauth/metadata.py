@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
-from authz.jose import ALGORITHM
+from authz.jose import ALGORITHM, FOREIGN_ALGORITHMS
 from authz.scopes import ALL
-from gateway.oauth.client import SECRET_METHODS
+from gateway.oauth.client import PROVING_METHODS
+from gateway.oauth.evidence import JWT_BEARER
+from gateway.oauth.grants.device import DEVICE_CODE
 from gateway.oauth.replies import document
 from gateway.oauth.resources import WELL_KNOWN, is_mount_path, resource_of
 from gateway.pages.session import world_of
@@ -20,8 +22,9 @@ from registry.catalog import PORTAL_PATH
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-AUTH_METHODS = ("none", *SECRET_METHODS)  # first what we would have them choose
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials")
+AUTH_METHODS = ("none", *PROVING_METHODS)  # first what we would have them choose
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", DEVICE_CODE, JWT_BEARER)
+ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 KEYS_LIFE = 300  # seconds a copy of our key set may be kept; shorter than a key is published before it signs
 
 
@@ -36,9 +39,13 @@ def server_metadata(base: str, *, registration: bool) -> dict[str, Any]:
         "scopes_supported": [ALL],
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
+        "device_authorization_endpoint": f"{base}/oauth/device",
         "grant_types_supported": list(GRANT_TYPES),
+        "authorization_grant_profiles_supported": [ID_JAG_PROFILE],
         "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": sorted(FOREIGN_ALGORITHMS),
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
+        "revocation_endpoint_auth_signing_alg_values_supported": sorted(FOREIGN_ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
         "authorization_response_iss_parameter_supported": True,
         "client_id_metadata_document_supported": True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from authlib.oauth2.rfc6749.errors import (
+    AccessDeniedError,
     InvalidClientError,
     InvalidGrantError,
     InvalidRequestError,
@@ -12,6 +13,7 @@ from authlib.oauth2.rfc6749.errors import (
 )
 
 __all__ = [
+    "AccessDenied",
     "InvalidClient",
     "InvalidGrant",
     "InvalidRequest",
@@ -22,6 +24,7 @@ __all__ = [
 ]
 
 Refused = OAuth2Error
+AccessDenied = AccessDeniedError
 InvalidClient = InvalidClientError
 InvalidGrant = InvalidGrantError
 InvalidRequest = InvalidRequestError

@@ -15,6 +15,7 @@ from authz.scopes import ALL
 from authz.tables import Client
 from gateway.oauth import client_metadata as metadata
 from gateway.oauth.answering import count, endpoint
+from gateway.oauth.client import SECRET_METHODS
 from gateway.oauth.replies import as_json
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of
@@ -67,7 +68,8 @@ def register(request: Request) -> Response:
 def describe(said: metadata.ClientMetadata) -> tuple[Client, str]:
     """The client that is asked for, and its secret if it wants one."""
     kind, method, now = metadata.application_type(said), metadata.auth_method(said), time.time()
-    secret, secret_hash = ("", "") if method == "none" else new_secret()
+    secret, secret_hash = new_secret() if method in SECRET_METHODS else ("", "")
+    keys, keys_uri = metadata.keys(said)
     client = Client(
         id=f"ost_cl_{secrets.token_urlsafe(16)}",
         name=metadata.client_name(said) or "A client without a name",
@@ -77,6 +79,8 @@ def describe(said: metadata.ClientMetadata) -> tuple[Client, str]:
         auth_method=method,
         application_type=kind,
         secret_hash=secret_hash,
+        keys=keys,
+        keys_uri=keys_uri,
         created_at=now,
         expires_at=now + UNUSED_LIFE,
     )
@@ -91,7 +95,7 @@ def answer(client: Client, secret: str) -> dict[str, Any]:
         "client_name": client.name,
         "redirect_uris": client.redirect_uris,
         "grant_types": client.grant_types,
-        "response_types": ["code"],
+        "response_types": ["code"] if "authorization_code" in client.grant_types else [],
         "token_endpoint_auth_method": client.auth_method,
         "application_type": client.application_type,
         "scope": ALL,

@@ -16,6 +16,7 @@ from authz.tokens import LEEWAY, LONGEST_LIFE, TYP
 from gateway.oauth.answering import endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.client import AUTH_METHODS
+from gateway.oauth.evidence import gather
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import InvalidClient, InvalidRequest
 from gateway.oauth.replies import as_json
@@ -34,8 +35,10 @@ if TYPE_CHECKING:
 def revoke(request: Request) -> Response:
     parameters, authorization = read_form(request), request.headers.get("authorization", "")
     check_credentials(parameters, authorization)
-    with world_of(request).office.database.change() as session:
-        desk = new_desk(request, session)
+    world = world_of(request)
+    evidence = gather(world, parameters)
+    with world.office.database.change() as session:
+        desk = new_desk(request, session, evidence)
         client = _authenticate(desk, Ask("POST", parameters, authorization))
         if not parameters.get("token"):
             raise InvalidRequest("token is required")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from gateway.oauth import authorize, metadata, registering, revoke, token
+from gateway.oauth import authorize, device, metadata, registering, revoke, token
 from gateway.oauth.resources import WELL_KNOWN
 
 
@@ -19,6 +19,9 @@ def routes() -> list[BaseRoute]:
         Route("/oauth/authorize", authorize.ask, methods=["GET"]),
         Route("/oauth/consent", authorize.answer, methods=["POST"]),
         Route("/oauth/token", token.give, methods=["POST", "OPTIONS"]),
+        Route("/oauth/device", device.begin, methods=["POST", "OPTIONS"]),
+        Route("/device", device.show, methods=["GET"]),
+        Route("/device", device.answer, methods=["POST"]),
         Route("/oauth/register", registering.register, methods=["POST", "OPTIONS"]),
         Route("/oauth/revoke", revoke.revoke, methods=["POST", "OPTIONS"]),
         # MCP 2025-03-26: without metadata a client tries these on the server's origin

@@ -8,7 +8,7 @@ from authlib.oauth2.rfc6749 import grants
 
 from authz.clients import Origin
 from authz.families import Allowance
-from gateway.oauth.client import SECRET_METHODS
+from gateway.oauth.client import PROVING_METHODS
 from gateway.oauth.problems import UnauthorizedClient
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class AgentGrant(grants.ClientCredentialsGrant):
     """RFC 6749 section 4.4: an agent asks as itself, so it has to be one, and enabled."""
 
-    TOKEN_ENDPOINT_AUTH_METHODS = SECRET_METHODS
+    TOKEN_ENDPOINT_AUTH_METHODS = PROVING_METHODS
     server: IssuingServer
     request: Ask
 

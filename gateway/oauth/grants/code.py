@@ -47,7 +47,6 @@ class CodeGrant(grants.AuthorizationCodeGrant):
     server: IssuingServer
     request: Ask
     resource: str = ""
-    browser: str = ""  # the hash of the session that consented
     allowed: Allowance | None = None
 
     @staticmethod
@@ -71,7 +70,6 @@ class CodeGrant(grants.AuthorizationCodeGrant):
             self.allowed,
             redirect_uri=request.payload.redirect_uri,
             challenge=request.parameters["code_challenge"],
-            browser=self.browser,
             now=desk.now,
         )
 
@@ -95,7 +93,7 @@ class CodeGrant(grants.AuthorizationCodeGrant):
         token = self.server.issue(self.GRANT_TYPE, allowance_of(row), row.scope, row.family)
         if include_refresh_token:
             life = desk.office.settings.refresh_life
-            token["refresh_token"] = families.first_refresh(desk.session, row, desk.now, life)
+            token["refresh_token"] = families.first_refresh(desk.session, allowance_of(row), row.family, desk.now, life)
         return token
 
     def delete_authorization_code(self, authorization_code: Presented) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import select
 
-from authz.families import Allowance, first_refresh, keep_code, present
+from authz.families import Allowance, allowance_of, first_refresh, keep_code, present
 from authz.tables import Client, Code, Consent, CutOff
 from registry.database import Concern
 from tests.gateway.pages.desk import catalogue
@@ -134,9 +134,10 @@ def connect(desk: Desk, person: Person, client: str, name: str) -> str:
                 person=person.id, client=client, redirect_uri=redirect, resource=resource, scope="mcp", given_at=now
             )
         )
-        keep_code(session, "a code", allowed, redirect_uri=redirect, challenge="x", browser="", now=now)
+        keep_code(session, "a code", allowed, redirect_uri=redirect, challenge="x", now=now)
         session.flush()
-        return first_refresh(session, session.exec(select(Code)).one(), now, 3600)
+        code = session.exec(select(Code)).one()
+        return first_refresh(session, allowance_of(code), code.family, now, 3600)
 
 
 def test_a_server_with_thousands_of_tools_is_counted_and_its_first_ones_shown(desk: Desk) -> None:

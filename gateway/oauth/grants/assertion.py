@@ -1,0 +1,147 @@
+"""An assertion of somebody else for a token of ours (RFC 7523): a person by ID-JAG, or a workload as an agent.
+
+One grant for both, because both present it as `jwt-bearer`; `gateway.oauth.evidence` has told them apart and proved
+them. Neither gets a refresh token: whoever signed may change their mind.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
+
+from authz import external, once
+from authz.accounts import find_agent_by_id
+from authz.errors import AssertionRefused, ScopeRefused
+from authz.families import Allowance
+from authz.issuers import IssuerKind, agent_of
+from authz.scopes import ALL, intersect, parse_scope, write_scope
+from gateway.oauth.client import PROVING_METHODS
+from gateway.oauth.evidence import JWT_BEARER
+from gateway.oauth.problems import InvalidGrant, InvalidScope, UnauthorizedClient
+from idp_adapters.contract import ExternalIdentity
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authz.tables import Person
+    from gateway.oauth.asking import Ask
+    from gateway.oauth.evidence import Granted
+    from gateway.oauth.issuing import IssuingServer
+
+
+class AssertionGrant(BaseGrant, TokenEndpointMixin):
+    """RFC 7523 section 2.1."""
+
+    GRANT_TYPE = JWT_BEARER
+    TOKEN_ENDPOINT_AUTH_METHODS = PROVING_METHODS
+    server: IssuingServer
+    request: Ask
+
+    def validate_token_request(self) -> None:
+        granted = self.server.desk.evidence.granted
+        assert granted is not None
+        try:
+            self.allowed = self._person(granted) if granted.kind is IssuerKind.IDENTITY else self._agent(granted)
+        except AssertionRefused as refused:
+            self.server.desk.refusals.append({"reason": f"assertion.{refused.reason}"})
+            raise InvalidGrant("the assertion is not valid here") from refused
+
+    def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
+        return 200, self.server.issue(self.GRANT_TYPE, self.allowed, self.allowed.scope), self.TOKEN_RESPONSE_HEADER
+
+    def _person(self, granted: Granted) -> Allowance:
+        """Identity assertion authorization grant, section 4.4: the client it was issued to, one resource, one use."""
+        claims, desk = granted.assertion.claims, self.server.desk
+        client = self.authenticate_token_endpoint_client()
+        if not client.check_grant_type(JWT_BEARER):
+            raise UnauthorizedClient("this client may not present identity assertions; `ostiary client allow` lets it")
+        if claims.get("client_id") != client.row.id:
+            raise AssertionRefused("client")
+        if not once.spend(desk.session, "id-jag", _name(granted), granted.assertion.expires_at + 60):
+            raise AssertionRefused("replayed")
+        return Allowance(
+            client=client.row.id,
+            person=self._subject(granted).id,
+            resource=self._target(claims.get("resource")),
+            scope=_scope(claims.get("scope"), self.request.payload.scope),
+            auth_time=_seconds(claims.get("auth_time")),
+            acr=_words(claims.get("acr")),
+            amr=_words(claims.get("amr")),
+        )
+
+    def _subject(self, granted: Granted) -> Person:
+        """Whom the provider means; somebody who never came before is let in as at a first sign-in."""
+        desk, said = self.server.desk, granted.assertion
+        known = external.find(desk.session, said.issuer, said.subject)
+        if known is None:
+            known = external.admit(desk.session, granted.provider, _identity(granted, desk.now), desk.now, 0)
+        if known.disabled_at is not None:
+            raise AssertionRefused("disabled")
+        return known
+
+    def _agent(self, granted: Granted) -> Allowance:
+        """A workload is the agent that a rule says; where a client authenticates too, it is that agent's."""
+        desk = self.server.desk
+        said = granted.assertion
+        agent = find_agent_by_id(desk.session, agent_of(desk.session, said.issuer, said.claims))
+        if agent is None or self.request.claimed_client not in {"", agent.id}:
+            raise AssertionRefused("client")
+        agent.last_used_at = desk.now
+        return Allowance(
+            client=agent.id,
+            person=agent.id,
+            resource=self._target(None),
+            scope=_scope(None, self.request.payload.scope),
+            auth_time=0,
+        )
+
+    def _target(self, claimed: Any) -> str:
+        """The resource that the assertion names; a request may repeat it, and names it where the assertion does not."""
+        asked = self.request.parameters.get("resource")
+        if claimed is None:
+            return self.server.check_target(asked, None)
+        single = claimed[0] if isinstance(claimed, list) and len(claimed) == 1 else claimed
+        if not isinstance(single, str):
+            raise AssertionRefused("claim_resource")
+        return self.server.check_target(asked, self.server.check_target(single, None))
+
+
+def _name(granted: Granted) -> str:
+    return f"{granted.assertion.issuer}\n{granted.assertion.jti}"
+
+
+def _scope(claimed: Any, asked: str | None) -> str:
+    """What is asked for, as far as the assertion goes."""
+    try:
+        limit = parse_scope(_words(claimed) or ALL)
+        wanted = parse_scope(asked) if asked else limit
+    except ScopeRefused as refused:
+        raise InvalidScope("scope cannot be read") from refused
+    scope = intersect(limit, wanted)
+    if not scope:
+        raise InvalidScope("nothing of this scope is in the assertion")
+    return write_scope(scope)
+
+
+def _identity(granted: Granted, now: float) -> ExternalIdentity:
+    claims: Mapping[str, Any] = granted.assertion.claims
+    email = _words(claims.get("email"))
+    return ExternalIdentity(
+        issuer=granted.assertion.issuer,
+        subject=granted.assertion.subject,
+        login=_words(claims.get("preferred_username")) or email.partition("@")[0] or granted.assertion.subject,
+        name=_words(claims.get("name")),
+        email=email,
+        authenticated_at=_seconds(claims.get("auth_time")) or now,
+    )
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list):
+        value = " ".join(word for word in value if isinstance(word, str))
+    return value[:1024] if isinstance(value, str) else ""
+
+
+def _seconds(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else 0.0
