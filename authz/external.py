@@ -1,0 +1,200 @@
+"""People whom an identity provider vouches for: how they become, stay and cease to be people of ours.
+
+Identity is (issuer, subject), never a name or an address, which people and providers change. Everything works inside
+the caller's transaction, which moves the epochs of `Concern.PEOPLE` and, where people end, of `Concern.CUTOFFS`.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from sqlmodel import Session, col, delete, select, update
+
+from authz import families
+from authz.accounts import LOCAL_ISSUER, disable_person
+from authz.errors import AccountRefused, SignInRefused
+from authz.sessions import end_session
+from authz.tables import (
+    BrowserSession,
+    ClaimMapping,
+    Code,
+    Delegation,
+    ForeignSession,
+    Group,
+    Membership,
+    Person,
+    Provider,
+    RefreshToken,
+)  # fmt: skip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from idp_adapters.contract import Ended, ExternalIdentity
+
+ADMINS: Final = "ostiary-admins"  # whoever a provider's claims put into it is an administrator for as long
+_LONGEST_LOGIN: Final = 60
+_LONGEST_TEXT: Final = 256
+_NOT_IN_A_HANDLE: Final = re.compile(r"[^a-z0-9._+-]+")
+
+
+def admit(session: Session, provider: str, identity: ExternalIdentity, now: float, life: float) -> Person:
+    """The person behind an identity, made at the first sign-in; their mapped groups hold for `life` seconds.
+
+    Raises SignInRefused for whoever an administrator disabled, and for an identity that another provider vouches for.
+    """
+    person = find(session, identity.issuer, identity.subject) or _made(session, provider, identity, now)
+    if person.provider != provider and session.get(Provider, person.provider) is not None:
+        raise SignInRefused("other_provider")
+    if person.disabled_at is not None and person.disabled_by != provider:
+        raise SignInRefused("disabled")
+    person.provider, person.disabled_at, person.disabled_by = provider, None, ""
+    refresh(session, provider, person, identity, now + life)
+    return person
+
+
+def find(session: Session, issuer: str, subject: str) -> Person | None:
+    """Who has signed in with this identity before."""
+    if issuer == LOCAL_ISSUER:  # nobody but ourselves vouches for our own
+        return None
+    return session.exec(select(Person).where(Person.issuer == issuer, Person.subject == subject)).one_or_none()
+
+
+def refresh(session: Session, provider: str, person: Person, identity: ExternalIdentity, until: float) -> None:
+    """Name, address and mapped groups as the provider has them now; groups that an administrator gave stay."""
+    person.name = _plain(identity.name) or person.name
+    person.email = _plain(identity.email)
+    session.add(person)
+    session.flush()
+    drop_groups(session, person.id)
+    for group in sorted(mapped_groups(session, provider, identity)):
+        row = session.get(Membership, (person.id, group))
+        if row is None:
+            session.add(Membership(member=person.id, group=group, until=until, mapped=True))
+    session.flush()
+
+
+def mapped_groups(session: Session, provider: str, identity: ExternalIdentity) -> frozenset[str]:
+    """Our groups that the mappings make of the identity's claims."""
+    rows = session.exec(
+        select(ClaimMapping, Group)
+        .join(Group, col(Group.name) == col(ClaimMapping.group))
+        .where(ClaimMapping.provider == provider)
+    )
+    return frozenset(
+        mapping.group for mapping, _ in rows if mapping.value in identity.claims.get(mapping.claim, frozenset())
+    )
+
+
+def drop_groups(session: Session, person: str) -> None:
+    """Those that a sign-in gave."""
+    mapped = (col(Membership.member) == person, col(Membership.mapped).is_(True))
+    session.execute(delete(Membership).where(*mapped))
+
+
+def disappear(session: Session, provider: str, person: Person, now: float) -> None:
+    """The provider knows them no more: all that they had ends; a later sign-in there begins anew."""
+    drop_groups(session, person.id)
+    if person.disabled_at is None:
+        disable_person(session, person, now)
+        person.disabled_by = provider
+    alive = (col(RefreshToken.person) == person.id, col(RefreshToken.ended_at).is_(None))
+    session.execute(update(RefreshToken).where(*alive).values(ended_at=now, successor=None))
+    session.execute(
+        update(Delegation)
+        .where(col(Delegation.person) == person.id, col(Delegation.ended_at).is_(None))
+        .values(ended_at=now)
+    )
+    session.execute(delete(ForeignSession).where(col(ForeignSession.person) == person.id))
+    session.add(person)
+    session.flush()
+
+
+def end(session: Session, provider: str, ended: Ended, now: float) -> list[ForeignSession]:
+    """Ends what came of a session at the provider, or of all of a person's: browsers, families, their tokens."""
+    found = _named(session, provider, ended)
+    for row in found:
+        end_session(session, row.session)
+        for family in _families(session, row.session):
+            families.end_family(session, family, now)
+        session.delete(row)
+    session.flush()
+    return found
+
+
+def forget_session(session: Session, hash_: str) -> None:
+    """The person signed out here; what the provider would be asked with is not kept longer than it is good for."""
+    row = session.get(ForeignSession, hash_)
+    if row is not None and not _families(session, hash_):
+        session.delete(row)
+
+
+def people_of(session: Session, provider: str) -> list[Person]:
+    """Everybody enabled who signed in there."""
+    return list(
+        session.exec(select(Person).where(Person.provider == provider, col(Person.disabled_at).is_(None))).all()
+    )
+
+
+def handle_for(login: str, provider: str) -> str:
+    """What policy will call somebody, if nobody is called so already: `{login}@{provider}`."""
+    name = _NOT_IN_A_HANDLE.sub("-", login.strip().lower().replace("@", "."))[:_LONGEST_LOGIN].strip("-._+")
+    return f"{name or 'person'}@{provider}"
+
+
+def _made(session: Session, provider: str, identity: ExternalIdentity, now: float) -> Person:
+    if not identity.issuer or not identity.subject or identity.issuer == LOCAL_ISSUER:
+        raise AccountRefused("the provider did not say who this is")
+    person = Person(
+        id=f"usr_{secrets.token_hex(16)}",
+        issuer=identity.issuer,
+        subject=identity.subject,
+        handle=_free_handle(session, identity.login or identity.subject, provider),
+        name=_plain(identity.name) or _plain(identity.login),
+        provider=provider,
+        created_at=now,
+    )
+    session.add(person)
+    session.flush()
+    return person
+
+
+def _free_handle(session: Session, login: str, provider: str) -> str:
+    """Rows of people are never deleted, so a handle is never given to somebody else."""
+    name, _, at = handle_for(login, provider).rpartition("@")
+    taken = set(session.exec(select(Person.handle).where(col(Person.handle).endswith(f"@{at}", autoescape=True))))
+    number, handle = 1, f"{name}@{at}"
+    while handle in taken:
+        number += 1
+        handle = f"{name}.{number}@{at}"
+    return handle
+
+
+def _named(session: Session, provider: str, ended: Ended) -> list[ForeignSession]:
+    query = select(ForeignSession).where(ForeignSession.provider == provider)
+    if ended.session:
+        query = query.where(ForeignSession.name == ended.session)
+    if ended.subject:
+        person = find(session, ended.issuer, ended.subject)
+        query = query.where(ForeignSession.person == (person.id if person else ""))
+    return list(session.exec(query)) if ended.session or ended.subject else []
+
+
+def _families(session: Session, hash_: str) -> Iterable[str]:
+    if not hash_:
+        return set()
+    held = session.exec(select(RefreshToken.family).where(RefreshToken.session == hash_))
+    given = session.exec(select(Code.family).where(Code.session == hash_))
+    return {*held, *given}
+
+
+def living_browsers(session: Session, now: float) -> frozenset[str]:
+    """The sessions of browsers that are signed in."""
+    return frozenset(session.exec(select(BrowserSession.hash).where(BrowserSession.expires_at > now)))
+
+
+def _plain(text: str) -> str:
+    """One line of what can be printed: pages and tables show it."""
+    return "".join(char for char in text if char.isprintable())[:_LONGEST_TEXT].strip()

@@ -1,0 +1,1 @@
+"""The identity providers of this installation: opened when they are needed, and asked for people and credentials."""
