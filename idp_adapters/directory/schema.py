@@ -1,0 +1,63 @@
+"""What things are called in a directory: by what its server says of itself, and by what was configured instead."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from idp_adapters.contract import ProviderDown
+from idp_adapters.directory.connection import BASE, DOWN
+from idp_adapters.directory.groups import Where
+
+if TYPE_CHECKING:
+    from idp_adapters.config import LdapConfig
+    from idp_adapters.directory.connection import Conversation
+
+ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, MS-ADTS 3.1.1.3.4.3
+ONLY_THERE: Final = frozenset({"in-chain", "token-groups"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Schema:
+    active_directory: bool
+    login: str
+    id: str
+    people: str  # a filter
+    how: str  # groups are found
+    groups: Where
+
+
+def read_schema(talk: Conversation, config: LdapConfig) -> Schema:
+    """Raises ProviderDown where groups are to be found in a way that this server would answer emptily."""
+    active = _is_active_directory(talk, config)
+    if config.groups in ONLY_THERE and not active:
+        raise ProviderDown("not-active-directory", DOWN)
+    return Schema(
+        active_directory=active,
+        login=config.login_attribute or ("sAMAccountName" if active else "uid"),
+        id=config.id_attribute or ("objectGUID" if active else "entryUUID"),
+        people=config.people_filter or _people(active),
+        how=config.groups if config.groups != "auto" else ("token-groups" if active else "walk"),
+        groups=Where(
+            base=config.group_base or config.base,
+            filter=config.group_filter or _groups(active),
+            member=config.member_attribute,
+        ),
+    )
+
+
+def _is_active_directory(talk: Conversation, config: LdapConfig) -> bool:
+    if config.server != "auto":
+        return config.server == "active-directory"
+    rows = talk.search("", BASE, "(objectClass=*)", ["supportedCapabilities"], 1)
+    return any(ACTIVE_DIRECTORY in row.texts("supportedCapabilities") for row in rows)
+
+
+def _people(active: bool) -> str:
+    return "(&(objectCategory=person)(objectClass=user))" if active else "(objectClass=person)"
+
+
+def _groups(active: bool) -> str:
+    if active:
+        return "(objectClass=group)"
+    return "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames)(objectClass=posixGroup))"
