@@ -4,8 +4,7 @@ RUN = .venv/bin
 DEV = .venv-dev/bin
 UP ?= --demo
 KILLS ?= 1000
-ON_POSTGRESQL = tests/authz tests/registry tests/gateway/cli tests/gateway/oauth tests/gateway/pages \
-	tests/gateway/journal tests/gateway/rendezvous tests/gateway/test_snapshots.py tests/gateway/starting/test_up.py
+ON_POSTGRESQL = tests/authz tests/registry tests/gateway tests/hostile
 PIP = pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = $(DEV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style=line
 
@@ -26,7 +25,7 @@ test: .venv-dev/installed ## every test that needs no root and no third-party se
 test-servers: .venv-dev/installed ## tests against real third-party servers, browsers and clients
 	$(DEV)/python -m tests.servers.install
 	$(DEV)/python -m pytest -q -m servers $(ARGS)
-	$(DEV)/python -m pytest -q --postgresql -m "not servers and not conformance and not faults" $(ON_POSTGRESQL)
+	$(DEV)/python -m pytest -q -n 2 --postgresql -m "not servers and not conformance and not faults" $(ON_POSTGRESQL)
 
 check: .venv-dev/installed ## format, lint, types, the direction of dependency, the wheel
 	$(DEV)/ruff format --check .

@@ -7,6 +7,7 @@ import logging
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from gateway import clock
 from gateway.journal.index import Indexer
 from gateway.sweep import sweep_forever
 from gateway.upstream.refresh import Refresher
@@ -33,6 +34,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
     }
     if leader:
         works["index"] = Indexer(world.settings.journal, world.office.database).run
+        works["clock"] = lambda: clock.watch(world.journal)
         works["sweep"] = lambda: sweep_forever(world.office)
     tasks = [asyncio.create_task(_keep(name, work), name=name) for name, work in works.items()]
     try:

@@ -17,13 +17,14 @@ from authz.cutoffs import load_cutoffs
 from authz.errors import AuthzError
 from authz.keys import load_keys
 from authz.policy import load_policy
+from gateway import clock
 from registry.assembling import load_catalogue
 from registry.database import NOTIFY_CHANNEL, Concern
 from registry.errors import RegistryError
 from registry.servers import load_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
     from sqlmodel import Session
 
@@ -57,6 +58,7 @@ class Snapshot:
     members: Mapping[str, Member]
     clients: frozenset[str]
     credentials: Mapping[str, Credential]
+    secrets: Sequence[str] = ()  # what is wrong with sealed ones, in words (T-92)
 
 
 class Snapshots:
@@ -77,8 +79,8 @@ class Snapshots:
         return time.monotonic() - self._confirmed
 
     def fresh(self) -> bool:
-        """Whether calls may still be judged by `current` (architecture: the database may be away for 60 s)."""
-        return self.age() < STALE
+        """Whether calls may be judged by `current`: the database may be away for 60 s, and the time has to be known."""
+        return self.age() < STALE and not clock.moved()
 
     async def watch(self) -> None:
         """Follows the epochs until cancelled."""
@@ -97,8 +99,9 @@ class Snapshots:
             try:
                 new = await asyncio.to_thread(self._rebuilt)
             except (SQLAlchemyError, AuthzError, RegistryError) as error:
-                self.trouble = type(error).__name__
-                log.warning("the snapshot could not be renewed: %s", self.trouble)
+                away = isinstance(error, SQLAlchemyError)
+                self.trouble = "it does not answer" if away else "there is something in it that cannot be read"
+                log.warning("the snapshot could not be renewed: %s", type(error).__name__)
                 return
             self.trouble = ""
             if new is not self.current:
@@ -138,6 +141,7 @@ class Snapshots:
         loaders: dict[str, tuple[Concern, Callable[[Session], Any]]] = {
             "catalogue": (Concern.CATALOGUE, lambda session: load_catalogue(session, epoch, lines)),
             "credentials": (Concern.CATALOGUE, lambda session: load_credentials(session, vault)),
+            "secrets": (Concern.CATALOGUE, vault.problems),
             "policy": (Concern.POLICY, lambda session: load_policy(session, epoch)),
             "members": (Concern.PEOPLE, load_members),
             "clients": (Concern.PEOPLE, load_clients),

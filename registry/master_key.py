@@ -22,7 +22,7 @@ def decode(text: bytes | str) -> bytes:
     except (binascii.Error, ValueError):
         key = b""
     if len(key) != KEY_BYTES:
-        raise SecretRefused("the master key must be 32 random bytes in base64 (`openssl rand -base64 32`)")
+        raise SecretRefused("must be 32 random bytes in base64 (`openssl rand -base64 32`)")
     return key
 
 
@@ -37,7 +37,10 @@ def read(data: Path, *, fresh: bool) -> bytes:
         _make(path)
     if path.stat().st_mode & 0o077:
         raise SecretRefused(f"{path} can be read by others: chmod 600 it")
-    return decode(path.read_bytes().strip())
+    try:
+        return decode(path.read_bytes().strip())
+    except SecretRefused as refused:
+        raise SecretRefused(f"the master key in {path} {refused}") from refused
 
 
 def _make(path: Path) -> None:

@@ -31,7 +31,7 @@ def in_a_sentence() -> Iterator[None]:
         raise click.ClickException(str(refused)) from refused
     except SQLAlchemyError as error:
         raise click.ClickException(
-            f"the database gave up on this ({type(error).__name__}): see that it can be reached, then try again"
+            "the database gave up on this: see that it can be reached and is whole, then try again"
         ) from error
 
 

@@ -119,6 +119,16 @@ def _keys(office: Office, now: float) -> Iterator[Check]:
         yield Check("signing key", RED, "there is none, so no token can be made", "start once with `ostiary up`")
 
 
+def _secrets(office: Office, _now: float) -> Iterator[Check]:
+    with office.database.read() as session:
+        problems = office.vault.problems(session)
+    if not problems:
+        yield Check("secrets", GREEN)
+    for problem in problems:
+        remedy = "find out who can write to the database; then `ostiary server credential SLUG`"
+        yield Check("secrets", RED, problem, remedy)
+
+
 def _files(office: Office, _now: float) -> Iterator[Check]:
     yield from _private(office.settings.data, "data directory")
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -227,6 +237,7 @@ QUESTIONS = (
     _admins,
     _database,
     _keys,
+    _secrets,
     _files,
     _demo,
     _journal,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from authz.errors import SignInBusy, SignInRefused
 from authz.sessions import begin_session, end_session
 from authz.signin import sign_in
+from gateway import clock
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, own_path
-from gateway.pages.render import page, see_other
+from gateway.pages.render import message, page, see_other
 from gateway.pages.session import check_csrf, give_session, signed_in, take_session, world_of
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def submit(request: Request) -> Response:
 
 def admit(request: Request, person: Person, following: str, amr: str = "pwd") -> Response:
     """A new session for this browser; the one it had ends, so that nobody's session can be planted here."""
+    if clock.moved():
+        return message(request, 503, "Nobody can sign in just now", clock.MOVED)
     office, before = world_of(request).office, signed_in(request)
     with office.change("signin", who=f"user:{person.handle}", address=address_of(request), method=amr) as (session, _):
         if before is not None:

@@ -37,7 +37,7 @@ LEASE = "refresh"
 AT_ONCE = 16  # servers asked at the same time
 PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
-UNOPENABLE = "its credential does not open: it was changed, moved, or sealed under another key"
+UNOPENABLE = "its credential does not open: it was changed, moved, put back, or sealed under another key"
 
 log = logging.getLogger("ostiary")
 
@@ -188,12 +188,12 @@ def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None
 def explain(error: Exception) -> str:
     """What is wrong and what to do, in our words."""
     if isinstance(error, AddressRefused):
-        return f"AddressRefused: {error}"
+        return f"its address is refused: {error}"
     if isinstance(error, TimeoutError | UpstreamSlow):
-        return "UpstreamSlow: it did not answer in time; look at its load and at the way there"
+        return "it did not answer in time; look at its load and at the way there"
     if isinstance(error, UpstreamUnreachable):
-        return f"UpstreamUnreachable: {error}; see that it runs and that its address is right"
-    return f"{type(error).__name__}: {error}; ask its owner"
+        return f"it cannot be reached: {error}; see that it runs and that its address is right"
+    return f"what it answered is no answer: {error}; ask its owner"
 
 
 def _store_failure(office: Office, slug: str, failure: str) -> None:
@@ -207,7 +207,7 @@ def _store_failure(office: Office, slug: str, failure: str) -> None:
 
 def _give_up(office: Office, slug: str) -> None:
     """T-92: a server whose credential was tampered with is not talked to any more."""
-    _store_failure(office, slug, f"SecretRefused: {UNOPENABLE}; set it again with `ostiary server credential {slug}`")
+    _store_failure(office, slug, f"{UNOPENABLE}; set it again with `ostiary server credential {slug}`")
     with (
         suppress(WrongState),  # not approved, or suspended already
         office.change("server.suspended", Concern.CATALOGUE, who=WHO, server=slug, because=UNOPENABLE) as (session, _),

@@ -127,8 +127,7 @@ class Gateway:
         return [sys.executable, "-m", "gateway", *arguments, "--data", str(self.data)]
 
     def _environment(self) -> dict[str, str]:
-        database = {"OSTIARY_DATABASE_URL": on_postgresql.url_for(self.data)} if on_postgresql.server() else {}
-        return os.environ | {"OSTIARY_PUBLIC_URL": self.url} | database
+        return os.environ | {"OSTIARY_PUBLIC_URL": self.url} | on_postgresql.environment(self.data)
 
     def _wait(self) -> None:
         end = time.monotonic() + START_DEADLINE

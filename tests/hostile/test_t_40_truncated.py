@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from sqlalchemy.exc import DatabaseError
 
 from authz.errors import PolicyBroken, RuleRefused
@@ -40,6 +41,7 @@ def forbidden(data) -> int:
     return sum(not policy.decide(EVE, "default", name, Action.CALL) for name in names)
 
 
+@pytest.mark.sqlite
 def test_t_40_a_truncated_database_gives_the_whole_policy_or_none(tmp_path):
     whole = filled(tmp_path / "whole")
     assert forbidden(tmp_path / "whole") == COUNT

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
+from base64 import b64encode
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +15,7 @@ from gateway.assembly import open_office
 from gateway.settings import EXIT_CONFIGURATION, ConfigurationError, load
 from registry.errors import RegistryError
 from tests.fakes.gateway import ROOT, free_port
+from tests.servers import on_postgresql
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,8 +51,11 @@ def test_t_98_the_command_says_so_and_exits_78_without_a_trace(tmp_path: Path, w
             port = taken.getsockname()[1]
         else:
             open_office(load(None, {}, data=data), create=True).close()
-            (data / "keys" / "master.key").write_bytes(b"k" * 32)
+            (data / "keys" / "master.key").write_bytes(b64encode(b"k" * 32))
         command = [sys.executable, "-m", "gateway", "up", "--data", str(data), "--port", str(port)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+        environment = os.environ | on_postgresql.environment(data)
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd=ROOT, env=environment, timeout=60, check=False
+        )
     assert (done.returncode, "Traceback" in done.stderr) == (EXIT_CONFIGURATION, False), done.stderr
     assert done.stderr.startswith("ostiary: ")

@@ -115,8 +115,8 @@ def test_a_pinned_name_is_never_the_twin_of_a_newer_one(shelf: Shelf) -> None:
 def test_a_failure_is_noted_once_and_ends_with_the_next_success(shelf: Shelf) -> None:
     shelf.approved("notes", tool("list"))
     with shelf.database.change() as session:
-        assert failed(session, "notes", "UpstreamUnreachable: ...")
-        assert not failed(session, "notes", "UpstreamUnreachable: ...")
+        assert failed(session, "notes", "it cannot be reached: ...")
+        assert not failed(session, "notes", "it cannot be reached: ...")
     since = shelf.server("notes").failing_since
     assert since is not None
     assert shelf.catalogue().upstreams["notes"].stale_since == since

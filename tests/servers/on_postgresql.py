@@ -33,6 +33,11 @@ def url_for(data: Path) -> str:
     return where.rpartition("/")[0] + f"/{name}"
 
 
+def environment(data: Path) -> dict[str, str]:
+    """What a process of ours has to be told about the database of `data`."""
+    return {"OSTIARY_DATABASE_URL": url_for(data)} if server() else {}
+
+
 def drop_all() -> None:
     """Ends every database made here since the last time, with whoever is still connected to it."""
     where = server()

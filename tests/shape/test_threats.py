@@ -78,6 +78,7 @@ THREATS = {
     82: "it is killed between a server's answer and its record",
     83: "the disk is full",
     84: "something is revoked while it is in use",
+    89: "the clock of our machine is moved",
     90: "text is sent that would be a statement",
     91: "the database, its backup or the journal is stolen",
     92: "a sealed secret is moved, rolled back or changed",

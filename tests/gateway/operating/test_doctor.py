@@ -18,7 +18,7 @@ from gateway.operating.doctor import examine
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
-from registry.tables import Server
+from registry.tables import Secret, Server
 from tests.servers.postgres import postgresql
 
 
@@ -57,6 +57,16 @@ def test_a_first_start_is_told_about_the_admin_the_backup_and_https(office):
     assert found["master key"].state is State.AMBER
     assert found["policy"].state is State.AMBER
     assert all(check.remedy for check in found.values() if check.state)
+
+
+def test_a_secret_that_was_taken_away_behind_our_back_is_named(office):
+    with office.database.change() as session:
+        office.vault.seal(session, "server:notes", "header", b"X-Key: canary")
+    assert checks(office)["secrets"].state is State.GREEN
+    with office.database.change() as session:
+        session.delete(session.get_one(Secret, ("server:notes", "header")))
+    found = checks(office)["secrets"]
+    assert (found.state, "server:notes" in found.why, "canary" in found.why) == (State.RED, True, False)
 
 
 def test_the_worst_comes_first(office):

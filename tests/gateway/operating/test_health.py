@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from authz.errors import NoSigningKey
 from authz.policy import Policy
 from authz.tables import Rule
+from gateway import clock
 from gateway.operating import health
-from gateway.operating.checks import State
 
 RULE = Rule(id="r1", subject="user:a", object="notes.*", action="call")
 
@@ -30,10 +30,11 @@ class Keys:
         return object()
 
 
-def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstreams=None):
+def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstreams=None, secrets=()):
     snapshot = SimpleNamespace(
         policy=Policy(rules),
         keys=keys or Keys(),
+        secrets=secrets,
         catalogue=SimpleNamespace(upstreams=upstreams or {}),
     )
     return SimpleNamespace(
@@ -121,7 +122,14 @@ async def test_a_server_that_is_down_is_named_with_its_remedy_and_is_not_our_ill
     assert named["server:notes"]["remedy"] == "it refuses connections: start it"
 
 
-def test_a_clock_that_jumped_is_amber():
-    import time
+async def test_a_clock_that_was_moved_is_red(monkeypatch):
+    monkeypatch.setattr(clock, "_begun", clock._difference() - 3600.0)
+    status, report = await get("/readyz", world())
+    assert status == 503
+    assert any("+3600 s" in check["why"] for check in report["checks"])
 
-    assert health._clock(time.time() - time.monotonic() - 3600.0).state is State.AMBER
+
+async def test_a_secret_that_was_put_back_is_named(monkeypatch):
+    status, report = await get("/readyz", world(secrets=("the secret of server:notes (header) is not ...",)))
+    assert (status, report["status"]) == (200, "amber")
+    assert any("server:notes" in check["why"] for check in report["checks"])
