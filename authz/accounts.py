@@ -7,14 +7,14 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
-from sqlmodel import Session, col, delete, select
+from sqlmodel import Session, col, delete, or_, select
 
 from authz import grammar
 from authz.clients import Origin
 from authz.cutoffs import Cut, cut_off
 from authz.errors import AccountRefused
 from authz.passwords import check_strength, hash_password
-from authz.principals import Member
+from authz.principals import ADMINS, Member
 from authz.sessions import end_sessions
 from authz.tables import Client, Group, Membership, Person, RoleBinding, Rule
 
@@ -107,7 +107,14 @@ def disable_client(session: Session, client: Client, now: float) -> None:
 
 def admins(session: Session) -> int:
     """How many enabled administrators there are; with two, proposer and approver must differ."""
-    found = session.exec(select(Person.id).where(col(Person.is_admin).is_(True), col(Person.disabled_at).is_(None)))
+    mapped = select(Membership.member).where(
+        Membership.group == ADMINS, or_(col(Membership.until).is_(None), col(Membership.until) > time.time())
+    )
+    found = session.exec(
+        select(Person.id).where(
+            or_(col(Person.is_admin).is_(True), col(Person.id).in_(mapped)), col(Person.disabled_at).is_(None)
+        )
+    )
     return len(found.all())
 
 

@@ -8,9 +8,12 @@ AuthzError
 ├── RuleRefused          a rule is not well formed
 ├── AccountRefused       a change of a person, group or client is not possible
 ├── SignInRefused        wrong credentials, locked for a while, disabled: one text for all
+├── ReturnRefused        a browser comes back from a provider with what is not its own, or too late
 ├── AssertionRefused     what somebody else signed is not for us, not of now, or not of somebody we trust
 ├── IssuerRefused        a trusted issuer or a rule about workloads is not well formed
 ├── SignInBusy           too many passwords to check at once; nothing was checked
+├── DelegationRefused    a delegation cannot be given like this
+├── DelegationOver       a delegation leads to no token any more
 └── LinkSpent            a one-time link was used already, or is too old
 """
 
@@ -49,6 +52,14 @@ class AccountRefused(AuthzError):
     pass
 
 
+class DelegationRefused(AuthzError):
+    pass
+
+
+class DelegationOver(AuthzError):
+    pass
+
+
 class SignInRefused(AuthzError):
     """`reason` is a machine word for the record; `retry_after` is set while too many attempts failed."""
 
@@ -71,6 +82,16 @@ class AssertionRefused(AuthzError):
 
 class IssuerRefused(AuthzError):
     pass
+
+
+class ReturnRefused(AuthzError):
+    """`reason` is a machine word for the record; the person only learns to begin anew."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            "This sign-in was not begun in this browser, is finished already, or took longer than ten minutes."
+        )
+        self.reason = reason
 
 
 class SignInBusy(AuthzError):

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from idp_adapters.contract import Ended, ExternalIdentity
 
-ADMINS: Final = "ostiary-admins"  # whoever a provider's claims put into it is an administrator for as long
 _LONGEST_LOGIN: Final = 60
 _LONGEST_TEXT: Final = 256
 _NOT_IN_A_HANDLE: Final = re.compile(r"[^a-z0-9._+-]+")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NewType
+from typing import TYPE_CHECKING, Any, Final, NewType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+ADMINS: Final = "ostiary-admins"  # whoever a provider's claims put into it is an administrator for as long
 
 # The payload of a token whose signature, type, times and audience were checked. Only `authz.tokens` makes one.
 VerifiedClaims = NewType("VerifiedClaims", "dict[str, Any]")
@@ -25,6 +27,10 @@ class Member:
         """Itself and the groups that hold at `now`; roles are added by the policy, which knows the portal."""
         alive = (f"group:{name}" for name, until in self.groups.items() if until is None or until > now)
         return frozenset((self.label, *alive))
+
+    def administers(self, now: float) -> bool:
+        """Made an administrator here, or by the groups that a provider gave."""
+        return self.is_admin or f"group:{ADMINS}" in self.subjects(now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,11 +10,12 @@ from sqlmodel import Session, col, delete, select, update
 
 from authz.errors import LinkSpent
 from authz.fingerprints import fingerprint
-from authz.principals import Member, Principal, VerifiedClaims
-from authz.tables import BrowserSession, OneTimeLink, Person
+from authz.principals import ADMINS, Member, Principal, VerifiedClaims
+from authz.tables import BrowserSession, Membership, OneTimeLink, Person
 
 LINK_LIFE: Final = 900.0
 ADMIN_LINK: Final = "admin"
+LOCAL_ACR: Final = "1"  # of a password of ours, with or without a second factor: `amr` says which
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,7 @@ class SignedIn:
     expires_at: float
     acr: str = ""
     amr: str = ""
+    is_admin: bool = False
 
     def principal(self, member: Member, resource: str, now: float) -> Principal:
         """Who this is at `resource`, to be asked about; the session is the verified credential."""
@@ -40,12 +42,25 @@ class SignedIn:
             scopes=frozenset({"mcp"}),
             resource=resource,
             expires_at=self.expires_at,
-            is_admin=member.is_admin,
+            is_admin=member.administers(now),
         )
 
 
-def begin_session(session: Session, person: Person, *, now: float, life: float, amr: str, address: str) -> str:
-    """The cookie's value, to be given to the browser that just proved who it is."""
+def begin_session(
+    session: Session,
+    person: Person,
+    *,
+    now: float,
+    life: float,
+    amr: str,
+    address: str,
+    acr: str = LOCAL_ACR,
+    auth_time: float | None = None,
+) -> str:
+    """The cookie's value, to be given to the browser that just proved who it is.
+
+    `acr`, `amr` and `auth_time` as in OpenID Connect Core section 2; what is not said was proved here and now.
+    """
     token = secrets.token_urlsafe(32)
     session.add(
         BrowserSession(
@@ -54,7 +69,8 @@ def begin_session(session: Session, person: Person, *, now: float, life: float, 
             created_at=now,
             seen_at=now,
             expires_at=now + life,
-            acr="1",
+            auth_time=now if auth_time is None else min(auth_time, now),
+            acr=acr,
             amr=amr,
             address=address,
         )
@@ -75,11 +91,17 @@ def find_session(session: Session, token: str, now: float) -> SignedIn | None:
     return SignedIn(
         person=person,
         session=row.hash,
-        auth_time=row.created_at,
+        auth_time=row.auth_time or row.created_at,
         expires_at=row.expires_at,
         acr=row.acr,
         amr=row.amr,
+        is_admin=person.is_admin or _mapped_admin(session, person.id, now),
     )
+
+
+def _mapped_admin(session: Session, person: str, now: float) -> bool:
+    row = session.get(Membership, (person, ADMINS))
+    return row is not None and (row.until is None or row.until > now)
 
 
 def end_sessions(session: Session, person: str, *, but: str = "") -> None:

@@ -255,6 +255,6 @@ def _principal(claims: VerifiedClaims, members: Sequence[Member], now: float) ->
         scopes=parse_scope(claims["scope"]),
         resource=claims["aud"],
         expires_at=claims["exp"],
-        is_admin=member.is_admin,
+        is_admin=member.administers(now),
         actor=_principal(claims, acting, now) if acting else None,
     )

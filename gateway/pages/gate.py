@@ -42,7 +42,7 @@ def for_admin(handler: PersonalPage) -> Page:
     @for_person
     @functools.wraps(handler)
     def gated(request: Request, me: SignedIn) -> Response:
-        return handler(request, me) if me.person.is_admin else not_found(request)
+        return handler(request, me) if me.is_admin else not_found(request)
 
     return gated
 
