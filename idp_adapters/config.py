@@ -131,7 +131,8 @@ class EntraConfig(ProviderConfig):
     """Microsoft Entra ID."""
 
     tenant: str = Field(
-        pattern=r"^[A-Za-z0-9.-]+$", description="the directory (tenant) id, or `organizations` for those in `tenants`"
+        pattern=f"^({GUID.pattern}|organizations|common)$",
+        description="the directory (tenant) id, or `organizations` for those in `tenants`",
     )
     tenants: tuple[Guid, ...] = Field((), description="the tenant ids whose people may sign in; the one of `tenant`")
     client_id: str = Field(min_length=1, description="the application (client) id of the app registration")
@@ -149,7 +150,6 @@ class EntraConfig(ProviderConfig):
     graph_as: Literal["app", "person", "nobody"] = Field(
         "app", description="as whom Graph is asked for the groups of people who have too many for a token"
     )
-    graph_scope: str = Field("https://graph.microsoft.com/.default", description="the scope for asking it")
     prompt: Literal["", "login", "consent", "select_account"] = Field("", description="what people are always shown")
     max_age: int | None = Field(None, ge=0, description="how long ago somebody may have signed in at the provider")
     leeway: int = Field(60, ge=0, le=300, description="by how much the provider's clock may differ from ours")

@@ -73,7 +73,7 @@ class OidcProvider:
     def arrive(self, arrival: Arrival, kept: Mapping[str, str]) -> ExternalIdentity:
         """Core section 3.1.2.5 and what follows. Whose answer this is comes first: before it nothing is sent."""
         metadata = self.issuer.metadata()
-        code = read_answer(arrival.parameters, kept, self.config.issuer, promises_iss=metadata.promises_iss)
+        code = read_answer(arrival.parameters, kept, {self.config.issuer}, promises_iss=metadata.promises_iss)
         tokens = self.endpoints.redeem(metadata.token_endpoint, code, kept["callback"], kept["verifier"])
         if not tokens.id_token:
             raise ProviderDown("no_id_token", "the identity provider answered without an ID token")
@@ -128,7 +128,10 @@ class OidcProvider:
             raise IdentityRefused("logout_token_used", "this logout token was heard before")
         return Ended(issuer=self.config.issuer, subject=claims.get("sub", ""), session=claims.get("sid", ""))
 
-    def vouch(self, credential: str, audience: str, recipient: str) -> ExternalIdentity:  # noqa: ARG002 - not of ID tokens
+    def answers_for(self, issuer: str) -> bool:
+        return issuer == self.config.issuer
+
+    def vouch(self, credential: str, audience: str, recipient: str) -> ExternalIdentity:  # noqa: ARG002 - SAML's
         """An ID token for one of the clients that were named: nobody else's proves anything here (T-14)."""
         if not self.config.accepted_clients:
             raise IdentityRefused("no_accepted_clients", "this identity provider's ID tokens are not exchanged here")

@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 from idp_adapters.contract import IdentityRefused, ProviderDown
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 SAID = frozenset(
     {"access_denied", "login_required", "interaction_required", "consent_required", "account_selection_required"}
 )
 
 
-def read_answer(parameters: Mapping[str, str], kept: Mapping[str, str], issuer: str, *, promises_iss: bool) -> str:
-    """The code of an authorization answer. RFC 9207 section 2.4 before anything else, then the state, then errors."""
+def read_answer(
+    parameters: Mapping[str, str], kept: Mapping[str, str], issuers: Collection[str], *, promises_iss: bool
+) -> str:
+    """The code of an answer. RFC 9207 section 2.4 before anything else, then the state, then errors."""
     said = parameters.get("iss")
     if said is None and promises_iss:
         raise IdentityRefused("iss_missing", "the answer does not say which identity provider it is from")
-    if said is not None and said != issuer:
+    if said is not None and said not in issuers:
         raise IdentityRefused("iss_mismatch", "the answer is from another identity provider than the one asked")
     if not hmac.compare_digest(parameters.get("state", "").encode(), kept["state"].encode()):
         raise IdentityRefused("state", "the answer belongs to another sign-in; start again")

@@ -10,7 +10,7 @@ from idp_adapters.oidc_judging import moment
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-MOST_VALUES = 2000
+MOST_VALUES = 5000
 LONGEST_VALUE = 256
 LONGEST_TEXT = 200
 
