@@ -54,6 +54,7 @@ CIPHERS = frozenset({f"{XENC}aes{bits}-cbc" for bits in (128, 192, 256)}) | froz
 KEY_TRANSPORTS = frozenset({f"{XENC}rsa-oaep-mgf1p", "http://www.w3.org/2009/xmlenc11#rsa-oaep"})  # PKCS 1.5: never
 
 _ENCODING = re.compile(rb"""\A<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
+_ID = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,255}")  # NCName without what nobody uses: it becomes an argument
 _ID_NAMES = ("ID", "Id", "id", "{http://www.w3.org/XML/1998/namespace}id")
 
 
@@ -168,7 +169,7 @@ def _judge(element: Element, signature: Element) -> Signed:
     if info is None or reference is None or signature.find(f"{{{DSIG}}}Object") is not None:
         raise refused("signature_form", "the message is signed in an unusual way, which we do not accept")
     id_ = element.get("ID", "")
-    if not id_ or reference.get("URI") != f"#{id_}":
+    if not _ID.fullmatch(id_) or reference.get("URI") != f"#{id_}":
         raise refused("signature_elsewhere", "a signature in the message is for another part than the one it is in")
     _allowed_algorithms(info, reference)
     digest = _algorithm(reference, "DigestMethod")

@@ -46,9 +46,9 @@ def verify(document: bytes, signed: Signed, certificates: Sequence[bytes]) -> by
     """The canonical bytes of `signed`, which one of the certificates (PEM) signed. Raises IdentityRefused."""
     for certificate in certificates:
         options = ["--enabled-reference-uris", "same-doc", "--enabled-key-data", "raw-x509-cert"]
-        options += ["--store-references", "--print-debug", "--pubkey-cert-pem", "{certificate}"]
+        options += ["--store-references", "--print-debug", "--pubkey-cert-pem", "@certificate"]
         options += ["--id-attr:ID", _node(signed.tag), "--node-id", signed.id]
-        code, out = _run("--verify", options, document, {"certificate": certificate})
+        code, out = _run("--verify", options, document, {"@certificate": certificate})
         if code == 0:
             return _covered(out, signed)
     raise refused("signature", "the signature of the identity provider does not hold")
@@ -56,9 +56,9 @@ def verify(document: bytes, signed: Signed, certificates: Sequence[bytes]) -> by
 
 def decrypt(document: bytes, key: bytes) -> bytes:
     """The document with what was encrypted for `key` (PEM) in clear. Raises IdentityRefused."""
-    options = ["--privkey-pem", "{key}", "--id-attr:Id", f"{XENC}:EncryptedKey"]
+    options = ["--privkey-pem", "@key", "--id-attr:Id", f"{XENC}:EncryptedKey"]
     options += ["--enabled-retrieval-uris", "same-doc"]
-    code, out = _run("--decrypt", options, document, {"key": key})
+    code, out = _run("--decrypt", options, document, {"@key": key})
     if code != 0:
         raise refused("decryption", "the assertion is not encrypted for our key: give the provider our metadata again")
     return out
@@ -66,8 +66,8 @@ def decrypt(document: bytes, key: bytes) -> bytes:
 
 def sign(document: bytes, tag: str, id_: str, key: bytes) -> bytes:
     """The document with the empty signature in it filled in."""
-    options = ["--privkey-pem", "{key}", "--id-attr:ID", _node(tag), "--node-id", id_]
-    code, out = _run("--sign", options, document, {"key": key})
+    options = ["--privkey-pem", "@key", "--id-attr:ID", _node(tag), "--node-id", id_]
+    code, out = _run("--sign", options, document, {"@key": key})
     if code != 0:
         raise ProviderDown("saml_signing", "xmlsec1 cannot sign with our key for this provider (sp_key)")
     return out
@@ -100,7 +100,7 @@ def _run(act: str, options: Sequence[str], document: bytes, files: Mapping[str, 
         with ExitStack() as opened:
             places = {name: _in_memory(opened, content) for name, content in files.items()}
             source = _in_memory(opened, document)
-            command = [program, act, *_lax(program), *(option.format(**places) for option in options), source]
+            command = [program, act, *_lax(program), *(places.get(option, option) for option in options), source]
             descriptors = [int(place.rpartition("/")[2]) for place in (*places.values(), source)]
             return _ended(command, descriptors)
     finally:

@@ -1,0 +1,217 @@
+"""SAML 2.0: the web browser SSO profile with everything signed, single logout, and assertions for token exchange.
+
+pysaml2 gives the vocabulary, xmlsec1 the signatures; what is believed is decided in `saml_shape` (before anything is
+verified), `saml_judge` and `saml_person` (only from bytes that a signature covers). Response and assertion both have to
+be signed, with no way to relax it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import TYPE_CHECKING, Final
+
+from idp_adapters import saml_check, saml_judge, saml_messages, saml_person, saml_redirect, saml_shape, saml_xmlsec
+from idp_adapters.contract import Departure, Ended, IdentityRefused
+from idp_adapters.saml_idp import MetadataSource
+from idp_adapters.saml_judge import LEEWAY, Expected
+from idp_adapters.saml_keys import read as read_key
+from idp_adapters.saml_shape import ASSERTION, ENCRYPTED_ASSERTION, LARGEST, RESPONSE, SAML, SAMLP, refused, unreadable
+from idp_adapters.saml_times import instant
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from xml.etree.ElementTree import Element
+
+    from idp_adapters.config import SamlConfig
+    from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
+    from idp_adapters.saml_judge import Statement
+    from idp_adapters.saml_keys import SpKey
+
+SAML2_TOKEN: Final = "urn:ietf:params:oauth:token-type:saml2"  # noqa: S105 - RFC 8693 section 3
+REQUEST_LIFE = 3600.0  # how long an answered request is remembered as answered
+
+
+class SamlProvider:
+    """One provider; `Redirecting`, `LoggingOut`, `Publishing` and `Vouching`. Safe to share between threads."""
+
+    subject_token_type: str = SAML2_TOKEN
+    media_type: str = "application/samlmetadata+xml"
+
+    def __init__(self, config: SamlConfig, equipment: Equipment) -> None:
+        self._config = config
+        self._equipment = equipment
+        self._source = MetadataSource(config, equipment)
+        place = f"{equipment.base_url.rstrip('/')}/signin/{equipment.slug}"
+        self._us, self._callback, self._logout = f"{place}/metadata", f"{place}/callback", f"{place}/logout"
+
+    def check(self) -> Iterator[Finding]:
+        return saml_check.walk(self._config, self._equipment, self._source, self._us)
+
+    def metadata(self) -> bytes:
+        return saml_messages.metadata(us=self._us, callback=self._callback, logout=self._logout, key=self._key())
+
+    def depart(self, callback: str, state: str) -> Departure:
+        """A signed AuthnRequest; the answer comes by POST."""
+        idp, id_ = self._source.current(), saml_messages.new_id()
+        message = saml_messages.authn_request(
+            id_=id_,
+            us=self._us,
+            destination=idp.sso,
+            callback=callback,
+            persistent=not self._config.subject_attribute,
+            now=self._equipment.now(),
+        )
+        address = saml_redirect.address(idp.sso, "SAMLRequest", message, state, self._key().private)
+        return Departure(url=address, kept={"request": id_})
+
+    def arrive(self, arrival: Arrival, kept: Mapping[str, str]) -> ExternalIdentity:
+        """The answer, once: neither its request nor its assertion counts a second time, in any process (T-34)."""
+        if arrival.method != "POST":
+            raise unreadable("binding")
+        expected = self._expected(self._us, arrival.url, kept.get("request", ""))
+        statement = self._statement(_decoded(arrival.parameters.get("SAMLResponse", "")), expected)
+        identity = saml_person.identify(statement, self._config)
+        self._once(f"request {expected.request}", expected.now + REQUEST_LIFE)
+        self._once(f"assertion {statement.id}", statement.until)
+        return identity
+
+    def answers_for(self, issuer: str) -> bool:
+        return issuer == self._config.entity_id
+
+    def vouch(self, credential: str, audience: str, recipient: str) -> ExternalIdentity:
+        """An assertion that a client brings to our token endpoint (RFC 7522 section 3), once; nothing else serves."""
+        raw = _decoded_url(credential)
+        root = saml_shape.read(raw)
+        if root.tag != ASSERTION:
+            raise refused("not_an_assertion", "a SAML subject token is one assertion, signed, in base64url")
+        statement = saml_judge.state(self._verified(raw, root), self._expected(audience, recipient, ""))
+        identity = saml_person.identify(statement, self._config)
+        self._once(f"assertion {statement.id}", statement.until)
+        return identity
+
+    def leave(self, keep: bytes, back: str, state: str) -> Departure | None:  # noqa: ARG002 - SAML has no place for `back`
+        """A signed LogoutRequest. The provider sends the browser to our logout address, with `state`."""
+        idp, kept = self._source.current(), saml_person.kept(keep)
+        if not idp.slo:
+            return None
+        message = saml_messages.logout_request(
+            us=self._us, destination=idp.slo, name_id=kept.name_id, session=kept.session, now=self._equipment.now()
+        )
+        return Departure(url=saml_redirect.address(idp.slo, "SAMLRequest", message, state, self._key().private))
+
+    def hear(self, arrival: Arrival) -> Ended | None:
+        """A signed LogoutRequest of the provider, or its signed answer to ours (None)."""
+        name = "SAMLRequest" if "SAMLRequest" in arrival.parameters else "SAMLResponse"
+        if arrival.method != "GET":
+            raise unreadable("binding")
+        message = self._heard(arrival.query, name)
+        if message.get("Destination") != self._logout:
+            raise refused("destination", "the message of the identity provider is for another address than this one")
+        saml_judge.issued_by(message, self._config.entity_id)
+        if name == "SAMLResponse":
+            return None
+        ended = self._ended(message)
+        return Ended(
+            issuer=ended.issuer, subject=ended.subject, session=ended.session, answer=self._answer(message, arrival)
+        )
+
+    def _heard(self, query: str, name: str) -> Element:
+        idp = self._source.current()
+        raw = saml_redirect.signed_message(query, name, idp.certificates)
+        message = saml_shape.read(raw)
+        kind = "LogoutRequest" if name == "SAMLRequest" else "LogoutResponse"
+        if message.tag != f"{{{SAMLP}}}{kind}":
+            raise unreadable("kind")
+        return message
+
+    def _ended(self, request: Element) -> Ended:
+        """Several sessions at once are all of the person's: too many rather than too few."""
+        until = request.get("NotOnOrAfter")
+        now = self._equipment.now()
+        if until is not None and instant(until) + LEEWAY <= now:
+            raise refused("expired", "the identity provider's request is too old")
+        self._once(f"logout {request.get('ID', '')}", now + REQUEST_LIFE)
+        name_id = saml_shape.only(request, f"{{{SAML}}}NameID")
+        sessions = [saml_shape.text(one) for one in request.iterfind(f"{{{SAMLP}}}SessionIndex")]
+        subject = "" if self._config.subject_attribute else saml_shape.text(name_id)
+        session = sessions[0] if len(sessions) == 1 else ""
+        if not subject and not session:
+            raise refused("name_id", "the identity provider's request does not say whose session ends")
+        return Ended(issuer=self._config.entity_id, subject=subject, session=session)
+
+    def _answer(self, request: Element, arrival: Arrival) -> Departure | None:
+        where = self._source.current().slo_answers
+        if not where:
+            return None
+        message = saml_messages.logout_response(
+            us=self._us, destination=where, request=request.get("ID", ""), now=self._equipment.now()
+        )
+        state = arrival.parameters.get("RelayState", "")
+        return Departure(url=saml_redirect.address(where, "SAMLResponse", message, state, self._key().private))
+
+    def _statement(self, raw: bytes, expected: Expected) -> Statement:
+        """Verify the response, only then open what is encrypted, verify the assertion, and read what was verified."""
+        root = saml_shape.read(raw)
+        if root.tag != RESPONSE:
+            raise unreadable("kind")
+        saml_judge.succeeded(root)
+        saml_judge.respond(self._verified(raw, root), expected)
+        if root.find(ENCRYPTED_ASSERTION) is not None:
+            raw = saml_xmlsec.decrypt(raw, self._key().pem)
+            root = saml_shape.read(raw)
+        return saml_judge.state(self._verified(raw, _assertion(root)), expected)
+
+    def _verified(self, raw: bytes, element: Element) -> Element:
+        """The element again, from the bytes that its signature covers."""
+        signed, idp = saml_shape.signature_of(element), self._source.current()
+        try:
+            covered = saml_xmlsec.verify(raw, signed, idp.certificates)
+        except IdentityRefused:
+            other = self._source.after_a_failure(idp)
+            if other is None:
+                raise
+            covered = saml_xmlsec.verify(raw, signed, other.certificates)
+        return saml_shape.parse(covered)
+
+    def _expected(self, audience: str, recipient: str, request: str) -> Expected:
+        now = self._equipment.now()
+        return Expected(issuer=self._config.entity_id, audience=audience, recipient=recipient, request=request, now=now)
+
+    def _once(self, key: str, until: float) -> None:
+        if not self._equipment.once(f"saml {self._config.entity_id} {key}", until):
+            raise refused("replay", "this answer of the identity provider has been used already: please begin again")
+
+    def _key(self) -> SpKey:
+        return read_key(self._equipment.secret("sp_key"))
+
+
+def _assertion(root: Element) -> Element:
+    holder = saml_shape.only(root, ENCRYPTED_ASSERTION)
+    found = saml_shape.only(root if holder is None else holder, ASSERTION)
+    if found is None:
+        raise refused("no_assertion", "the identity provider did not say who you are")
+    return found
+
+
+def _decoded(value: str) -> bytes:
+    """The POST binding's base64, in lines as some write it (SAML bindings section 3.5.4)."""
+    if len(value) > LARGEST * 3 // 2:
+        raise unreadable("too_large")
+    try:
+        return base64.b64decode("".join(value.split()), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise unreadable("base64") from error
+
+
+def _decoded_url(value: str) -> bytes:
+    """RFC 7522 section 2.1: base64url, without padding as a rule."""
+    if len(value) > LARGEST * 3 // 2 or not set(value) <= _URL_SAFE:
+        raise unreadable("base64")
+    try:
+        return base64.urlsafe_b64decode(value.rstrip("=") + "=" * (-len(value.rstrip("=")) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise unreadable("base64") from error
+
+
+_URL_SAFE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=")

@@ -1,0 +1,61 @@
+"""`idp test` for SAML: from the program that verifies to what the provider's administrator has to be given."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from idp_adapters import saml_keys, saml_xmlsec
+from idp_adapters.contract import Finding, IdentityProblem, ProviderDown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from idp_adapters.config import SamlConfig
+    from idp_adapters.contract import Equipment
+    from idp_adapters.saml_idp import IdpMetadata, MetadataSource
+
+
+def walk(config: SamlConfig, equipment: Equipment, source: MetadataSource, us: str) -> Iterator[Finding]:
+    """Stops at the first step that fails."""
+    step = "xmlsec1"
+    try:
+        yield Finding(step, ok=True, words=_program())
+        step = "our key"
+        yield Finding(step, ok=True, words=_key(equipment))
+        step = "metadata"
+        document = source.fetch()
+        yield Finding(step, ok=True, words=f"{len(document)} bytes from {config.metadata_file or config.metadata_url}")
+        step = "what it says"
+        found = source.judge(document)
+    except IdentityProblem as problem:
+        yield Finding(step, ok=False, words=str(problem))
+        return
+    yield from _said(found, equipment.now())
+    yield Finding("next", ok=True, words=f"give the provider our metadata: {us}")
+
+
+def _program() -> str:
+    place = saml_xmlsec.located()
+    version = saml_xmlsec.version(place)
+    if not version:
+        raise ProviderDown("saml_xmlsec_broken", f"{place} does not say its version: is it the xmlsec1 program?")
+    return f"{place}, version {'.'.join(str(part) for part in version)}"
+
+
+def _key(equipment: Equipment) -> str:
+    certificate = saml_keys.read(equipment.secret("sp_key")).certificate
+    left = certificate.not_valid_after_utc - dt.datetime.fromtimestamp(equipment.now(), dt.UTC)
+    return f"certificate {certificate.subject.rfc4514_string()}, {left.days} days left"
+
+
+def _said(found: IdpMetadata, now: float) -> Iterator[Finding]:
+    ends = [x509.load_pem_x509_certificate(pem).not_valid_after_utc for pem in found.certificates]
+    old = sum(1 for end in ends if end.timestamp() < now)
+    words = f"{len(ends)} to sign with" + (f", {old} past its date (which nothing depends on)" if old else "")
+    yield Finding("what it says", ok=True, words=f"entity {found.entity_id}")
+    yield Finding("certificates", ok=True, words=words)
+    yield Finding("sign-in address", ok=True, words=found.sso)
+    yield Finding("logout address", ok=True, words=found.slo or "none by redirect: signing out here stays here")
