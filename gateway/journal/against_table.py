@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from gateway.journal.book import link
 from gateway.journal.report import Finding, Report, Seen
-from gateway.journal.segments import SegmentName, is_alive
+from gateway.journal.segments import SegmentName, is_alive, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -26,10 +27,15 @@ def compare(
     ordered = sorted(rows, key=lambda row: row.position)
     _chained(ordered, report)
     by_name = {row.name: row for row in ordered}
+    elsewhere: list[Segment] = []
     for row in ordered:
         name = SegmentName.parse(row.name)
         here = seen.get(name) if name else None
-        _one(row, here, report, told=row.name in pruned)
+        if here is None and row.place not in {"", place_of(directory)}:
+            elsewhere.append(row)
+        else:
+            _one(row, here, report, told=row.name in pruned)
+    _tell_places(elsewhere, report)
     for name, here in seen.items():
         if str(name) not in by_name:
             _unknown(directory, here, report)
@@ -62,6 +68,18 @@ def _one(row: Segment, here: Seen | None, report: Report, *, told: bool) -> None
         _problem(
             report, row.name, "is not the one that the table of segments knows: the file was replaced", row.last_seq
         )
+
+
+def _tell_places(rows: Sequence[Segment], report: Report) -> None:
+    """Other machines keep theirs; that they are there at all is said, for one that should not be."""
+    kept: dict[str, list[Segment]] = {}
+    for row in rows:
+        if row.pruned_at is None:
+            kept.setdefault(row.place, []).append(row)
+    for place, theirs in sorted(kept.items()):
+        last = datetime.fromtimestamp(max(row.opened_at for row in theirs), UTC)
+        text = f"keeps {len(theirs)} segments, the last opened {last:%Y-%m-%d %H:%M} UTC: `ostiary audit verify` there"
+        report.notes.append(Finding(place, 0, text))
 
 
 def _unknown(directory: Path, here: Seen, report: Report) -> None:

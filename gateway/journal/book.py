@@ -32,14 +32,19 @@ _BOOK_LOCK = 0x6F737469  # of PostgreSQL's advisory locks: one who appends at a 
 def link(row: Segment) -> str:
     """What chains a row to the one before it."""
     facts = f"{row.position}\0{row.name}\0{row.writer}\0{row.number}\0{row.first_seq}\0{row.opened_at!r}"
-    return sha256(f"{row.previous}\0{facts}".encode()).hexdigest()
+    place = f"\0{row.place}" if row.place else ""
+    return sha256(f"{row.previous}\0{facts}{place}".encode()).hexdigest()
 
 
 class Book:
-    """Writes rows in the order in which it is told; does nothing without a database."""
+    """Writes rows in the order in which it is told; does nothing without a database.
 
-    def __init__(self, database: Database | None) -> None:
+    `place` is where the segments are, for a database that has those of other machines too.
+    """
+
+    def __init__(self, database: Database | None, place: str = "") -> None:
         self._database = database
+        self._place = place
         self._entries: SimpleQueue[Callable[[Session], None] | None] = SimpleQueue()
         self._lock = Lock()
         self._thread: Thread | None = None
@@ -47,7 +52,7 @@ class Book:
 
     def opened(self, name: SegmentName, first_seq: int) -> None:
         at = time.time()
-        self._put(lambda session: enter(session, name, first_seq, at))
+        self._put(lambda session: enter(session, name, first_seq, at, self._place))
 
     def sealed(self, name: SegmentName, last_seq: int, head: bytes) -> None:
         at = time.time()
@@ -85,7 +90,7 @@ class Book:
                 pass
 
 
-def enter(session: Session, name: SegmentName, first_seq: int, at: float) -> None:
+def enter(session: Session, name: SegmentName, first_seq: int, at: float, place: str = "") -> None:
     """A row for a segment that was opened, unless it has one."""
     if session.get(Segment, str(name)) is not None:
         return
@@ -93,7 +98,7 @@ def enter(session: Session, name: SegmentName, first_seq: int, at: float) -> Non
     position, previous = (before.position + 1, before.link) if before else (1, "")
     row = Segment(
         name=str(name), writer=name.writer, number=name.number, first_seq=first_seq, opened_at=at,
-        position=position, previous=previous,
+        place=place, position=position, previous=previous,
     )  # fmt: skip
     row.link = link(row)
     session.add(row)

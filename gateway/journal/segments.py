@@ -60,6 +60,11 @@ def new_writer() -> str:
     return f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
 
 
+def place_of(directory: Path) -> str:
+    """What the table of segments calls this directory, where several machines write to one database."""
+    return f"{socket.gethostname()}:{directory.resolve()}"
+
+
 def segments(directory: Path) -> list[SegmentName]:
     """All segments, by writer and number."""
     return sorted(name for entry in os.scandir(directory) if (name := SegmentName.parse(entry.name)))

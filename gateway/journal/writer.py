@@ -15,7 +15,7 @@ from gateway.journal.ledger import Ledger
 from gateway.journal.records import encode, presentable
 from gateway.journal.recovery import settle
 from gateway.journal.redaction import Redactor
-from gateway.journal.segments import SEGMENT_LIMIT, Disk
+from gateway.journal.segments import SEGMENT_LIMIT, Disk, place_of
 from gateway.settings import ArgumentRecord, Durability
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def open_journal(
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise JournalDown(f"{directory} cannot be made ({error.strerror}): let us write there") from error
-    book = Book(database)
+    book = Book(database, place_of(directory) if database is not None and database.is_postgresql else "")
     ledger = Ledger(directory, hmac_key, book, role, disk or Disk(), limit)
     journal = FileJournal(ledger, Redactor(hmac_key, arguments), book, strict=durability is Durability.STRICT)
     if role != COMMAND:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from authz.errors import TokenRefused
+from gateway import clock
 from gateway.edge.request import JSON
 from gateway.journal import JournalDown
 from gateway.oauth.challenges import challenge_401
@@ -121,9 +122,8 @@ class Portal:
         except TokenRefused as refused:
             raise self._unauthorized(path, arrival, refused) from refused
         if not self._world.snapshots.fresh():
-            raise unavailable(
-                "It has not been possible for a minute to learn what was revoked; calls wait for that.", 5
-            )
+            late = "It has not been possible for a minute to learn what was revoked; calls wait for that."
+            raise unavailable(clock.MOVED if clock.moved() else late, 5)
         return principal
 
     def _unauthorized(self, path: str, arrival: Arrival, refused: TokenRefused) -> Problem:

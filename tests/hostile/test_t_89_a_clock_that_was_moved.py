@@ -32,6 +32,11 @@ def moved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.undo()
 
 
+def called(house: House, token: str) -> httpx2.Response:
+    with house.http() as http:
+        return http.post("/mcp", json={}, headers={"authorization": f"Bearer {token}"})
+
+
 def ready(house: House) -> httpx2.Response:
     with house.http() as http:
         return http.get("/readyz")
@@ -44,6 +49,7 @@ def test_t_89_no_call_is_taken_until_the_clock_is_right_again(house: House, monk
         with monkeypatch.context() as patch:
             patch.setattr(clock, "_begun", clock._difference() + seconds)
             assert house.call(token) == 503
+            assert "clock" in called(house, token).text
         assert house.call(token) == 200
 
 
