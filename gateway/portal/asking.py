@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from gateway.oauth.challenges import challenge_403
 from gateway.oauth.resources import metadata_url
 from gateway.portal.exchange import relayable
 from gateway.portal.headers import (
     CAPABILITIES_KEY,
     CLIENT_INFO_KEY,
+    LEGACY,
     LOG_LEVEL_KEY,
     VERSION_KEY,
     check_params,
     param_lines,
 )
+from gateway.portal.wire import RawMembers, join, members_of
 from gateway.problems import REFUSED, Problem
 from gateway.upstream import Ask
 from registry.tables import Era, Kind
@@ -22,6 +26,7 @@ from registry.tables import Era, Kind
 if TYPE_CHECKING:
     from authz.policy import Decision
     from gateway.portal.exchange import Exchange
+    from gateway.portal.sessions import Session
     from gateway.portal.targets import Target
 
 OURS: Final = "dev.ostiary/"
@@ -29,9 +34,9 @@ PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a word of the protocol
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 _ENVELOPE: Final = frozenset((VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY, PROGRESS_TOKEN))
-# A modern server asks within its answer. A legacy client cannot be asked that way yet, but it can be told the question,
-# so the question must be put: a server that is told of no such capability would only say that it needs it.
-_ASKS_IN_ITS_ANSWER: Final = b'{"elicitation":{"form":{}}}'
+# What a legacy client may be asked on behalf of a modern server, as it declared it; the rest we would not carry.
+_ASKABLE: Final = ("elicitation", "sampling", "roots")
+_FORM: Final = msgspec.Raw(b'{"form":{}}')
 
 
 def prepare(exchange: Exchange, target: Target) -> Ask:
@@ -63,8 +68,19 @@ def _capabilities(exchange: Exchange, target: Target) -> bytes:
         return relayable(bytes(exchange.message.meta[CAPABILITIES_KEY]))
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
     if upstream.era is Era.MODERN:
-        return _ASKS_IN_ITS_ANSWER
+        return _askable(exchange.session)
     return exchange.session.capabilities if exchange.session is not None else b"{}"
+
+
+def _askable(session: Session | None) -> bytes:
+    """Forms always: a client that cannot be asked is told the question, so the question must be put."""
+    declared = members_of(session.capabilities) if session is not None else {}
+    members: RawMembers = {name: declared[name] for name in _ASKABLE if name in declared}
+    url = session is not None and session.version == LEGACY[0] and session.declares("elicitation", "url")
+    members["elicitation"] = msgspec.Raw(b'{"form":{},"url":{}}') if url else _FORM
+    if "roots" in members:
+        members["roots"] = msgspec.Raw(b"{}")  # they do not tell of changes any more
+    return join(members)
 
 
 def _client_info(exchange: Exchange) -> bytes:

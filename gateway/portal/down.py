@@ -18,6 +18,7 @@ from gateway.upstream import Answer
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
+    from registry.catalog import Upstream
 
 NOT_FOUND: Final = -32002
 _NEW: Final = ("resultType", "ttlMs", "cacheScope")
@@ -54,8 +55,8 @@ def _error(exchange: Exchange, given: Answer) -> Answer:
 
 
 _WHAT_TO_DO: Final = (
-    "Your client speaks an earlier version of MCP and cannot pass the question on: use a client that speaks "
-    "2026-07-28, or do this step at the server itself."
+    "Your client cannot pass this question on: use one that can be asked such things (it says so with the capability "
+    "for elicitation, sampling or roots; 2026-07-28 has them all), or do this step at the server itself."
 )
 
 
@@ -75,11 +76,16 @@ def _legacy_tool_error(text: str) -> bytes:
 
 def _server(exchange: Exchange) -> str:
     """The title of the server that this call went to."""
+    upstream = server_of(exchange)
+    return f"The server {upstream.title or upstream.slug}" if upstream is not None else "The server"
+
+
+def server_of(exchange: Exchange) -> Upstream | None:
+    """The server that this call went to."""
     mount, message = exchange.mount, exchange.message
     named, uri = message.value("name"), message.value("uri")
     entry = mount.tools.get(named) or mount.prompts.get(named) if isinstance(named, str) else mount.resource(uri)
-    upstream = exchange.snapshot.catalogue.upstreams.get(entry.server) if entry is not None else None
-    return f"The server {upstream.title or upstream.slug}" if upstream is not None else "The server"
+    return exchange.snapshot.catalogue.upstreams.get(entry.server) if entry is not None else None
 
 
 def problem(exchange: Exchange, met: Problem) -> Problem:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.portal import batches, call, discovery, down, listing, questions, subscriptions
+from gateway.portal import batches, call, discovery, down, listing, questions, subscriptions, turns
 from gateway.portal.asking import LEVELS
 from gateway.portal.headers import LEGACY, check_legacy
 from gateway.portal.sessions import Session, Sessions
@@ -154,7 +154,7 @@ class Legacy:
         if method in call.METHODS:
             self._pulse.add(exchange.reply)
             try:
-                return down.answer(exchange, await call.call(exchange))
+                return down.answer(exchange, await turns.call_until_answered(exchange))
             except Problem as problem:
                 raise down.problem(exchange, problem) from problem
         if method in _lists:

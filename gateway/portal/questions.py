@@ -33,7 +33,7 @@ _NO_ANSWER: Final = b'{"code":-32603,"message":"The client did not answer in tim
 async def ask_client(exchange: Exchange, server: Upstream, method: str, params: bytes) -> bytes:
     """The client's raw result. Raises AskRefused when it cannot be asked, declines with an error, or stays silent."""
     session = exchange.session
-    if session is None or not exchange.reply.streams or not _may(session, method):
+    if session is None or not exchange.reply.streams or not may_ask(session, method, params):
         raise AskRefused(NOT_ASKABLE)
     ident = PREFIX + urandom(12).hex()
     rendezvous, limit = exchange.world.rendezvous, exchange.world.settings.call_limit
@@ -58,11 +58,15 @@ async def answer(rendezvous: Rendezvous, session: Session, message: Message, lif
         await rendezvous.send(_box(session, ident), join({kind: message.reply[kind]}), life)
 
 
-def _may(session: Session, method: str) -> bool:
+def may_ask(session: Session, method: str, params: bytes) -> bool:
     """Declared in this session, in a revision that knows the method (elicitation came with 2025-06-18)."""
     needed = _NEEDS.get(method)
-    old = needed == "elicitation" and session.version == LEGACY[-1]
-    return needed is not None and not old and session.declares(needed)
+    if needed is None or not session.declares(needed):
+        return False
+    if needed != "elicitation" or session.version == LEGACY[-1]:
+        return needed != "elicitation"
+    mode = msgspec.json.decode(members_of(params).get("mode", msgspec.Raw(b'"form"')))
+    return mode == "form" or (mode == "url" and session.version == LEGACY[0] and session.declares("elicitation", "url"))
 
 
 def _signed(server: Upstream, method: str, params: bytes) -> bytes:

@@ -39,8 +39,12 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     client_info: bytes
     issued: int
 
-    def declares(self, capability: str) -> bool:
-        return capability in msgspec.json.decode(self.capabilities)
+    def declares(self, *path: str) -> bool:
+        """Whether the client said that it can do this."""
+        node = msgspec.json.decode(self.capabilities)
+        for name in path:
+            node = node.get(name) if isinstance(node, dict) else None
+        return node is not None
 
 
 class State(msgspec.Struct, gc=False):

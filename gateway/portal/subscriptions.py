@@ -8,18 +8,18 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import sha256
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.errors import TokenRefused
 from authz.policy import Action
 from gateway.portal.call import note_refusal
 from gateway.portal.headers import LEGACY, SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
+from gateway.portal.lasting import judged_by
 from gateway.portal.relay import notification
 from gateway.portal.targets import Target, invalid, unknown
 from gateway.problems import Problem
@@ -78,11 +78,10 @@ class Stream:
             if letter in self.uris:
                 await self._say(UPDATED, {"uri": letter})
             return True
-        exchange = self.exchange
-        mount = letter.catalogue.mounts.get(exchange.mount.path)
-        if mount is None or not _still_good(exchange, letter):
+        judged = judged_by(self.exchange, letter, in_time=True)
+        if judged is None:
             return False
-        self.exchange = replace(exchange, snapshot=letter, mount=mount)
+        self.exchange = judged
         await self._lists_changed()
         return True
 
@@ -276,14 +275,3 @@ def visible_uri(exchange: Exchange, uri: object) -> str:
         note_refusal(exchange, target, "unknown" if entry is None else "invisible")
         raise unknown(target)
     return uri
-
-
-def _still_good(exchange: Exchange, snapshot: Snapshot) -> bool:
-    """The token, judged again by what holds now: a cut-off ends the stream."""
-    token = exchange.arrival.headers[b"authorization"].partition(b" ")[2]
-    resource = exchange.world.settings.base_url + exchange.mount.path
-    try:
-        exchange.world.verifier.verify(token, resource, snapshot)
-    except TokenRefused:
-        return False
-    return True
