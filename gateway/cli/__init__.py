@@ -19,6 +19,7 @@ VERBS = {
     "group": "group",
     "client": "client",
     "token": "token",
+    "issuer": "issuer",
     "admin": "admin",
     "audit": "audit",
     "doctor": "doctor",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli.common import as_json, show, with_office
+from gateway.cli.keys import read_jwks
 from gateway.cli.output import say, table
 from gateway.office import operator
 from registry.database import Concern
@@ -15,8 +17,13 @@ from registry.database import Concern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from authz.enrolling import Keys
     from authz.tables import Client
     from gateway.office import Office
+
+
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 @click.group()
@@ -30,6 +37,10 @@ def client() -> None:
 @click.option("--confidential", is_flag=True, help="runs on a server that can keep a secret")
 @click.option("--agent", is_flag=True, help="acts for itself, as agent:NAME, with a secret")
 @click.option("--group", "groups", multiple=True, help="for an agent: a group to join")
+@click.option("--device", is_flag=True, help="asks people by way of a code (RFC 8628); needs no redirect URI")
+@click.option("--identity-assertions", is_flag=True, help="may present ID-JAGs of trusted issuers")
+@click.option("--keys", "keys_file", metavar="FILE", help="its public JWK set: it signs instead of having a secret")
+@click.option("--keys-url", metavar="URL", help="or where its JWK set is")
 @as_json
 @with_office
 def client_add(
@@ -37,27 +48,44 @@ def client_add(
     name: str,
     redirect_uris: Sequence[str],
     groups: Sequence[str],
+    keys_file: str | None,
+    keys_url: str | None,
     *,
     confidential: bool,
     agent: bool,
+    device: bool,
+    identity_assertions: bool,
     as_json: bool,
 ) -> None:
     """Register a client for people, or an agent. A secret is printed once, alone on the last line."""
     from authz.accounts import join
     from authz.enrolling import add_agent, add_client
 
-    if (agent and (redirect_uris or confidential)) or (groups and not agent):
+    keys = public_keys(keys_file, keys_url)
+    also = [grant for grant, wanted in ((DEVICE, device), (JWT_BEARER, identity_assertions)) if wanted]
+    if (agent and (redirect_uris or confidential or also)) or (groups and not agent):
         raise click.UsageError("an agent has groups; a client for people has redirect URIs. Choose one of the two")
     with office.change("client.added", Concern.PEOPLE, who=operator(), agent=agent, name=name) as (session, facts):
         if agent:
-            added, secret = add_agent(session, name)
+            added, secret = add_agent(session, name, keys=keys)
         else:
-            added, secret = add_client(session, name, redirect_uris, confidential=confidential)
+            added, secret = add_client(session, name, redirect_uris, confidential=confidential, keys=keys, also=also)
         for joined in groups:
             join(session, joined, added.id)
         facts["client"] = added.id
     text = f"agent:{name} is added\nclient id {added.id}" if agent else f"client id {added.id}"
     say(text, {"client_id": added.id, "name": name}, secret, kind="secret", as_json=as_json)
+
+
+def public_keys(file: str | None, url: str | None) -> Keys | None:
+    """The public JWK set that options name."""
+    from authz.enrolling import Keys
+
+    if file is not None and url is not None:
+        raise click.UsageError("give the keys or where they are, not both")
+    if file is not None:
+        return Keys(jwks=read_jwks(Path(file)))
+    return None if url is None else Keys(uri=url)
 
 
 @client.command("list")

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from authz import jose
+from authz import external, jose
 from authz.assertions import ID_JAG, Assertion, judge
 from authz.clients import find_client
 from authz.errors import AssertionRefused
 from authz.issuers import IssuerKind, trusted
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidRequest
-from idp_adapters.contract import IdentityRefused, Verified
+from idp_adapters.contract import ExternalIdentity, IdentityRefused, Verified
+from registry.database import Concern
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from authz.tables import Client, TrustedIssuer
     from gateway.oauth.keysets import Keys
+    from gateway.oauth.vouching import Vouched
     from gateway.world import World
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -36,15 +38,18 @@ class Granted:
 
     kind: IssuerKind
     assertion: Assertion
-    provider: str  # of an identity: whose people the issuer knows
+    newcomer: bool  # a person whom nobody knew until now
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was proved: who the client is (`private_key_jwt`), and what it presents as a grant."""
+    """What was proved: who the client is (`private_key_jwt`), what it presents as a grant, and whom a provider vouches
+    for in a token exchange.
+    """
 
     client: Assertion | None = None
     granted: Granted | None = None
+    vouched: Vouched | None = None
 
 
 def gather(world: World, parameters: Mapping[str, str]) -> Evidence:
@@ -106,10 +111,12 @@ def _granted(world: World, parameters: Mapping[str, str]) -> Granted:
         kind = IssuerKind.IDENTITY if said.header.get("typ") == ID_JAG else IssuerKind.WORKLOAD
         row = _issuer(world, said, kind)
         verified = _verified(world, token, said, row.keys, row.keys_uri)
-        return Granted(kind, _judged(world, verified, kind), row.provider)
+        assertion = _judged(world, verified, kind)
+        newcomer = kind is IssuerKind.IDENTITY and _welcome(world, row.provider, assertion)
     except (AssertionRefused, IdentityRefused) as refused:
         world.telemetry.refused(f"assertion_{refused.reason}")
         raise InvalidGrant("the assertion is not valid here") from refused
+    return Granted(kind, assertion, newcomer)
 
 
 def _judged(world: World, verified: Verified, kind: IssuerKind) -> Assertion:
@@ -122,6 +129,38 @@ def _judged(world: World, verified: Verified, kind: IssuerKind) -> Assertion:
     if not assertion.jti:
         raise AssertionRefused("claim_jti")
     return assertion
+
+
+def _welcome(world: World, provider: str, said: Assertion) -> bool:
+    """Somebody who never came before is let in as at a first sign-in; in no group until they sign in themselves."""
+    with world.office.database.read() as session:
+        if external.find(session, said.issuer, said.subject) is not None:
+            return False
+    facts = {"provider": provider, "issuer": said.issuer}
+    with world.office.change("person.admitted", Concern.PEOPLE, who="ostiary", **facts) as (session, noted):
+        person = external.admit(session, provider, _identity(said), time.time(), 0)
+        noted["person"] = f"user:{person.handle}"
+    return True
+
+
+def _identity(said: Assertion) -> ExternalIdentity:
+    claims = said.claims
+    email = words(claims.get("email"))
+    return ExternalIdentity(
+        issuer=said.issuer,
+        subject=said.subject,
+        login=words(claims.get("preferred_username")) or email.partition("@")[0] or said.subject,
+        name=words(claims.get("name")),
+        email=email,
+        authenticated_at=time.time(),
+    )
+
+
+def words(value: Any) -> str:
+    """A claim as text; a list of words as one text with spaces."""
+    if isinstance(value, list):
+        value = " ".join(word for word in value if isinstance(word, str))
+    return value[:1024] if isinstance(value, str) else ""
 
 
 def _issuer(world: World, said: Verified, kind: IssuerKind) -> TrustedIssuer:

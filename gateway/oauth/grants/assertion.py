@@ -17,13 +17,10 @@ from authz.families import Allowance
 from authz.issuers import IssuerKind, agent_of
 from authz.scopes import ALL, intersect, parse_scope, write_scope
 from gateway.oauth.client import PROVING_METHODS
-from gateway.oauth.evidence import JWT_BEARER
+from gateway.oauth.evidence import JWT_BEARER, words
 from gateway.oauth.problems import InvalidGrant, InvalidScope, UnauthorizedClient
-from idp_adapters.contract import ExternalIdentity
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from authz.tables import Person
     from gateway.oauth.asking import Ask
     from gateway.oauth.evidence import Granted
@@ -55,7 +52,7 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
         claims, desk = granted.assertion.claims, self.server.desk
         client = self.authenticate_token_endpoint_client()
         if not client.check_grant_type(JWT_BEARER):
-            raise UnauthorizedClient("this client may not present identity assertions; `ostiary client allow` lets it")
+            raise UnauthorizedClient("this client has not registered the jwt-bearer grant")
         if claims.get("client_id") != client.row.id:
             raise AssertionRefused("client")
         if not once.spend(desk.session, "id-jag", _name(granted), granted.assertion.expires_at + 60):
@@ -66,18 +63,15 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
             resource=self._target(claims.get("resource")),
             scope=_scope(claims.get("scope"), self.request.payload.scope),
             auth_time=_seconds(claims.get("auth_time")),
-            acr=_words(claims.get("acr")),
-            amr=_words(claims.get("amr")),
+            acr=words(claims.get("acr")),
+            amr=words(claims.get("amr")),
         )
 
     def _subject(self, granted: Granted) -> Person:
-        """Whom the provider means; somebody who never came before is let in as at a first sign-in."""
-        desk, said = self.server.desk, granted.assertion
-        known = external.find(desk.session, said.issuer, said.subject)
-        if known is None:
-            known = external.admit(desk.session, granted.provider, _identity(granted, desk.now), desk.now, 0)
-        if known.disabled_at is not None:
-            raise AssertionRefused("disabled")
+        """Whom the provider means."""
+        known = external.find(self.server.desk.session, granted.assertion.issuer, granted.assertion.subject)
+        if known is None or known.disabled_at is not None:
+            raise AssertionRefused("disabled" if known else "nobody")
         return known
 
     def _agent(self, granted: Granted) -> Allowance:
@@ -114,7 +108,7 @@ def _name(granted: Granted) -> str:
 def _scope(claimed: Any, asked: str | None) -> str:
     """What is asked for, as far as the assertion goes."""
     try:
-        limit = parse_scope(_words(claimed) or ALL)
+        limit = parse_scope(words(claimed) or ALL)
         wanted = parse_scope(asked) if asked else limit
     except ScopeRefused as refused:
         raise InvalidScope("scope cannot be read") from refused
@@ -122,25 +116,6 @@ def _scope(claimed: Any, asked: str | None) -> str:
     if not scope:
         raise InvalidScope("nothing of this scope is in the assertion")
     return write_scope(scope)
-
-
-def _identity(granted: Granted, now: float) -> ExternalIdentity:
-    claims: Mapping[str, Any] = granted.assertion.claims
-    email = _words(claims.get("email"))
-    return ExternalIdentity(
-        issuer=granted.assertion.issuer,
-        subject=granted.assertion.subject,
-        login=_words(claims.get("preferred_username")) or email.partition("@")[0] or granted.assertion.subject,
-        name=_words(claims.get("name")),
-        email=email,
-        authenticated_at=_seconds(claims.get("auth_time")) or now,
-    )
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, list):
-        value = " ".join(word for word in value if isinstance(word, str))
-    return value[:1024] if isinstance(value, str) else ""
 
 
 def _seconds(value: Any) -> float:
