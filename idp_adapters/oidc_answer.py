@@ -24,7 +24,7 @@ def read_answer(
         raise IdentityRefused("iss_missing", "the answer does not say which identity provider it is from")
     if said is not None and said not in issuers:
         raise IdentityRefused("iss_mismatch", "the answer is from another identity provider than the one asked")
-    if not hmac.compare_digest(parameters.get("state", "").encode(), kept["state"].encode()):
+    if not kept.get("state") or not hmac.compare_digest(parameters.get("state", "").encode(), kept["state"].encode()):
         raise IdentityRefused("state", "the answer belongs to another sign-in; start again")
     if "error" in parameters:
         raise denied(parameters["error"])
