@@ -17,6 +17,7 @@ from authz.tokens import OPERATOR_CLIENT
 if TYPE_CHECKING:
     from sqlmodel import Session
 
+TOKEN_EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - the name of a grant (RFC 8693)
 UNUSED_LIFE = 86400.0  # seconds that a client which registered itself may stay unused
 
 

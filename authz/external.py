@@ -65,6 +65,7 @@ def refresh(session: Session, provider: str, person: Person, identity: ExternalI
     """Name, address and mapped groups as the provider has them now; groups that an administrator gave stay."""
     person.name = _plain(identity.name) or person.name
     person.email = _plain(identity.email)
+    person.vouched_at = max(person.vouched_at, identity.authenticated_at)
     session.add(person)
     session.flush()
     drop_groups(session, person.id)

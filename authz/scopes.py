@@ -6,7 +6,7 @@ import re
 
 from authz.errors import ScopeRefused
 
-__all__ = ["ALL", "LIMIT", "ScopeRefused", "covers", "intersect", "parse_scope", "write_scope"]
+__all__ = ["ALL", "LIMIT", "ScopeRefused", "covers", "intersect", "names_one", "parse_scope", "write_scope"]
 
 ALL = "mcp"
 LIMIT = 32  # in one token
@@ -27,6 +27,11 @@ def parse_scope(text: str) -> frozenset[str]:
         if _SCOPE.fullmatch(scope) is None:
             raise ScopeRefused("scope: must be `mcp`, `server.*` or `server.tool`")
     return frozenset(scopes)
+
+
+def names_one(text: str) -> bool:
+    """Whether this is a scope for a single thing. What is called otherwise is covered by its server's, or by `mcp`."""
+    return text != ALL and not text.endswith(".*") and _SCOPE.fullmatch(text) is not None
 
 
 def write_scope(scopes: frozenset[str]) -> str:

@@ -13,4 +13,4 @@ class Supposed:
     subjects: frozenset[str]
     client: str = ""
     scopes: frozenset[str] = frozenset({"mcp"})
-    actor: None = None
+    actor: Supposed | None = None

@@ -21,6 +21,7 @@ class Person(SQLModel, table=True):
     password_hash: str = Field(default="", repr=False)
     is_admin: bool = False
     provider: str = ""  # the slug of the identity provider that knows them; empty: they are ours
+    vouched_at: float = 0  # when they last proved there who they are; what was said before that says nothing new
     created_at: float = 0
     disabled_at: float | None = None
     disabled_by: str = ""  # a provider that no longer knows them, which a sign-in there undoes; empty: an administrator

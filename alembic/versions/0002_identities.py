@@ -174,6 +174,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.add_column(sa.Column("provider", sa.String(), nullable=False, server_default=""))
+        batch_op.add_column(sa.Column("vouched_at", sa.Float(), nullable=False, server_default="0"))
         batch_op.add_column(sa.Column("disabled_by", sa.String(), nullable=False, server_default=""))
 
     with op.batch_alter_table("refresh_token", schema=None) as batch_op:
@@ -194,6 +195,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.drop_column("disabled_by")
+        batch_op.drop_column("vouched_at")
         batch_op.drop_column("provider")
 
     with op.batch_alter_table("membership", schema=None) as batch_op:

@@ -20,6 +20,7 @@ from gateway.pages.forms import FormRefused
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of
 from gateway.rendezvous import RendezvousDown
+from idp_adapters.contract import ProviderDown
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 PROPAGATION = 0.3  # seconds in which every process has looked at the epochs
 
-DOWN = (ClockMoved, JournalDown, RendezvousDown, SQLAlchemyError, AuthzError, RegistryError)
+DOWN = (ClockMoved, JournalDown, RendezvousDown, SQLAlchemyError, AuthzError, RegistryError, ProviderDown)
 
 
 def endpoint(handler: Callable[[Request], Response]) -> Callable[[Request], Response]:

@@ -14,6 +14,7 @@ from authlib.oauth2.rfc6749 import AuthorizationServer
 from authlib.oauth2.rfc9207.parameter import IssuerParameter
 
 from authz import once
+from authz.acting import parties
 from authz.assertions import LEEWAY
 from authz.clients import find_client
 from authz.errors import ScopeRefused
@@ -142,18 +143,24 @@ class IssuingServer(AuthorizationServer):
 
     def issue(self, grant: str, allowed: Allowance, scope: str, family: str = "") -> dict[str, Any]:
         """The answer with a fresh access token; asks again whether the principal and the resource are still there."""
-        clock.check()
-        member = self.desk.snapshot.members.get(allowed.person)
-        if member is None:
-            raise InvalidGrant("whoever this was given to is not enabled here any more")
         self.check_target(allowed.resource, allowed.resource)
-        minted = mint(self.desk.snapshot.keys, self._minting(allowed, scope, family), self.desk.now)
+        return self.hand_out("token.issued", self._minting(allowed, scope, family), grant=grant)
+
+    def hand_out(self, event: str, minting: Minting, **facts: Any) -> dict[str, Any]:
+        """What is said to the client, and put on record; nobody gets anything who is not enabled now."""
+        clock.check()
+        members = self.desk.snapshot.members
+        if minting.subject not in members or any(subject not in members for subject in parties(minting.act)):
+            raise InvalidGrant("whoever this was given to is not enabled here any more")
+        minted = mint(self.desk.snapshot.keys, minting, self.desk.now)
+        labels = [members[subject].label if subject in members else subject for subject in minting.act]
         self.desk.note(
-            "token.issued", member.label, client=allowed.client, resource=allowed.resource, scope=scope,
-            grant=grant, jti=minted.jti, family=family, expires_at=minted.expires_at,
+            event, members[minting.subject].label, client=minting.client, resource=minting.resource,
+            scope=minting.scope, jti=minted.jti, family=minting.family, expires_at=minted.expires_at,
+            **facts, **({"actors": labels} if labels else {}),
         )  # fmt: skip
         life = minted.expires_at - int(self.desk.now)
-        return {"access_token": minted.token, "token_type": "Bearer", "expires_in": life, "scope": scope}
+        return {"access_token": minted.token, "token_type": "Bearer", "expires_in": life, "scope": minting.scope}
 
     def check_target(self, asked: str | None, allowed: str | None) -> str:
         """The resource meant, if it exists now and is the one that was allowed (RFC 8707 section 2.2)."""

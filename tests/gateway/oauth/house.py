@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx2
 
 from authz.accounts import disable_person, load_members
-from authz.clients import new_secret
+from authz.clients import TOKEN_EXCHANGE, new_secret
 from authz.sessions import begin_session
 from authz.tables import Client, Person
 from gateway.app import build
@@ -128,7 +128,7 @@ class House:
         handle = handle or f"a{secrets_hex()}"
         client = Client(
             id=f"agt_{secrets_hex()}", handle=handle, name=handle, origin="agent", secret_hash=hashed,
-            grant_types=["client_credentials"], auth_method="client_secret_basic", created_at=time.time(),
+            grant_types=["client_credentials", TOKEN_EXCHANGE], auth_method="client_secret_basic", created_at=time.time(),
         )  # fmt: skip
         return self.keep(client), secret
 

@@ -1,0 +1,52 @@
+"""What there is at a resource, and what somebody with all who act for them may use of it at this moment."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from authz.decisions import Action
+from authz.suppose import Supposed
+from gateway.oauth.problems import InvalidGrant
+from registry.tables import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.snapshots import Snapshot
+
+USED_BY: Final = {
+    Kind.TOOL: Action.CALL,
+    Kind.PROMPT: Action.GET,
+    Kind.RESOURCE: Action.READ,
+    Kind.TEMPLATE: Action.READ,
+}
+
+
+class Offered:
+    """Everything approved at one resource, as one chain of parties is asked about it."""
+
+    def __init__(self, snapshot: Snapshot, path: str, party: Supposed) -> None:
+        mount = snapshot.catalogue.mounts.get(path)
+        self._policy, self._party = snapshot.policy, party
+        self._portal = mount.portal if mount is not None else ""
+        self._actions: dict[str, set[Action]] = {}
+        for table in (mount.tools, mount.prompts, mount.resources, mount.templates) if mount is not None else ():
+            for entry in table.values():
+                self._actions.setdefault(entry.object, set()).add(USED_BY[entry.kind])
+
+    @property
+    def things(self) -> Sequence[str]:
+        """Their objects."""
+        return tuple(self._actions)
+
+    def may_use(self, thing: str) -> bool:
+        return any(self._policy.decide(self._party, self._portal, thing, action) for action in self._actions[thing])
+
+
+def supposed(snapshot: Snapshot, chain: Sequence[str], client: str, now: float) -> Supposed:
+    """The first of `chain`, and each acted for by the one after; everybody has to be enabled."""
+    member = snapshot.members.get(chain[0])
+    if member is None:
+        raise InvalidGrant("whoever this is for, or acts in it, is not enabled here any more")
+    actor = supposed(snapshot, chain[1:], client, now) if chain[1:] else None
+    return Supposed(label=member.label, subjects=member.subjects(now), client=client, actor=actor)
