@@ -56,7 +56,7 @@ def add_agent(session: Session, handle: str, *, name: str = "", keys: Keys | Non
 def renew_secret(session: Session, client: Client) -> str:
     """A new secret for a client that has one; it is not kept and not shown again."""
     if not client.secret_hash:
-        raise AccountRefused(f"{client.id} is a public client and has no secret")
+        raise AccountRefused(f"{client.id} has no secret: it is public, or it signs")
     secret, client.secret_hash = new_secret()
     session.add(client)
     return secret
