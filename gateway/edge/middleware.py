@@ -213,7 +213,12 @@ def _doubled(lines: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
 
 
 def _any_origin(path: bytes) -> bool:
-    return path in _ANY_ORIGIN or path.startswith(_ANY_ORIGIN_BELOW)
+    return path in _ANY_ORIGIN or path.startswith(_ANY_ORIGIN_BELOW) or _from_provider(path)
+
+
+def _from_provider(path: bytes) -> bool:
+    """Browsers post a provider's answers from its pages (SAML 2.0 bindings, section 3.5); each proves where it is from."""
+    return path.startswith(b"/signin/") and path.endswith((b"/callback", b"/logout"))
 
 
 def _troubled(path: bytes) -> bool:

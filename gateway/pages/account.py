@@ -10,11 +10,12 @@ from authz.errors import AccountRefused, LinkSpent, SignInRefused
 from authz.sessions import ADMIN_LINK, end_sessions, look_at_link, use_link
 from authz.signin import sign_in
 from authz.tables import OneTimeLink, Person
+from gateway.pages.arriving import admit
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page
 from gateway.pages.session import check_csrf, world_of
-from gateway.pages.signin import admit, record_refusal
+from gateway.pages.signin import record_refusal
 from registry.database import Concern
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 _TYPES: Final = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
-_NAMES: Final = ("style.css", "copy.js", "mark.svg")
+_NAMES: Final = ("style.css", "copy.js", "submit.js", "mark.svg")
 
 
 @dataclass(frozen=True, slots=True)

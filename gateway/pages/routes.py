@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, home, reviewing, signin
+from gateway.pages import account, external, home, leaving, reviewing, signin
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -20,7 +20,14 @@ def routes() -> list[BaseRoute]:
         Route("/assets/{name}", serve_asset),
         Route("/signin", signin.show),
         Route("/signin", signin.submit, methods=["POST"]),
-        Route("/signout", signin.sign_out, methods=["POST"]),
+        Route("/signout", leaving.sign_out, methods=["POST"]),
+        Route("/signin/{slug}", external.begin),
+        Route("/signin/{slug}", external.submit, methods=["POST"]),
+        Route("/signin/{slug}/callback", external.come_back),
+        Route("/signin/{slug}/callback", external.posted_back, methods=["POST"]),
+        Route("/signin/{slug}/finish", external.finish),
+        Route("/signin/{slug}/logout", leaving.hear, methods=["GET", "POST"]),
+        Route("/signin/{slug}/metadata", leaving.publish),
         Route("/account/password", account.show_password),
         Route("/account/password", account.change_password, methods=["POST"]),
         Route("/account/clients/revoke", home.revoke, methods=["POST"]),

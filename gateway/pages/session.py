@@ -11,6 +11,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from authz.departures import LIFE
 from authz.sessions import SignedIn, find_session
 from gateway.edge import own_origins
 from gateway.pages.forms import FormRefused
@@ -57,6 +58,23 @@ def session_cookie(settings: Settings) -> str:
 
 def form_cookie(settings: Settings) -> str:
     return "__Host-ostiary-form" if settings.secure else "ostiary-form"
+
+
+def departure_cookie(settings: Settings) -> str:
+    """What a browser that was sent to a provider has to come back with."""
+    return "__Host-ostiary-away" if settings.secure else "ostiary-away"
+
+
+def held_departure(request: Request) -> str:
+    return request.cookies.get(departure_cookie(world_of(request).settings), "")
+
+
+def give_departure(response: Response, settings: Settings, value: str) -> None:
+    _set(response, settings, departure_cookie(settings), value, int(LIFE))
+
+
+def take_departure(response: Response, settings: Settings) -> None:
+    _set(response, settings, departure_cookie(settings), "", 0)
 
 
 def give_session(response: Response, settings: Settings, token: str) -> None:

@@ -1,4 +1,4 @@
-"""Signing in, signing out."""
+"""Signing in: with a password of ours, or on to where somebody's organisation has theirs."""
 
 from __future__ import annotations
 
@@ -6,19 +6,18 @@ import time
 from typing import TYPE_CHECKING
 
 from authz.errors import SignInBusy, SignInRefused
-from authz.sessions import begin_session, end_session
 from authz.signin import sign_in
-from gateway import clock
+from gateway.identity.providers import title_of
+from gateway.pages import external
+from gateway.pages.arriving import admit
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, own_path
-from gateway.pages.render import message, page, see_other
-from gateway.pages.session import check_csrf, give_session, signed_in, take_session, world_of
+from gateway.pages.render import page, see_other
+from gateway.pages.session import check_csrf, signed_in, world_of
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
-
-    from authz.tables import Person
 
 
 def show(request: Request) -> Response:
@@ -34,6 +33,9 @@ def submit(request: Request) -> Response:
     form = read_form(request)
     check_csrf(request, form)
     following, handle = own_path(form.get("next", "/")), form.get("handle", "").strip().lower()
+    elsewhere = world_of(request).providers.of_domain(handle)
+    if elsewhere is not None:
+        return external.lead(request, elsewhere, form, following)
     try:
         person = sign_in(
             world_of(request).office.database, handle, form.get("password", ""), address_of(request), time.time()
@@ -46,41 +48,6 @@ def submit(request: Request) -> Response:
     return admit(request, person, following)
 
 
-def admit(request: Request, person: Person, following: str, amr: str = "pwd") -> Response:
-    """A new session for this browser; the one it had ends, so that nobody's session can be planted here."""
-    if clock.moved():
-        return message(request, 503, "Nobody can sign in just now", clock.MOVED)
-    office, before = world_of(request).office, signed_in(request)
-    with office.change("signin", who=f"user:{person.handle}", address=address_of(request), method=amr) as (session, _):
-        if before is not None:
-            end_session(session, before.session)
-        token = begin_session(
-            session, person, now=time.time(), life=office.settings.session_life, amr=amr, address=address_of(request)
-        )
-    response = _onward(request, following)
-    give_session(response, office.settings, token)
-    return response
-
-
-def sign_out(request: Request) -> Response:
-    """POST /signout"""
-    check_csrf(request, read_form(request))
-    me, office = signed_in(request), world_of(request).office
-    if me is not None:
-        with office.change("signout", who=f"user:{me.person.handle}", address=address_of(request)) as (session, _):
-            end_session(session, me.session)
-    response = see_other("/")
-    take_session(response, office.settings)
-    return response
-
-
-def _onward(request: Request, following: str) -> Response:
-    """To an OAuth client by way of a page: `form-action` would stop a form that ends at a foreign address."""
-    if following.startswith("/oauth/"):
-        return page(request, "continue.html", next=following)
-    return see_other(following)
-
-
 def _refused(
     request: Request, following: str, handle: str, error: str, retry_after: int, status: int = 403
 ) -> Response:
@@ -91,7 +58,11 @@ def _refused(
 
 
 def _form(request: Request, following: str, handle: str = "", error: str = "", status: int = 200) -> Response:
-    return page(request, "signin.html", status=status, next=following, handle=handle, error=error)
+    rows = world_of(request).providers.listed()
+    return page(
+        request, "signin.html", status=status, next=following, handle=handle, error=error,
+        providers=[(row.slug, title_of(row)) for row in rows], by_domain=any(row.domains for row in rows),
+    )  # fmt: skip
 
 
 def record_refusal(request: Request, handle: str, refused: SignInRefused) -> None:

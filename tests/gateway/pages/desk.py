@@ -17,11 +17,13 @@ from authz.accounts import add_group, add_person, join, load_members, new_hash
 from authz.policy import load_policy
 from authz.sessions import ADMIN_LINK, make_link
 from authz.tables import Rule
+from gateway.identity.providers import Providers
 from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.pages.forms import ReadForms
 from gateway.pages.problems import HANDLERS
 from gateway.pages.routes import admin_routes, routes
+from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
 from registry.catalog import Catalogue, Entry, Mount, Upstream
 from registry.database import Concern, Database, sqlite_url
@@ -45,9 +47,12 @@ class Desk:
     office: Office
     catalogue: Catalogue
     snapshots: Any = field(init=False)
+    providers: Providers = field(init=False)
+    rendezvous: MemoryRendezvous = field(default_factory=MemoryRendezvous)
 
     def __post_init__(self) -> None:
         self.snapshots = _Fresh(self)
+        self.providers = Providers(self.office)
 
     @property
     def settings(self) -> Settings:

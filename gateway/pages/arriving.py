@@ -1,0 +1,117 @@
+"""Somebody has proved who they are: the browser gets a session, and goes on to where it wanted to be."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from authz import external
+from authz.errors import SignInRefused
+from authz.sessions import begin_session, end_session
+from gateway import clock
+from gateway.identity.keeping import keep_session
+from gateway.pages.gate import address_of
+from gateway.pages.render import message, page, see_other
+from gateway.pages.session import give_session, signed_in, take_departure, world_of
+from idp_adapters.contract import IdentityRefused, ProviderDown
+from registry.database import Concern
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from authz.tables import Person
+    from gateway.identity.providers import Opened
+    from idp_adapters.contract import ExternalIdentity, IdentityProblem
+
+
+def admit(request: Request, person: Person, following: str, amr: str = "pwd") -> Response:
+    """A new session for this browser; the one it had ends, so that nobody's session can be planted here."""
+    if clock.moved():
+        return _clock_moved(request)
+    office, address = world_of(request).office, address_of(request)
+    with office.change("signin", who=f"user:{person.handle}", address=address, method=amr) as (session, _):
+        token = _begin(request, session, person, amr=amr)
+    return _welcome(request, following, token)
+
+
+def admit_external(request: Request, opened: Opened, identity: ExternalIdentity, following: str) -> Response:
+    """The same for somebody whom a provider vouches for, and who becomes a person of ours at the first time."""
+    if clock.moved():
+        return _clock_moved(request)
+    office, now, address = world_of(request).office, time.time(), address_of(request)
+    amr = " ".join(identity.amr)
+    try:
+        with office.database.change(Concern.PEOPLE) as session:
+            known = external.find(session, identity.issuer, identity.subject) is not None
+            person = external.admit(session, opened.slug, identity, now, office.settings.session_life)
+            token = _begin(request, session, person, amr=amr, acr=identity.acr, auth_time=identity.authenticated_at)
+            keep_session(session, office, token, opened, person, identity, now)
+            session.flush()
+            who, facts = f"user:{person.handle}", {"provider": opened.slug, "address": address}
+            if not known:
+                office.journal.note("person.added", who=who, person=who, **facts)
+            office.journal.note("signin", who=who, method=amr, **facts)
+    except SignInRefused as refused:
+        return refusal(request, opened.slug, IdentityRefused(refused.reason, _WORDS[refused.reason]))
+    response = _welcome(request, following, token)
+    take_departure(response, office.settings)
+    return response
+
+
+def refusal(request: Request, provider: str, problem: IdentityProblem) -> Response:
+    """What a person reads when a provider's answer was no, or none. Nothing in it is the provider's own text."""
+    record_problem(request, provider, problem)
+    down = isinstance(problem, ProviderDown) or not isinstance(problem, IdentityRefused)
+    if down:
+        title, text = "Nobody can sign in there just now", f"{provider} cannot be asked. Try again in a moment."
+    else:
+        title, text = "You are not signed in", str(problem)
+    response = message(request, 503 if down else 403, title, text)
+    if down:
+        response.headers["retry-after"] = "10"
+    take_departure(response, world_of(request).settings)
+    return response
+
+
+def record_problem(request: Request, provider: str, problem: IdentityProblem) -> None:
+    """Anybody can come with a forged answer, as often as they like: counted where it is too much to write down."""
+    detail = str(problem) if isinstance(problem, ProviderDown) else ""
+    world_of(request).journal.refused_unauthenticated(
+        address_of(request), reason=f"signin.{problem.reason}", provider=provider, detail=detail
+    )
+
+
+def _begin(request: Request, session: Session, person: Person, **proof: Any) -> str:
+    before, office = signed_in(request), world_of(request).office
+    if before is not None:
+        external.forget_session(session, before.session)
+        end_session(session, before.session)
+    return begin_session(
+        session, person, now=time.time(), life=office.settings.session_life, address=address_of(request), **proof
+    )
+
+
+def _welcome(request: Request, following: str, token: str) -> Response:
+    response = _onward(request, following)
+    give_session(response, world_of(request).settings, token)
+    return response
+
+
+def _onward(request: Request, following: str) -> Response:
+    """To an OAuth client by way of a page: `form-action` would stop a form that ends at a foreign address."""
+    if following.startswith("/oauth/"):
+        title, text = "You are signed in", "One moment: back to where you came from."
+        return page(request, "continue.html", next=following, title=title, text=text)
+    return see_other(following)
+
+
+def _clock_moved(request: Request) -> Response:
+    return message(request, 503, "Nobody can sign in just now", clock.MOVED)
+
+
+_WORDS = {
+    "disabled": "Your account here is switched off. An administrator can switch it on again.",
+    "other_provider": "You are known here through another identity provider. Sign in with that one.",
+}
