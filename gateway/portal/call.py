@@ -16,6 +16,7 @@ from authz.ids import fresh_id
 from gateway.portal import asking, rounds
 from gateway.portal.relay import Relay
 from gateway.portal.targets import TARGETS, Target, unknown
+from gateway.portal.unseen import unseen
 from gateway.portal.wire import join, members_of
 from gateway.problems import REFUSED, Problem, of_upstream
 from gateway.settings import Durability
@@ -170,19 +171,19 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
     """Over to the server and back; its outcome is on record before anybody hears of it."""
     world, snapshot = exchange.world, exchange.snapshot
     upstream = snapshot.catalogue.upstreams[target.server]
-    outcome, started = "cancelled", time.perf_counter()
+    outcome, hidden, started = "cancelled", 0, time.perf_counter()
     trace = begin_trace(exchange, target, ask)
     try:
         if world.settings.journal_durability is Durability.STRICT:
             await world.journal.durable()
         relay = Relay(exchange, upstream)
         answer = await world.upstreams.send(upstream, ask, relay, snapshot.credentials.get(target.server))
-        outcome = outcome_of(answer)
+        outcome, hidden = outcome_of(answer), unseen(answer.result)
     except UpstreamError as error:
         outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"
         raise of_upstream(error) from error
     finally:
-        world.journal.conclude(record, outcome)
+        world.journal.conclude(record, outcome, **({"hidden": hidden} if hidden else {}))
         world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
         if trace is not None:
             trace.end(outcome)
