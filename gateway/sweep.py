@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete, select
 
-from authz import throttle
-from authz.tables import BrowserSession, Client, Code, CutOff, OneTimeLink, RefreshToken
+from authz import once, throttle
+from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, OneTimeLink, RefreshToken
 from gateway.journal import JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
@@ -42,8 +42,10 @@ def sweep(office: Office, now: float) -> None:
         session.execute(delete(Code).where(col(Code.expires_at) < now - KEPT))
         session.execute(delete(RefreshToken).where(col(RefreshToken.expires_at) < now - KEPT))
         session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
+        session.execute(delete(DeviceGrant).where(col(DeviceGrant.expires_at) < now - KEPT))
         session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now - KEPT))
         throttle.sweep(session, now)
+        once.sweep(session, now)
     _expire_clients(office, now)
     _expire_cutoffs(office, now)
     ensure_signing_key(office, now)

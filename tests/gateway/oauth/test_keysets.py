@@ -1,0 +1,108 @@
+"""Other people's keys, fetched from where they are."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from authz.errors import AssertionRefused
+from gateway.fetch import Fetched, FetchFailed
+from gateway.oauth import keysets
+from gateway.oauth.keysets import FRESH, PAUSE, REMEMBERED, KeySets
+
+URI = "https://keys.example/jwks"
+
+
+class Clock:
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+class Published:
+    """What the address answers just now, and how often it was asked."""
+
+    def __init__(self, *kids: str) -> None:
+        self.kids: tuple[str, ...] | None = kids
+        self.asked = 0
+
+    def get(self, url: str, *, limit: int, timeout: float) -> Any:
+        self.asked += 1
+        if self.kids is None:
+            raise FetchFailed("no")
+        return Fetched(200, {}, json.dumps({"keys": [{"kid": kid} for kid in self.kids]}).encode())
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(keysets, "time", clock)
+    return clock
+
+
+def test_a_set_is_fetched_once_while_it_is_fresh(clock: Clock) -> None:
+    published = Published("a")
+    sets = KeySets(published)  # type: ignore[arg-type]
+
+    for _ in range(5):
+        assert sets.keys(URI, "a") == [{"kid": "a"}]
+        clock.now += FRESH / 5 - 1
+
+    assert published.asked == 1
+
+
+def test_a_key_that_is_new_is_found_once_the_pause_is_over(clock: Clock) -> None:
+    published = Published("old")
+    sets = KeySets(published)  # type: ignore[arg-type]
+    sets.keys(URI, "old")
+    published.kids = ("old", "new")
+
+    clock.now += PAUSE + 1
+
+    assert {"kid": "new"} in sets.keys(URI, "new")
+
+
+def test_keys_that_never_were_have_the_set_fetched_but_twice_a_minute(clock: Clock) -> None:
+    published = Published("a")
+    sets = KeySets(published)  # type: ignore[arg-type]
+
+    for number in range(600):
+        sets.keys(URI, f"made-up-{number}")
+        clock.now += 0.1
+
+    assert published.asked <= 3
+
+
+def test_a_key_that_was_withdrawn_is_believed_no_longer_than_the_set_is_fresh(clock: Clock) -> None:
+    published = Published("gone")
+    sets = KeySets(published)  # type: ignore[arg-type]
+    sets.keys(URI, "gone")
+    published.kids = ("other",)
+
+    clock.now += FRESH + 1
+
+    assert sets.keys(URI, "gone") == [{"kid": "other"}]
+
+
+def test_a_set_that_cannot_be_had_is_refused_and_not_asked_for_again_at_once(clock: Clock) -> None:
+    published = Published()
+    published.kids = None
+    sets = KeySets(published)  # type: ignore[arg-type]
+
+    for _ in range(10):
+        with pytest.raises(AssertionRefused):
+            sets.keys(URI, "a")
+
+    assert published.asked == 1
+
+
+def test_many_addresses_do_not_fill_the_memory(clock: Clock) -> None:
+    sets = KeySets(Published("a"))  # type: ignore[arg-type]
+
+    for number in range(REMEMBERED * 2):
+        sets.keys(f"{URI}/{number}", "a")
+
+    assert len(sets._held) == REMEMBERED
