@@ -106,6 +106,7 @@ def read(raw: bytes) -> Element:
     if len(list(root.iter(ASSERTION))) + len(list(root.iter(f"{{{XENC}}}EncryptedData"))) > 1:
         raise refused("assertions", "the message holds more than one assertion")
     _allowed_ciphers(root)
+    _nothing_outside(root)
     return root
 
 
@@ -197,6 +198,13 @@ def _allowed_ciphers(root: Element) -> None:
         _one_of(data, CIPHERS)
     for key in root.iter(f"{{{XENC}}}EncryptedKey"):
         _one_of(key, KEY_TRANSPORTS)
+
+
+def _nothing_outside(root: Element) -> None:
+    """Keys, ciphertext and what is signed are in the message itself, never at an address that it names."""
+    for element in root.iter():
+        if element.tag.startswith((f"{{{DSIG}}}", f"{{{XENC}}}")) and not element.get("URI", "#").startswith("#"):
+            raise refused("outside", "the message points to something outside of itself")
 
 
 def _one_of(encrypted: Element, allowed: frozenset[str]) -> None:

@@ -57,7 +57,6 @@ def verify(document: bytes, signed: Signed, certificates: Sequence[bytes]) -> by
 def decrypt(document: bytes, key: bytes) -> bytes:
     """The document with what was encrypted for `key` (PEM) in clear. Raises IdentityRefused."""
     options = ["--privkey-pem", "@key", "--id-attr:Id", f"{XENC}:EncryptedKey"]
-    options += ["--enabled-retrieval-uris", "same-doc"]
     code, out = _run("--decrypt", options, document, {"@key": key})
     if code != 0:
         raise refused("decryption", "the assertion is not encrypted for our key: give the provider our metadata again")
