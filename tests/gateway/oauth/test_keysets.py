@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from authz.errors import AssertionRefused
-from gateway.fetch import Fetched, FetchFailed
+from gateway.fetch import FetchFailed
 from gateway.oauth import keysets
 from gateway.oauth.keysets import FRESH, PAUSE, REMEMBERED, KeySets
+from idp_adapters.contract import HttpAnswer
 
 URI = "https://keys.example/jwks"
 
@@ -33,7 +34,7 @@ class Published:
         self.asked += 1
         if self.kids is None:
             raise FetchFailed("no")
-        return Fetched(200, {}, json.dumps({"keys": [{"kid": kid} for kid in self.kids]}).encode())
+        return HttpAnswer(200, {}, json.dumps({"keys": [{"kid": kid} for kid in self.kids]}).encode())
 
 
 @pytest.fixture
