@@ -13,6 +13,7 @@ import ldap.filter
 from idp_adapters.contract import ProviderDown
 
 UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+UUIDS: Final = frozenset({"entryuuid", "objectguid"})
 BINARY_IDS: Final = frozenset({"objectguid"})  # bytes on the wire, the first three fields little-endian
 MALFORMED: Final = "The directory answers what no directory would. Ask whoever looks after it."
 
@@ -61,11 +62,11 @@ def subject(attribute: str, value: bytes) -> str:
 
 def id_filter(attribute: str, known: str) -> str | None:
     """Finds the entry of a subject; None where the subject cannot be one of this directory's."""
-    if attribute.lower() not in BINARY_IDS:
-        return f"({attribute}={ldap.filter.escape_filter_chars(known)})"
-    if UUID.fullmatch(known) is None:
+    if attribute.lower() in UUIDS and UUID.fullmatch(known) is None:
         return None
-    return f"({attribute}={escaped(uuid.UUID(known).bytes_le)})"
+    if attribute.lower() in BINARY_IDS:
+        return f"({attribute}={escaped(uuid.UUID(known).bytes_le)})"
+    return f"({attribute}={ldap.filter.escape_filter_chars(known)})"
 
 
 def escaped(value: bytes) -> str:

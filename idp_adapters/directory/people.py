@@ -22,7 +22,6 @@ GROUP_NAMES: Final = (
 STATE: Final = ("userAccountControl", "accountExpires", "nsAccountLock", "pwdAccountLockedTime")
 SHOWN: Final = ("displayName", "cn", "mail")
 FOR_GROUPS: Final = ("memberOf", "objectSid", "primaryGroupID")
-PRINCIPAL: Final = ("userPrincipalName", "msDS-PrincipalName")
 
 DISABLED: Final = 0x2  # of userAccountControl, MS-ADTS 2.2.16
 NEVER: Final = frozenset({0, 2**63 - 1})  # of accountExpires
@@ -34,16 +33,15 @@ NO_ID: Final = "The directory does not say who you are in a way that lasts. Ask 
 
 
 def attributes(schema: Schema, carry: Iterable[str]) -> list[str]:
-    return [schema.login, schema.id, *STATE, *SHOWN, *FOR_GROUPS, *PRINCIPAL, *carry]
+    return [schema.login, schema.id, *STATE, *SHOWN, *FOR_GROUPS, "userPrincipalName", *carry]
 
 
 def is_asked_for(row: Row, login: Login, schema: Schema) -> bool:
     """A directory matches more than equals: Active Directory finds José when asked for jose."""
-    wanted = login.name.casefold()
     known = row.texts(login_attribute(login, schema))
-    if not any(name.casefold() == wanted for name in known):
+    if not any(name.casefold() == login.name.casefold() for name in known):
         return False
-    return not login.domain or row.text("msDS-PrincipalName").casefold() == f"{login.domain}\\{wanted}".casefold()
+    return not login.domain or login.domain.casefold() == schema.domain.casefold()
 
 
 def login_attribute(login: Login, schema: Schema) -> str:

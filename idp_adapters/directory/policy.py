@@ -33,7 +33,7 @@ def read_login(typed: object) -> Login:
         raise _refused("login-form")
     domain, backslash, name = typed.rpartition("\\")
     parts = (domain, name) if backslash else (name,)
-    if not all(_is_plain(part) for part in parts):
+    if not all(_is_plain(part) for part in parts) or (backslash and "@" in typed):
         raise _refused("login-form")
     return Login(name, domain)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from ldap.filter import escape_filter_chars
+
 from idp_adapters.contract import ProviderDown
-from idp_adapters.directory.connection import BASE, DOWN
+from idp_adapters.directory.connection import BASE, DOWN, SUBTREE, Row
 from idp_adapters.directory.groups import Where
 
 if TYPE_CHECKING:
@@ -14,12 +16,14 @@ if TYPE_CHECKING:
     from idp_adapters.directory.connection import Conversation
 
 ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, MS-ADTS 3.1.1.3.4.3
+ROOT: Final = ("supportedCapabilities", "configurationNamingContext", "defaultNamingContext")
 ONLY_THERE: Final = frozenset({"in-chain", "token-groups"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schema:
     active_directory: bool
+    domain: str  # of Active Directory: what may stand before a backslash in a login
     login: str
     id: str
     people: str  # a filter
@@ -29,11 +33,13 @@ class Schema:
 
 def read_schema(talk: Conversation, config: LdapConfig) -> Schema:
     """Raises ProviderDown where groups are to be found in a way that this server would answer emptily."""
-    active = _is_active_directory(talk, config)
+    said = _said_of_itself(talk)
+    active = _is_active_directory(said, config)
     if config.groups in ONLY_THERE and not active:
         raise ProviderDown("not-active-directory", DOWN)
     return Schema(
         active_directory=active,
+        domain=_domain(talk, said) if active else "",
         login=config.login_attribute or ("sAMAccountName" if active else "uid"),
         id=config.id_attribute or ("objectGUID" if active else "entryUUID"),
         people=config.people_filter or _people(active),
@@ -46,11 +52,27 @@ def read_schema(talk: Conversation, config: LdapConfig) -> Schema:
     )
 
 
-def _is_active_directory(talk: Conversation, config: LdapConfig) -> bool:
+def _said_of_itself(talk: Conversation) -> Row:
+    """The rootDSE (RFC 4512 section 5.1)."""
+    rows = talk.search("", BASE, "(objectClass=*)", list(ROOT), 1)
+    return rows[0] if rows else Row("", {})
+
+
+def _is_active_directory(said: Row, config: LdapConfig) -> bool:
     if config.server != "auto":
         return config.server == "active-directory"
-    rows = talk.search("", BASE, "(objectClass=*)", ["supportedCapabilities"], 1)
-    return any(ACTIVE_DIRECTORY in row.texts("supportedCapabilities") for row in rows)
+    return ACTIVE_DIRECTORY in said.texts("supportedCapabilities")
+
+
+def _domain(talk: Conversation, said: Row) -> str:
+    """The old short name of the domain. Where it cannot be read, nobody can sign in with it."""
+    partitions = f"CN=Partitions,{said.text('configurationNamingContext')}"
+    mine = escape_filter_chars(said.text("defaultNamingContext"))
+    try:
+        rows = talk.search(partitions, SUBTREE, f"(nCName={mine})", ["nETBIOSName"], 1)
+    except ProviderDown:
+        return ""
+    return rows[0].text("nETBIOSName") if rows else ""
 
 
 def _people(active: bool) -> str:
