@@ -10,12 +10,13 @@ import binascii
 import json
 from typing import TYPE_CHECKING, Any, NewType
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from joserfc.util import urlsafe_b64decode
 
-from idp_adapters.contract import IdentityRefused, Verified
+from idp_adapters.contract import IdentityRefused, ProviderDown, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -120,6 +121,25 @@ def read_foreign(token: str) -> Verified:
     raw = token.encode("utf-8", "replace")
     header = _foreign_header(raw, FOREIGN_ALGORITHMS)
     return Verified(header, _read_foreign(raw.split(b".", 2)[1]))
+
+
+def sign_abroad(claims: Mapping[str, Any], pem: bytes, kid: str = "") -> str:
+    """A JWT for somebody else's server, with a key that it knows: RS256, or ES256 and its longer kin."""
+    key = _private_abroad(pem)
+    algorithm = "RS256" if isinstance(key, RSAKey) else next(a for a, crv in _CURVES.items() if crv == key.curve_name)
+    header = {"alg": algorithm, "typ": "JWT", **({"kid": kid} if kid else {})}
+    return jws.serialize_compact(header, json.dumps(claims, separators=(",", ":")).encode(), key, [algorithm])
+
+
+def _private_abroad(pem: bytes) -> ECKey | RSAKey:
+    for kind in (RSAKey, ECKey):
+        try:
+            key = kind.import_key(pem)
+        except (JoseError, ValueError, TypeError, UnsupportedAlgorithm):
+            continue
+        if key.is_private and (isinstance(key, RSAKey) or key.curve_name in _CURVES.values()):
+            return key
+    raise ProviderDown("client_key", "the client's key is not an RSA or EC private key in PEM without a password")
 
 
 def _foreign_header(token: bytes, algorithms: Collection[str]) -> dict[str, Any]:

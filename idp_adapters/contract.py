@@ -190,6 +190,12 @@ class VerifyJwt(Protocol):
     def __call__(self, token: str, keys: Sequence[Mapping[str, Any]], algorithms: Collection[str]) -> Verified: ...
 
 
+class SignJwt(Protocol):
+    """A JWT (RFC 7519) of `claims`, signed as the private key `pem` signs, named by `kid`. Raises ProviderDown."""
+
+    def __call__(self, claims: Mapping[str, Any], pem: bytes, kid: str = "") -> str: ...
+
+
 class Once(Protocol):
     """True the first time `key` is marked, in any process; the mark stays until `until` (seconds since the epoch)."""
 
@@ -204,6 +210,7 @@ class Equipment:
     base_url: str  # ours; an adapter's addresses are under {base_url}/signin/{slug}/
     http: Http
     verify_jwt: VerifyJwt
+    sign_jwt: SignJwt
     once: Once
     secret: Callable[[str], bytes]
     now: Callable[[], float]

@@ -82,10 +82,13 @@ class EntraProvider:
         })  # fmt: skip
 
     def depart(self, callback: str, state: str) -> Departure:
-        wishes = {"prompt": self.config.prompt or None, "max_age": self.config.max_age}
-        wishes["response_mode"] = "form_post"  # keeps the code out of addresses and logs (RFC 9700 section 4.3.1)
         flow = self._client(self.config.tenant, self._home).initiate_auth_code_flow(
-            self._scopes(), redirect_uri=callback, state=state, **wishes
+            self._scopes(),
+            redirect_uri=callback,
+            state=state,
+            prompt=self.config.prompt or None,
+            max_age=self.config.max_age,
+            response_mode="form_post",  # keeps the code out of addresses and logs (RFC 9700 section 4.3.1)
         )
         return Departure(url=flow.pop("auth_uri"), kept={"state": state, "flow": msgspec.json.encode(flow).decode()})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus
@@ -11,11 +12,7 @@ from urllib.parse import quote_plus
 from authlib.common.urls import add_params_to_qs
 from authlib.oauth2.auth import ClientAuth
 from authlib.oauth2.rfc6749.parameters import prepare_token_request
-from authlib.oauth2.rfc7523 import private_key_jwt_sign
 from authlib.oauth2.rfc7523.client import ASSERTION_TYPE
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from idp_adapters.contract import IdentityRefused, ProviderDown
 from idp_adapters.oidc_discovery import TIMEOUT, read_object
@@ -29,7 +26,6 @@ if TYPE_CHECKING:
 ANSWER_LIMIT = 256 * 1024
 ASSERTION_LIFE = 60  # seconds
 LONGEST_TOKEN = 32 * 1024
-CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +103,17 @@ class Endpoints:
 
     def _signed(self, client: ClientAuth, _method: str, uri: str, headers: dict[str, str], body: str) -> Any:
         """RFC 7523 section 2.2."""
-        pem = self._equipment.secret("client_key")
-        key_id = {"kid": self._config.client_key_id} if self._config.client_key_id else {}
-        assertion = private_key_jwt_sign(
-            pem.decode(), client.client_id, uri, alg=algorithm_of(pem), header=key_id, expires_in=ASSERTION_LIFE
-        )
+        now = int(self._equipment.now())
+        claims = {
+            "iss": client.client_id, "sub": client.client_id, "aud": uri,
+            "jti": secrets.token_urlsafe(16), "iat": now, "exp": now + ASSERTION_LIFE,
+        }  # fmt: skip
+        key = self._equipment.secret("client_key")
+        assertion = self._equipment.sign_jwt(claims, key, self._config.client_key_id)
         proof = [
             ("client_id", client.client_id), ("client_assertion_type", ASSERTION_TYPE), ("client_assertion", assertion)
         ]  # fmt: skip
         return uri, headers, add_params_to_qs(body, proof)
-
-
-def algorithm_of(pem: bytes) -> str:
-    """How a private key signs. Raises ProviderDown, in words for whoever stored it."""
-    try:
-        key = load_pem_private_key(pem, None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise ProviderDown("client_key", "the client's key is not a private key in PEM without a password") from error
-    if isinstance(key, rsa.RSAPrivateKey):
-        return "RS256"
-    if isinstance(key, ec.EllipticCurvePrivateKey) and key.curve.name in CURVES:
-        return CURVES[key.curve.name]
-    raise ProviderDown("client_key", "the client's key is neither RSA nor on a NIST curve")
 
 
 def _basic(client: ClientAuth, _method: str, uri: str, headers: dict[str, str], body: str) -> Any:

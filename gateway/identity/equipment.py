@@ -56,6 +56,7 @@ def equip(office: Office, slug: str, config: ProviderConfig) -> Equipment:
         base_url=office.settings.base_url,
         http=GuardedHttp(Fetcher(exceptions, config.ca_file)),
         verify_jwt=jose.verify_foreign,
+        sign_jwt=jose.sign_abroad,
         once=marked,
         secret=_secrets(office, slug),
         now=time.time,

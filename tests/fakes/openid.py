@@ -1,4 +1,4 @@
-"""An OpenID provider on loopback that does as it is told, also what no provider should. Its people type no passwords."""
+"""An OpenID provider on loopback that does as it is told, also what no provider should. Nobody types a password."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from authz.jose import verify_foreign
+from authz.jose import sign_abroad, verify_foreign
 from gateway.fetch import Fetcher
 from gateway.identity.equipment import GuardedHttp
 from idp_adapters.contract import Equipment, ProviderDown
@@ -52,6 +52,7 @@ def equipment(
         "base_url": base_url,
         "http": GuardedHttp(Fetcher(addresses, ca_file)),
         "verify_jwt": verify_foreign,
+        "sign_jwt": sign_abroad,
         "once": Marks(),
         "secret": secret,
         "now": now,
