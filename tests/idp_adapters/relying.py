@@ -10,6 +10,8 @@ from tests.fakes.openid import CLIENT, SECRET, OpenIdProvider
 from tests.idp_adapters.equipment import equipment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from idp_adapters.contract import Arrival, Departure, Equipment, ExternalIdentity
 
 CALLBACK = "http://127.0.0.1:9000/signin/corp/callback"
@@ -75,3 +77,18 @@ class RelyingOnEntra(Relying):
 
     def elsewhere(self, origin: str) -> dict[str, Any]:
         return self.config | {"authority": origin, "graph": f"{origin}/v1.0"}
+
+
+def again(relying: Relying, **options: Any) -> Relying:
+    """Another adapter on the same provider."""
+    return Relying(relying.provider, options=options, equipped=relying.equipped)
+
+
+def changed(**claims: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """A claim given as None is left away; one that is a function is made of what it was."""
+
+    def twist(before: dict[str, Any]) -> dict[str, Any]:
+        made = {name: value(before) if callable(value) else value for name, value in claims.items()}
+        return {name: value for name, value in (before | made).items() if value is not None}
+
+    return twist
