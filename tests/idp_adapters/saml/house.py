@@ -201,9 +201,9 @@ def assertion_in(xml: str) -> str:
     return xml[xml.index("<saml:Assertion") : xml.index("</saml:Assertion>") + len("</saml:Assertion>")]
 
 
-def encrypted(xml: str) -> str:
-    """The assertion encrypted for us: AES-256-GCM, its key with RSA-OAEP (XML Encryption 1.1)."""
-    clear = assertion_in(xml)
+def encrypted(xml: str, clear: str = "") -> str:
+    """The assertion, or `clear`, encrypted for us: AES-256-GCM, its key with RSA-OAEP (XML Encryption 1.1)."""
+    clear = clear or assertion_in(xml)
     key, nonce = AESGCM.generate_key(256), os.urandom(12)
     certificate = x509.load_pem_x509_certificate(sp_secret())
     ours = certificate.public_key()
