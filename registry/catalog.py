@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from registry.uris import is_plain, meanings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -81,12 +83,23 @@ class Mount:
     prompts: Mapping[str, Entry]
     resources: Mapping[str, Entry]
     templates: Mapping[str, Entry]
+    _listed: frozenset[str] = field(init=False, repr=False, compare=False)  # every meaning of the resources' URIs
+
+    def __post_init__(self) -> None:
+        listed = frozenset(each for uri in self.resources for each in meanings(uri)) if self.templates else frozenset()
+        object.__setattr__(self, "_listed", listed)
 
     def resource(self, uri: str) -> Entry | None:
-        """The listed resource, or else the first template that `uri` fits."""
+        """The listed resource, or else the first template that `uri` fits.
+
+        A listed one is reached by the spelling in the list alone: another, which a template would match, could reach
+        what a rule forbids.
+        """
         found = self.resources.get(uri)
         if found is not None:
             return found
+        if not is_plain(uri) or not self._listed.isdisjoint(meanings(uri)):
+            return None
         return next((entry for entry in self.templates.values() if entry.template.fullmatch(uri)), None)
 
 

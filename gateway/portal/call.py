@@ -15,7 +15,7 @@ from authz.decisions import Action
 from authz.ids import fresh_id
 from gateway.portal import asking, rounds
 from gateway.portal.relay import Relay
-from gateway.portal.targets import TARGETS, Target, unknown
+from gateway.portal.targets import TARGETS, Target, decided, unknown
 from gateway.portal.unseen import unseen
 from gateway.portal.wire import join, members_of
 from gateway.problems import REFUSED, Problem, of_upstream
@@ -100,7 +100,7 @@ def is_stale(upstream: Upstream, limit: float) -> bool:
 def decide(exchange: Exchange, target: Target) -> Decision:
     """Policy's word. What the principal may not even see does not exist for it."""
     policy, mount = exchange.snapshot.policy, exchange.mount
-    decision = policy.decide(exchange.principal, mount.portal, target.object, target.action, target.arguments)
+    decision = decided(exchange, target)
     exchange.world.telemetry.decided(decision.allowed)
     if decision or decision.wider_token_helps:
         return decision

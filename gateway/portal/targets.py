@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.policy import Action
+from authz.decisions import Action, Word
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import Problem
 from registry.tables import Kind
+from registry.uris import meanings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from authz.decisions import Decision
     from gateway.portal.exchange import Exchange
     from registry.catalog import Entry
 
@@ -39,6 +41,19 @@ class Target:
     def __post_init__(self) -> None:
         if self.entry is not None:
             self.object, self.server = self.entry.object, self.entry.server
+
+
+def decided(exchange: Exchange, target: Target) -> Decision:
+    """Policy's word about a target. What a template stands for may be forbidden by its own name as well."""
+    policy, portal, who = exchange.snapshot.policy, exchange.mount.portal, exchange.principal
+    decision = policy.decide(who, portal, target.object, target.action, target.arguments)
+    if not decision or target.kind is not Kind.RESOURCE or target.entry is None or target.entry.kind is Kind.RESOURCE:
+        return decision
+    for uri in meanings(target.upstream_name):
+        own = policy.decide(who, portal, f"{target.server}.{uri}", target.action, target.arguments)
+        if own.word is Word.DENIED:
+            return own
+    return decision
 
 
 def unknown(target: Target) -> Problem:
