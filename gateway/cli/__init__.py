@@ -17,6 +17,7 @@ VERBS = {
     "policy": "policy",
     "user": "user",
     "group": "group",
+    "idp": "idp",
     "client": "client",
     "token": "token",
     "issuer": "issuer",

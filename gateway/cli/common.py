@@ -23,11 +23,12 @@ def in_a_sentence() -> Iterator[None]:
 
     from authz.errors import AuthzError
     from gateway.journal import JournalDown
+    from idp_adapters.contract import IdentityProblem
     from registry.errors import RegistryError
 
     try:
         yield
-    except (AuthzError, RegistryError, JournalDown) as refused:
+    except (AuthzError, RegistryError, JournalDown, IdentityProblem) as refused:
         raise click.ClickException(str(refused)) from refused
     except SQLAlchemyError as error:
         raise click.ClickException(

@@ -11,19 +11,29 @@ import click
 
 def header_line(file: str | None, variable: str | None) -> bytes:
     """One header line, `Name: value`."""
+    return chosen(file, variable, "Header line (Name: value)", "--secret-file or --secret-env")
+
+
+def chosen(file: str | None, variable: str | None, prompt: str, options: str = "--file or --env") -> bytes:
+    """From wherever the command's options say, or else from standard input."""
     if file is not None and variable is not None:
-        raise click.UsageError("give --secret-file or --secret-env, not both")
+        raise click.UsageError(f"give {options}, not both")
     if file is not None:
-        return _from_file(Path(file))
+        return from_file(Path(file))
     if variable is not None:
-        return _from_environment(variable)
+        return from_environment(variable)
+    return from_input(prompt)
+
+
+def from_input(prompt: str) -> bytes:
+    """Asked of whoever sits there, or one line of standard input."""
     if sys.stdin.isatty():
-        line: str = click.prompt("Header line (Name: value)", hide_input=True, err=True)
+        line: str = click.prompt(prompt, hide_input=True, err=True)
         return line.encode()
     return sys.stdin.readline().strip().encode()
 
 
-def _from_file(path: Path) -> bytes:
+def from_file(path: Path) -> bytes:
     try:
         if path.stat().st_mode & 0o077:
             raise click.ClickException(f"{path} can be read by others: chmod 600 it")
@@ -32,7 +42,7 @@ def _from_file(path: Path) -> bytes:
         raise click.ClickException(f"{path} cannot be read ({error.strerror})") from error
 
 
-def _from_environment(variable: str) -> bytes:
+def from_environment(variable: str) -> bytes:
     value = os.environ.get(variable)
     if not value:
         raise click.ClickException(f"the environment has no {variable}")
