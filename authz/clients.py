@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sqlmodel import col, or_, select
 
 from authz.fingerprints import fingerprint
+from authz.personal import CLIENT as PERSONAL_CLIENT
 from authz.tables import Client
 from authz.tokens import OPERATOR_CLIENT
 
@@ -34,7 +35,7 @@ def load_clients(session: Session) -> frozenset[str]:
     """The ids of all that may be used now, the command line's own among them."""
     alive = or_(col(Client.expires_at).is_(None), col(Client.expires_at) > time.time())
     rows = session.exec(select(Client.id).where(col(Client.disabled_at).is_(None), alive)).all()
-    return frozenset((*rows, OPERATOR_CLIENT))
+    return frozenset((*rows, OPERATOR_CLIENT, PERSONAL_CLIENT))
 
 
 def find_client(session: Session, client_id: str, now: float) -> Client | None:

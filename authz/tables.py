@@ -350,3 +350,19 @@ class DeviceGrant(SQLModel, table=True):
     amr: str = ""
     session: str = ""
     used_at: float | None = None
+
+
+class PersonalToken(SQLModel, table=True):
+    """A personal token, by its SHA-256; see `authz.personal`."""
+
+    __tablename__ = "personal_token"
+    hash: str = Field(primary_key=True)
+    id: str = Field(unique=True)
+    person: str = Field(index=True)
+    name: str
+    scope: str
+    resource: str
+    created_at: float
+    expires_at: float
+    last_used_at: float | None = None
+    ended_at: float | None = None

@@ -16,6 +16,7 @@ from authz import jose
 from authz.acting import OPERATOR, parties, read_chain, write_chain
 from authz.claims import LEEWAY, LONGEST_LIFE, TOOL, check_cuts, check_now, check_shape
 from authz.errors import TokenRefused
+from authz.personal import PREFIX
 from authz.principals import Principal, VerifiedClaims
 from authz.scopes import parse_scope
 
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from authz.cutoffs import CutOffs
-    from authz.keys import Key, KeySet
+    from authz.keys import KeySet
+    from authz.personal import Personal
     from authz.principals import Member
 
 __all__ = ["LEEWAY", "LONGEST_LIFE", "OPERATOR_CLIENT", "TOOL", "TYP", "Minted", "Minting", "TokenVerifier", "mint"]
@@ -31,6 +33,8 @@ __all__ = ["LEEWAY", "LONGEST_LIFE", "OPERATOR_CLIENT", "TOOL", "TYP", "Minted",
 TYP = "at+jwt"
 OPERATOR_CLIENT = "ostiary-cli"  # the client id of tokens made at the command line
 REMEMBERED = 8192  # tokens whose proof is kept
+USE_NOTED = 60.0  # seconds after which a further use of a personal token is noted
+_PERSONAL, _PERSONAL_KID = PREFIX.encode(), "personal"  # no key of ours is called so
 
 
 class Judges(Protocol):
@@ -46,6 +50,8 @@ class Judges(Protocol):
     def members(self) -> Mapping[str, Member]: ...
     @property
     def clients(self) -> frozenset[str]: ...
+    @property
+    def personal(self) -> Mapping[str, Personal]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,11 +138,16 @@ class _Proved:
 
 
 class TokenVerifier:
-    """Turns the bytes of a bearer token into a principal, or refuses. One per process; safe between threads."""
+    """Turns the bytes of a bearer token into a principal, or refuses. One per process; safe between threads.
 
-    def __init__(self, issuer: str, *, operator_tokens: bool = True) -> None:
+    `uses` says when each personal token was last judged here, by its id; whoever writes that down empties it.
+    """
+
+    def __init__(self, issuer: str, *, operator_tokens: bool = True, personal_tokens: bool = True) -> None:
         self._issuer = issuer
         self._operator_tokens = operator_tokens
+        self._personal_tokens = personal_tokens
+        self.uses: dict[str, float] = {}
         self._proved: dict[bytes, _Proved] = {}
 
     def verify(self, token: bytes, resource: str, snapshot: Judges, now: float | None = None) -> Principal:
@@ -146,7 +157,9 @@ class TokenVerifier:
             raise TokenRefused("too_long")
         digest = sha256(token).digest()  # of the whole token: a prefix has been another user's before (T-53)
         known = self._proved.get(digest)
-        if known is None:
+        if known is None and token.startswith(_PERSONAL):
+            kid, claims = _PERSONAL_KID, self._recognised(digest.hex(), snapshot)
+        elif known is None:
             kid, claims = self._prove(token, snapshot, moment)
         elif known.epoch == snapshot.epoch and moment < known.until and known.principal.resource == resource:
             return known.principal
@@ -186,6 +199,12 @@ class TokenVerifier:
         self._check_claims(claims)
         return kid, VerifiedClaims(claims)
 
+    def _recognised(self, hash_: str, snapshot: Judges) -> VerifiedClaims:
+        found = snapshot.personal.get(hash_)
+        if found is None or not self._personal_tokens:
+            raise TokenRefused("personal_token" if self._personal_tokens else "personal_tokens_off")
+        return found.claims(self._issuer)
+
     def _check_claims(self, claims: dict[str, Any]) -> None:
         """What does not change with time or snapshot."""
         check_shape(claims)
@@ -196,15 +215,23 @@ class TokenVerifier:
         """What does change: where and when it is presented, and who still counts."""
         if claims["aud"] != resource:
             raise TokenRefused("audience")  # RFC 8707 section 2: useless anywhere but at the one resource
-        key = snapshot.keys.verifying(kid, now)
-        if key is None:
-            raise TokenRefused("unknown_key")
+        good_until = self._vouched_until(kid, claims, snapshot, now)
         check_now(claims, now)
         check_cuts(claims, snapshot.cutoffs)
         self._check_client(claims, snapshot)
         members = [_member(snapshot, subject) for subject in (claims["sub"], *parties(read_chain(claims)))]
-        until = _until(claims, members, key, now)
+        until = _until(claims, members, good_until, now)
         return _Proved(kid, claims, snapshot.epoch, _principal(claims, members, now), until)
+
+    def _vouched_until(self, kid: str, claims: VerifiedClaims, snapshot: Judges, now: float) -> float:
+        """How long the key stands for the token; of a personal one, until its use is to be noted again."""
+        if kid == _PERSONAL_KID:
+            self.uses[claims["jti"]] = now
+            return now + USE_NOTED
+        key = snapshot.keys.verifying(kid, now)
+        if key is None:
+            raise TokenRefused("unknown_key")
+        return key.gone_at
 
     def _check_client(self, claims: VerifiedClaims, snapshot: Judges) -> None:
         made_by_hand = any(subject.startswith(OPERATOR) for subject in read_chain(claims))
@@ -236,10 +263,10 @@ def _member(snapshot: Judges, subject: str) -> Member:
     return member
 
 
-def _until(claims: VerifiedClaims, members: Sequence[Member], key: Key, now: float) -> float:
+def _until(claims: VerifiedClaims, members: Sequence[Member], good_until: float, now: float) -> float:
     """The earliest moment at which the same question may get another answer in the same epoch."""
     ends = [until for member in members for until in member.groups.values() if until is not None and until > now]
-    return min([float(claims["exp"]) + LEEWAY, key.gone_at, *ends])
+    return min([float(claims["exp"]) + LEEWAY, good_until, *ends])
 
 
 def _principal(claims: VerifiedClaims, members: Sequence[Member], now: float) -> Principal:

@@ -117,7 +117,11 @@ async def open_world(office: Office) -> AsyncIterator[World]:
             office=office,
             snapshots=Snapshots(office),
             rendezvous=rendezvous,
-            verifier=TokenVerifier(settings.base_url, operator_tokens=settings.operator_tokens),
+            verifier=TokenVerifier(
+                settings.base_url,
+                operator_tokens=settings.operator_tokens,
+                personal_tokens=settings.personal_tokens,
+            ),
             upstreams=upstreams,
             fetcher=fetcher,
             providers=Providers(office),

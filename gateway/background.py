@@ -11,6 +11,7 @@ from gateway import clock
 from gateway.journal.index import Indexer
 from gateway.sweep import sweep_forever
 from gateway.upstream.refresh import Refresher
+from gateway.uses import note_uses_forever
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -31,6 +32,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         **also,
         "snapshots": world.snapshots.watch,
         "refresh": Refresher(world).run,
+        "uses": lambda: note_uses_forever(world),
     }
     if leader:
         works["index"] = Indexer(world.settings.journal, world.office.database).run

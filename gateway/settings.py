@@ -102,6 +102,7 @@ class Settings(BaseModel):
     session_life: int = Field(8 * 3600, ge=300, le=7 * 86400, description="life of a browser session and of groups")
     refresh_life: int = Field(30 * 86400, ge=3600, le=180 * 86400, description="life of a refresh token family")
     operator_tokens: bool = Field(True, description="allow `ostiary token issue`")
+    personal_tokens: bool = Field(True, description="allow people tokens for clients that cannot do OAuth")
     dynamic_registration: bool = Field(True, description="allow RFC 7591 registration")
     journal_arguments: ArgumentRecord = Field(
         ArgumentRecord.REDACTED, description="what the journal keeps of arguments"

@@ -16,6 +16,7 @@ from authz.clients import load_clients
 from authz.cutoffs import load_cutoffs
 from authz.errors import AuthzError
 from authz.keys import load_keys
+from authz.personal import load_personal
 from authz.policy import load_policy
 from gateway import clock
 from registry.assembling import load_catalogue
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from authz.cutoffs import CutOffs
     from authz.keys import KeySet
+    from authz.personal import Personal
     from authz.policy import Policy
     from authz.principals import Member
     from gateway.office import Office
@@ -47,7 +49,8 @@ class Snapshot:
     """All that a call is judged by, immutable, swapped whole when an epoch moves.
 
     `members` is by id (the `sub` of a token) and holds only people and agents that are enabled; `clients` are the ids
-    of the enabled OAuth clients; `credentials` are the opened ones by server slug.
+    of the enabled OAuth clients; `personal` are the personal tokens by their hash, `credentials` the opened ones by
+    server slug.
     """
 
     epoch: int
@@ -57,6 +60,7 @@ class Snapshot:
     cutoffs: CutOffs
     members: Mapping[str, Member]
     clients: frozenset[str]
+    personal: Mapping[str, Personal]
     credentials: Mapping[str, Credential]
     secrets: Sequence[str] = ()  # what is wrong with sealed ones, in words (T-92)
 
@@ -147,6 +151,7 @@ class Snapshots:
             "clients": (Concern.PEOPLE, load_clients),
             "keys": (Concern.KEYS, lambda session: load_keys(session, vault)),
             "cutoffs": (Concern.CUTOFFS, load_cutoffs),
+            "personal": (Concern.PERSONAL, load_personal),
         }
         return {name: load for name, (concern, load) in loaders.items() if old is None or concern in moved}
 

@@ -39,6 +39,7 @@ class Concern(StrEnum):
     PEOPLE = "people"
     KEYS = "keys"
     CUTOFFS = "cutoffs"
+    PERSONAL = "personal"
 
 
 class Database:

@@ -92,6 +92,24 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_pending_sign_in_ticket"), ["ticket"], unique=False)
 
     op.create_table(
+        "personal_token",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("scope", sa.String(), nullable=False),
+        sa.Column("resource", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("last_used_at", sa.Float(), nullable=True),
+        sa.Column("ended_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("hash"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("personal_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_personal_token_person"), ["person"], unique=False)
+
+    op.create_table(
         "provider",
         sa.Column("slug", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
@@ -227,6 +245,10 @@ def downgrade() -> None:
 
     op.drop_table("recovery_code")
     op.drop_table("provider")
+    with op.batch_alter_table("personal_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_personal_token_person"))
+
+    op.drop_table("personal_token")
     with op.batch_alter_table("pending_sign_in", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pending_sign_in_ticket"))
 

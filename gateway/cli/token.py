@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from authz.personal import DAYS, MOST_DAYS
 from authz.tokens import LONGEST_LIFE, OPERATOR_CLIENT
 from gateway.cli.common import as_json, show, with_office
+from gateway.cli.output import say, table
 from gateway.office import operator
 from registry.database import Concern
 
 if TYPE_CHECKING:
+    from authz.tables import Person, PersonalToken
     from authz.tokens import Minted
     from gateway.office import Office
 
@@ -36,6 +40,81 @@ def token_issue(office: Office, handle: str, resource: str | None, ttl: int, sco
     value = {"resource": target, "expires_at": minted.expires_at, "token": minted.token}
     text = f"For {handle} at {target}, for {ttl} seconds:\n{minted.token}"
     show(value, as_json=as_json, text=lambda: text)
+
+
+@token.command("create")
+@click.option("--user", "handle", required=True, help="whose token")
+@click.option("--name", required=True, help="what it is for, so that somebody knows later")
+@click.option("--resource", help="the URL it is for; the default portal if not given")
+@click.option("--scope", default="mcp", show_default=True, help="mcp, or server.* and server.tool, up to 32")
+@click.option("--days", type=click.IntRange(1, MOST_DAYS), default=DAYS, show_default=True)
+@as_json
+@with_office
+def token_create(
+    office: Office, handle: str, name: str, resource: str | None, scope: str, days: int, *, as_json: bool
+) -> None:
+    """Make a personal token, for a client that cannot do OAuth. Printed once, alone on the last line."""
+    from authz.accounts import find_person
+    from authz.personal import make
+
+    if not office.settings.personal_tokens:
+        raise click.ClickException("personal tokens are switched off (personal_tokens)")
+    target = _target(office, resource)
+    facts = {"name": name, "resource": target, "scope": scope, "days": days}
+    with office.change("personal.created", Concern.PERSONAL, who=operator(), **facts) as (session, record):
+        person = find_person(session, handle)
+        row, secret = make(session, person.id, name, scope=scope, resource=target, days=days, now=time.time())
+        record |= {"person": f"user:{person.handle}", "token": row.id}
+        value = {"id": row.id, "resource": target, "scope": row.scope, "expires_at": row.expires_at}
+    say(f"{row.id} is for {handle} at {target}, for {days} days", value, secret, kind="token", as_json=as_json)
+
+
+@token.command("list")
+@click.option("--user", "handle", help="only those of one person")
+@as_json
+@with_office
+def token_list(office: Office, handle: str | None, *, as_json: bool) -> None:
+    """The personal tokens that work, with when each was last used."""
+    from sqlmodel import select
+
+    from authz.accounts import find_person
+    from authz.personal import alive
+    from authz.tables import Person
+
+    with office.database.read() as session:
+        people = [find_person(session, handle)] if handle else session.exec(select(Person)).all()
+        rows = [_personal_row(row, person) for person in people for row in alive(session, person.id, time.time())]
+    columns = "id person name scope resource expires last_used"
+    show(rows, as_json=as_json, text=lambda: table(rows, columns, "no personal token"))
+
+
+@token.command("end")
+@click.argument("id_", metavar="ID")
+@as_json
+@with_office
+def token_end(office: Office, id_: str, *, as_json: bool) -> None:
+    """End a personal token, and what it has open."""
+    from authz.personal import end, find
+
+    with office.change("personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=operator(), token=id_) as (session, _):
+        end(session, find(session, id_), time.time())
+    say(f"{id_} is ended", {"id": id_}, as_json=as_json)
+
+
+def _personal_row(row: PersonalToken, person: Person) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "person": person.handle,
+        "name": row.name,
+        "scope": row.scope,
+        "resource": row.resource,
+        "expires": _day(row.expires_at),
+        "last_used": _day(row.last_used_at) if row.last_used_at else "never",
+    }
+
+
+def _day(moment: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(moment))
 
 
 @token.command("rotate-keys")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, external, home, leaving, reviewing, signin
+from gateway.pages import account, external, home, leaving, reviewing, signin, tokens
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -30,6 +30,9 @@ def routes() -> list[BaseRoute]:
         Route("/signin/{slug}/metadata", leaving.publish),
         Route("/account/password", account.show_password),
         Route("/account/password", account.change_password, methods=["POST"]),
+        Route("/account/tokens", tokens.show),
+        Route("/account/tokens", tokens.create, methods=["POST"]),
+        Route("/account/tokens/end", tokens.end, methods=["POST"]),
         Route("/account/clients/revoke", home.revoke, methods=["POST"]),
         Route("/setup/{token}", account.show_setup),
         Route("/setup/{token}", account.submit_setup, methods=["POST"]),

@@ -208,6 +208,7 @@ class Door:
                 cutoffs=CutOffs({}),
                 members=members,
                 clients=frozenset({"app", "other"}),
+                personal={},
                 credentials={},
             )
         )

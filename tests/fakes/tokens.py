@@ -40,6 +40,7 @@ class Judge:
     cutoffs: CutOffs = field(default_factory=lambda: CutOffs({}))
     members: dict[str, Member] = field(default_factory=lambda: {"usr_1": Member("usr_1", "user:ann", {})})
     clients: frozenset[str] = frozenset({"app"})
+    personal: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.keys.keys:
