@@ -87,9 +87,9 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
 
     def _target(self, parameters: Mapping[str, str]) -> str:
         """RFC 8693 section 2.1: `resource` or `audience`, which here are one name; never another than the subject's."""
-        asked = parameters.get("resource") or parameters.get("audience")
-        found = self.server.check_target(asked, self.subject.resource or None)
-        if self.server.check_target(parameters.get("audience") or asked, None) != found:
+        resource, audience = parameters.get("resource"), parameters.get("audience")
+        found = self.server.check_target(resource or audience, self.subject.resource or None)
+        if audience is not None and self.server.check_target(audience, None) != found:
             raise InvalidTarget("resource and audience name two resources; a token is for one")
         return found
 

@@ -128,7 +128,8 @@ class House:
         handle = handle or f"a{secrets_hex()}"
         client = Client(
             id=f"agt_{secrets_hex()}", handle=handle, name=handle, origin="agent", secret_hash=hashed,
-            grant_types=["client_credentials", TOKEN_EXCHANGE], auth_method="client_secret_basic", created_at=time.time(),
+            grant_types=["client_credentials", TOKEN_EXCHANGE], auth_method="client_secret_basic",
+            created_at=time.time(),
         )  # fmt: skip
         return self.keep(client), secret
 
