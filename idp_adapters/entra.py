@@ -15,7 +15,7 @@ from authlib.common.urls import add_params_to_uri
 from idp_adapters import entra_graph
 from idp_adapters.config import GUID
 from idp_adapters.contract import Departure, Ended, IdentityRefused, ProviderDown
-from idp_adapters.entra_msal import client, tokens_of
+from idp_adapters.entra_msal import SURPRISES, client, tokens_of
 from idp_adapters.oidc_answer import read_answer
 from idp_adapters.oidc_checking import clock, follow, keys
 from idp_adapters.oidc_claims import carried, identity_of, text
@@ -99,7 +99,7 @@ class EntraProvider:
         application = self._client(self.config.tenant, self._home)
         try:
             result = application.acquire_token_by_auth_code_flow(flow, dict(arrival.parameters))
-        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError):  # its texts quote tokens
+        except SURPRISES:  # their texts quote tokens
             raise refused("not_msals") from None
         found = tokens_of(result)
         nonce = hashlib.sha256(flow["nonce"].encode()).hexdigest()  # what MSAL sends of it
@@ -113,7 +113,7 @@ class EntraProvider:
         account = next(iter(application.get_accounts()), None)
         try:
             result = application.acquire_token_silent_with_error(self._scopes(), account, force_refresh=True)
-        except (ValueError, RuntimeError, KeyError, TypeError, AttributeError):
+        except SURPRISES:
             raise refused("not_msals") from None
         found = tokens_of(result)
         claims = self._judged(found)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 ANSWER_LIMIT = 256 * 1024
 ENDED = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
 
+SURPRISES = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)  # MSAL on a token that is none
+
 # It logs answers that it cannot read, and on the debug level whole requests: tokens are in both.
 logging.getLogger("msal").setLevel(logging.CRITICAL + 1)
 

@@ -46,6 +46,7 @@ THREATS = {
     33: "an XML document does more than say something, or what verifies it does not answer",
     34: "an assertion is used twice",
     35: "an assertion is for somebody else, another time, or another question",
+    39: "a token is of another tenant, its names move, or its groups are left out",
     40: "the policy is empty, broken, or being replaced",
     41: "a name is nearly that of something else",
     42: "a rule has a program in it",
