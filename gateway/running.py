@@ -18,13 +18,10 @@ if TYPE_CHECKING:
 class Signal:
     """Something that comes once. Like a future, but whoever waits goes on at once, not in the loop's next round."""
 
-    __slots__ = ("_asyncio_future_blocking", "_fault", "_then", "come")
-
-    def __init__(self) -> None:
-        self.come = False
-        self._asyncio_future_blocking = False
-        self._fault: BaseException | None = None
-        self._then: Callable[[], object] | None = None
+    come = False
+    _asyncio_future_blocking = False
+    _fault: BaseException | None = None
+    _then: Callable[[], object] | None = None
 
     def set(self, fault: BaseException | None = None) -> None:
         """It has come, or `fault` has instead."""
@@ -119,7 +116,7 @@ class Run:
         except BaseException:
             self._ended(self)
             raise
-        if type(waited) is Signal and self._task is None:
+        if self._task is None and isinstance(waited, Signal):
             self._signal = waited
             waited.call(self.step)
         else:

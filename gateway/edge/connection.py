@@ -59,11 +59,13 @@ class EdgeProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.edge: Edge = self.config.loaded_app
         self.peer = ""
+        self._serving: Request | Cycle | None = None  # what is being answered; `cycle` is what is being read
         self.when_lost: set[Callable[[], object]] = set()
         self.when_stopping: set[Callable[[], object]] = set()  # for answers that would not end by themselves
         self._in_head = True
         self._head = 0
         self._came = 0
+        self._data = b""  # what came last, as long as the request that it begins with is being read
         self._framing = 0
         self._chunked = False
         self._refusal = 400
@@ -82,7 +84,8 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.connections.discard(self)
-        if self.cycle is not None:
+        if self._serving is not None:
+            self._serving.lost()
             self._answer.lost()
         self.flow.resume_writing()
         if exc is None:
@@ -105,6 +108,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._parting:
             return
         self._came = len(data)
+        self._data = data if self._in_head and not self._head else b""
         if self._chunked and not self._in_head:
             self._framing += self._came
         else:
@@ -160,13 +164,13 @@ class EdgeProtocol(HttpToolsProtocol):
         """As uvicorn's, without what we switched off (WebSocket, root path, limits). The data plane is no ASGI."""
         if self._parting or self.transport.is_closing():
             raise _Refused(400)  # which nobody hears: an answer has ended this connection already
-        version = self._check_head()
-        self._unwatch()
+        method, version = self._check_head()
+        if self._deadline is not None:
+            self._unwatch()
         self._in_head = False
         self._head = self._framing = 0
         path, _, query = self.url.partition(b"?")
         headers, self.headers = self.headers, []  # what a trailer says is nobody's (RFC 9110 section 6.5.1)
-        method = self.parser.get_method().decode("ascii")
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         if path.startswith(MOUNTS) and self.edge.portal is not None:
             request = Request(self, method, path, query, headers)
@@ -202,21 +206,24 @@ class EdgeProtocol(HttpToolsProtocol):
         before: Any = self.cycle
         self.cycle = answer  # type: ignore[assignment] # uvicorn's name for it
         if before is None or before.response_complete:
+            self._serving = answer
             answer.start()
         else:
             self.flow.pause_reading()
             self.pipeline.appendleft(answer)  # type: ignore[arg-type]
 
-    def _check_head(self) -> str:
-        """Gives the version of HTTP."""
+    def _check_head(self) -> tuple[str, str]:
+        """Gives the method and the version of HTTP."""
         if not self.url.startswith(b"/") or b"#" in self.url or self.parser.should_upgrade():
             raise _Refused(400)
         if self._head + self._came > HEAD_LIMIT:  # no head is larger than what came since the last one
             self._check_size()
+        if self._data.startswith(b"POST %b HTTP/1.1\r\n" % self.url):  # asking the parser costs more than a call has
+            return "POST", "1.1"
         version: str = self.parser.get_http_version()
         if version not in {"1.1", "1.0"}:
             raise _Refused(400)
-        return version
+        return self.parser.get_method().decode("ascii"), version
 
     def _check_size(self) -> None:
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_LIMIT:
@@ -229,9 +236,11 @@ class EdgeProtocol(HttpToolsProtocol):
             self._answer.take_body(body)
 
     def on_message_complete(self) -> None:
-        self._unwatch()
+        if self._deadline is not None:
+            self._unwatch()
         self._in_head = True
         self._head = 0
+        self._data = b""
         self._chunked = False
         if self._parting:
             self.transport.close()
@@ -248,9 +257,12 @@ class EdgeProtocol(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
+        if self.flow.read_paused:
+            self.flow.resume_reading()
         if self.pipeline:
-            self.pipeline.pop().start()  # type: ignore[attr-defined]
+            following: Any = self.pipeline.pop()
+            self._serving = following
+            following.start()
             return
         self._idle_since = self.loop.time()
         if self._idle is None:

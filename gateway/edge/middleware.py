@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
+
+import msgspec
 
 from authz.ids import fresh_id
 from gateway.settings import is_loopback
@@ -49,8 +50,7 @@ _NONE: Final[frozenset[bytes]] = frozenset()
 _TROUBLE_IN_PATH: Final = (b"//", b";", b"\\", b"/./", b"/../", b"%")
 
 
-@dataclass(slots=True)
-class Arrival:
+class Arrival(msgspec.Struct):
     """A request as the edge lets it in. `headers` has the last of doubled ones, `doubled` says which those are."""
 
     headers: Mapping[bytes, bytes]

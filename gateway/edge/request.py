@@ -34,6 +34,7 @@ class Request(Answer):
 
     taker: Callable[[bytes], None] | None = None
     run: Run
+    ends_with_client = False  # whether nobody wants the answer when the client has hung up
     expects = False  # a word from us before it sends its body (RFC 9110 section 10.1.1)
     _size = 0
     _ended = False
@@ -105,6 +106,11 @@ class Request(Answer):
         head = _HEAD % (STATUS_LINE[status], kind, len(body), lines, b"" if self.keep_alive else _CLOSE)
         self.line.transport.write(head if self.is_head else head + body)
         self._end()
+
+    def lost(self) -> None:
+        super().lost()
+        if self.ends_with_client and not self.response_complete:
+            self.run.cancel()
 
     async def drain(self) -> bool:
         """Waits until the client has read enough; whether it is still there."""

@@ -40,7 +40,9 @@ class Stale(UpstreamBroken):
 class Connection(asyncio.Protocol):
     """The protocol of one connection; `freed` and `lost` tell its pool."""
 
-    def __init__(self, budget: Budget, freed: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
+    def __init__(
+        self, budget: Budget, freed: Callable[[Connection, float], None], lost: Callable[[Connection], None]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._budget = budget
         self._freed = freed
@@ -80,9 +82,13 @@ class Connection(asyncio.Protocol):
             return False
         return idle < LOOK_AFTER or not self._poll.poll(0)
 
-    def is_spent(self) -> bool:
-        """Whether it has been idle, or open, for as long as it may."""
-        return self._heard - self.opened > CONNECTION_LIFE or self._loop.time() - self._idle_since > self.life
+    def is_old(self) -> bool:
+        """Whether it has been open for as long as it may."""
+        return self._heard - self.opened > CONNECTION_LIFE
+
+    def is_spent(self, now: float) -> bool:
+        """Whether it has been idle for as long as it may."""
+        return now - self._idle_since > self.life
 
     def close(self) -> None:
         if self._timer is not None:
@@ -92,12 +98,10 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
 
     def send(self, request: bytes, terms: Terms) -> Reply:
-        """Send; `arrival` of the reply is there with the whole answer, or with the head of an event stream."""
-        loop = self._loop
-        reply = Reply(self, self._budget, terms, loop)
-        reply.hold(len(request))
+        """Send; the reply comes with the whole answer, or with the head of an event stream."""
+        reply = Reply(self, self._budget, terms, len(request))
         self._reply = reply
-        self._started = self._heard = loop.time()
+        self._started = self._heard = self._loop.time()
         if self._transport.is_closing():
             self._reply = None
             reply.end(UpstreamUnreachable("the server closed the connection at once; nothing was sent"))
@@ -187,7 +191,7 @@ class Connection(asyncio.Protocol):
         self._restart()
         if keep:
             self._idle_since = self._heard
-            self._freed(self)
+            self._freed(self, self._heard)
         else:
             self.close()
         reply.end(None)

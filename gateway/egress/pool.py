@@ -54,14 +54,16 @@ class Egress:
         of an answer came: for any other nobody can tell whether the server has acted on it (RFC 9110 section 9.2.2).
         """
         self.budget.admit(len(body))
-        request = b"".join(
-            (route.head(method), lines, _length(method, body), _secret(route, credential), b"\r\n", body)
-        )
+        secret = b"" if credential is None else _secret(route, credential)
+        if method == "POST":
+            request = b"%bContent-Length: %d\r\n%b%b\r\n%b" % (route.post, len(body), lines, secret, body)
+        else:
+            request = b"".join((route.head(method), lines, secret, b"\r\n"))
         connection = self._take_idle(route.key)
         if connection is not None:
             reply = connection.send(request, terms)
             try:
-                await reply.arrival
+                await reply
             except Stale:
                 reply.close()
                 if not repeatable:
@@ -77,7 +79,7 @@ class Egress:
         connection = await self._connect(route)
         reply = connection.send(request, terms)
         try:
-            await reply.arrival
+            await reply
         except (UpstreamError, asyncio.CancelledError):
             reply.close()
             raise
@@ -137,7 +139,7 @@ class Egress:
         opened = self._open.setdefault(key, set())
         idle = self._idle.setdefault(key, [])
         connection = Connection(
-            self.budget, lambda conn: _put_back(conn, idle), lambda conn: _forget(conn, opened, idle)
+            self.budget, lambda conn, now: _put_back(conn, now, idle), lambda conn: _forget(conn, opened, idle)
         )
         opened.add(connection)  # counted from now on, so that a rush cannot open more than it may
         return connection
@@ -190,12 +192,12 @@ async def _resolve(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
-def _put_back(connection: Connection, idle: list[Connection]) -> None:
-    if connection.is_spent():
+def _put_back(connection: Connection, now: float, idle: list[Connection]) -> None:
+    if connection.is_old():
         connection.close()
         return
     idle.append(connection)
-    if idle[0] is not connection and idle[0].is_spent():  # the longest idle is first
+    if idle[0] is not connection and idle[0].is_spent(now):  # the longest idle is first
         idle.pop(0).close()
 
 
@@ -205,14 +207,8 @@ def _forget(connection: Connection, opened: set[Connection], idle: list[Connecti
         idle.remove(connection)
 
 
-def _length(method: str, body: bytes) -> bytes:
-    return b"Content-Length: %d\r\n" % len(body) if method == "POST" else b""
-
-
-def _secret(route: Route, credential: Credential | None) -> bytes:
+def _secret(route: Route, credential: Credential) -> bytes:
     """The credential's line, last of all, and only for the server and the origin it was registered for (T-49)."""
-    if credential is None:
-        return b""
     if credential.server != route.server or credential.origin != route.address.origin:
         raise UpstreamUnreachable("the credential kept for this server belongs to another address; register it again")
     line = b"%s: %s\r\n" % (credential.header, credential.value)

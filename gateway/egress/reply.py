@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gateway.running import Signal
 
 if TYPE_CHECKING:
-    import asyncio
-
     from gateway.egress.budget import Budget
     from gateway.egress.connection import Connection
     from gateway.upstream import UpstreamError
@@ -26,53 +25,33 @@ class Terms:
     size: int
 
 
-class Reply:
-    """Whoever gets one closes it: that gives its bytes back to the budget and ends what still comes."""
+class Reply(Signal):
+    """Whoever gets one closes it: that gives its bytes back to the budget and ends what still comes.
 
-    __slots__ = (
-        "_budget",
-        "_connection",
-        "_discarding",
-        "_ended",
-        "_fault",
-        "_held",
-        "_loop",
-        "_paused",
-        "_pieces",
-        "_reader",
-        "_waiting",
-        "arrival",
-        "content_type",
-        "patient",
-        "received",
-        "retry_after",
-        "session",
-        "status",
-        "stream",
-        "terms",
-    )
+    Awaiting it waits for the whole of it, or for the head of an event stream.
+    """
 
-    def __init__(self, connection: Connection, budget: Budget, terms: Terms, loop: asyncio.AbstractEventLoop) -> None:
+    status = 0
+    content_type = b""
+    session = b""
+    retry_after = b""
+    received = 0
+    stream = False
+    patient = False  # silence is ours: somebody is being asked something
+    _waiting = 0
+    _ended = False
+    _discarding = False
+    _paused = False
+    _broken: UpstreamError | None = None
+    _reader: asyncio.Future[None] | None = None
+
+    def __init__(self, connection: Connection, budget: Budget, terms: Terms, size: int) -> None:
         self._connection = connection
         self._budget = budget
-        self._loop = loop
         self._pieces: list[bytes] = []
-        self._held = 0
-        self._waiting = 0
-        self._ended = False
-        self._discarding = False
-        self._paused = False
-        self._fault: UpstreamError | None = None
-        self._reader: asyncio.Future[None] | None = None
-        self.arrival = Signal()
+        self._held = size
         self.terms = terms
-        self.status = 0
-        self.content_type = b""
-        self.session = b""
-        self.retry_after = b""
-        self.received = 0
-        self.stream = False
-        self.patient = False  # silence is ours: somebody is being asked something
+        budget.used += size
 
     def body(self) -> bytes:
         """All of it; only when it is no stream."""
@@ -81,11 +60,11 @@ class Reply:
     async def more(self) -> bytes:
         """The next bytes of a stream, or none at its end."""
         while not self._pieces:
-            if self._fault is not None:
-                raise self._fault
+            if self._broken is not None:
+                raise self._broken
             if self._ended:
                 return b""
-            self._reader = self._loop.create_future()
+            self._reader = asyncio.get_running_loop().create_future()
             await self._reader
         piece = self.body()
         self._pieces.clear()
@@ -127,7 +106,7 @@ class Reply:
 
     def begin_stream(self) -> None:
         self.stream = True
-        self._loop.call_soon(self.arrival.set)  # we are in the middle of a head
+        asyncio.get_running_loop().call_soon(self.set)  # we are in the middle of a head
 
     def push(self, piece: bytes) -> bool:
         """Take a piece; whether the server should pause."""
@@ -147,11 +126,11 @@ class Reply:
     def end(self, fault: UpstreamError | None) -> None:
         """The last of it has come, or `fault` happened instead."""
         self._ended = True
-        self._fault = fault
-        if self.arrival.come:
+        self._broken = fault
+        if self.come:
             self._wake()
         else:
-            self.arrival.set(fault)
+            self.set(fault)
 
     def fail(self, fault: UpstreamError) -> None:
         """Somebody on our side found that it cannot go on."""

@@ -32,8 +32,7 @@ class Route:
     key: tuple[str, str, bool]  # connections are shared by what agrees in this
 
     def head(self, method: str) -> bytes:
-        if method == "POST":
-            return self.post
+        """Of a request without a body."""
         return self.get if method == "GET" else self.delete
 
 

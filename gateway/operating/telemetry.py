@@ -23,6 +23,7 @@ class Telemetry:
         alone = settings.metrics_listen and shared_directory() is None and settings.workers == 1
         self._exporter = Exporter(settings.metrics_listen or "", self.counts.registry) if alone else None
         self._tracing = Tracing() if configured() else None
+        self.traces = self._tracing is not None  # whether anybody may want a span
         self.refused = self.counts.refused
         self.decided = self.counts.decided
         self.concluded = self.counts.concluded

@@ -43,16 +43,13 @@ def prepare(exchange: Exchange, target: Target) -> Ask:
     """The ask that leaves, if it may."""
     message = exchange.message
     params: dict[str, bytes] = {name: bytes(raw) for name, raw in message.params.items()}
-    params.update(target.replaced)
+    if target.replaced:
+        params.update(target.replaced)
     return Ask(
         method=message.method,
         name=target.upstream_name,
         params=params,
-        meta={
-            name: bytes(raw)
-            for name, raw in message.meta.items()
-            if name not in _ENVELOPE and not name.startswith(OURS)
-        },
+        meta=_forwarded(message.meta),
         principal=exchange.principal,
         capabilities=_capabilities(exchange, target),
         client_info=_client_info(exchange),
@@ -61,6 +58,10 @@ def prepare(exchange: Exchange, target: Target) -> Ask:
         log_level=log_level(exchange),
         legacy_session=exchange.session.id if exchange.session is not None else "",
     )
+
+
+def _forwarded(meta: RawMembers) -> dict[str, bytes]:
+    return {name: bytes(raw) for name, raw in meta.items() if name not in _ENVELOPE and not name.startswith(OURS)}
 
 
 def _capabilities(exchange: Exchange, target: Target) -> bytes:
@@ -91,7 +92,9 @@ def _client_info(exchange: Exchange) -> bytes:
 
 
 def log_level(exchange: Exchange) -> str:
-    level = exchange.message.meta_value(LOG_LEVEL_KEY) if exchange.modern else exchange.log_level
+    level = exchange.log_level
+    if exchange.modern and LOG_LEVEL_KEY in exchange.message.meta:
+        level = exchange.message.meta_value(LOG_LEVEL_KEY)
     if level and level not in LEVELS:
         raise Problem(400, -32602, f"{LOG_LEVEL_KEY} must be one of {', '.join(LEVELS)}.")
     return level or ""

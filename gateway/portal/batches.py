@@ -7,10 +7,10 @@ alone. A batch that is not in order is refused as a whole, before anything in it
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.journal import JournalDown
 from gateway.portal.reply import Reply

@@ -172,7 +172,7 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
     world, snapshot = exchange.world, exchange.snapshot
     upstream = snapshot.catalogue.upstreams[target.server]
     outcome, hidden, started = "cancelled", 0, time.perf_counter()
-    trace = begin_trace(exchange, target, ask)
+    trace = begin_trace(exchange, target, ask) if world.telemetry.traces else None
     try:
         if world.settings.journal_durability is Durability.STRICT:
             await world.journal.durable()

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ostiary")
 
+_BEARER: Final = b"Bearer "
 _ALLOW: Final = (b"allow", b"POST")
 _PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"POST, GET, DELETE"),
@@ -71,7 +72,7 @@ class Portal:
 
     def enter(self, request: Request, arrival: Arrival) -> None:
         """The head of a request: who asks is proved, and where it goes found, before any of its body is looked at."""
-        reply = Reply(request, arrival, streams=accepts(arrival.headers.get(b"accept", b"*/*"))[1])
+        reply = Reply(request, arrival, *accepts(arrival.headers.get(b"accept", b"*/*")))
         try:
             self._enter(request, arrival, reply)
         except Exception as error:  # noqa: BLE001 - the edge of the data plane
@@ -88,34 +89,40 @@ class Portal:
         mount = _mount(path, request, snapshot)
         exchange = Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
         if method == "POST":
-            _check_types(arrival)
+            _check_types(arrival, reply)
             request.taker = partial(self._take, exchange)
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
             exchange.modern = False
-            request.serve(self._guarded(exchange, self._without_body(exchange, method)))
+            request.serve(self._serve(exchange, self._without_body(exchange)))
         else:
             raise Problem(405, 0, "This endpoint takes POST.", headers=(_ALLOW,))
 
     def _take(self, exchange: Exchange, body: bytes) -> None:
-        _request(exchange).serve(self._guarded(exchange, self._post(exchange, body)))
+        _request(exchange).serve(self._serve(exchange, self._post(exchange, body)))
 
-    async def _guarded(self, exchange: Exchange, work: Awaitable[None]) -> None:
+    async def _serve(self, exchange: Exchange, work: Awaitable[None]) -> None:
         """Whatever breaks, there is an answer, and nobody gets a 2xx for it."""
         try:
             await work
+        except asyncio.CancelledError:
+            request = _request(exchange)
+            if not request.disconnected or request.run.uncancel() > 0:
+                raise
         except Exception as error:  # noqa: BLE001 - the edge of the data plane
             await self._tell(exchange.reply, _problem(error))
         finally:
             self._pulse.discard(exchange.reply)
 
-    async def _without_body(self, exchange: Exchange, method: str) -> None:
+    async def _without_body(self, exchange: Exchange) -> None:
         await as_task()
+        request = _request(exchange)
+        request.ends_with_client = True
         self._pulse.add(exchange.reply)
-        await _until_lost(exchange, (self._legacy.get if method == "GET" else self._legacy.delete)(exchange))
+        await (self._legacy.get if request.method == "GET" else self._legacy.delete)(exchange)
 
     def _principal(self, path: str, arrival: Arrival, snapshot: Snapshot) -> Principal:
         """Before anything of the body is looked at. There is one way to be somebody here, and no other."""
-        if not is_mount_path(path):
+        if path not in snapshot.catalogue.mounts and not is_mount_path(path):
             raise Problem(404, 0, "Not found.")
         try:
             principal = self._world.verifier.verify(_bearer(arrival), self._base + path, snapshot)
@@ -136,19 +143,14 @@ class Portal:
 
     async def _post(self, exchange: Exchange, body: bytes) -> None:
         self._judge_anew(exchange)
-        arrival = exchange.arrival
+        exchange.modern = is_modern(exchange.arrival)
         try:
-            if is_batch(body) and not is_modern(arrival):
-                exchange.modern = False
+            if not exchange.modern and is_batch(body):
                 await as_task()
                 await self._legacy.batch(exchange, body)
                 return
             exchange.message = parse(body)
-            if is_modern(arrival):
-                await _until_lost(exchange, self._modern(exchange))
-            else:
-                exchange.modern = False
-                await self._legacy.post(exchange)
+            await (self._modern if exchange.modern else self._legacy.post)(exchange)
         except Problem as problem:
             problem.ident = problem.ident or exchange.message.id
             self._note(exchange, problem)
@@ -169,6 +171,7 @@ class Portal:
         if message.reply is not None:
             raise Problem(400, -32600, "Clients send no responses in this protocol version.")
         check_modern(exchange.arrival, message)
+        _request(exchange).ends_with_client = True  # in this era that cancels
         if not message.id:
             await exchange.reply.text(202, "")
             return
@@ -220,7 +223,10 @@ class Portal:
 
 def _bearer(arrival: Arrival) -> bytes:
     """RFC 6750 section 2.1: the header is the only way to bring a token."""
-    scheme, _, token = arrival.headers.get(b"authorization", b"").partition(b" ")
+    value = arrival.headers.get(b"authorization", b"")
+    if value.startswith(_BEARER) and len(value) > len(_BEARER):
+        return value[len(_BEARER) :]
+    scheme, _, token = value.partition(b" ")
     if scheme.lower() != b"bearer" or not token:
         raise TokenRefused("absent")
     return token
@@ -249,26 +255,12 @@ def _mount(path: str, request: Request, snapshot: Snapshot) -> Mount:
     return mount
 
 
-def _check_types(arrival: Arrival) -> None:
+def _check_types(arrival: Arrival, reply: Reply) -> None:
     kind = arrival.headers.get(b"content-type", b"")
     if kind != JSON and kind.partition(b";")[0].strip().lower() != JSON:
         raise Problem(415, 0, "Send application/json.")
-    if not accepts(arrival.headers.get(b"accept", b"*/*"))[0]:
+    if not reply.takes_json:
         raise Problem(406, 0, "Accept application/json and text/event-stream.")
-
-
-async def _until_lost(exchange: Exchange, work: Awaitable[None]) -> None:
-    """Does `work`, unless the client hangs up: in the modern era that means that it wants no answer any more."""
-    request = _request(exchange)
-    lost, run = request.line.when_lost, request.run
-    lost.add(run.cancel)
-    try:
-        await work
-    except asyncio.CancelledError:
-        if not request.line.transport.is_closing() or run.uncancel() > 0:
-            raise
-    finally:
-        lost.discard(run.cancel)
 
 
 def _preflight(arrival: Arrival) -> tuple[tuple[bytes, bytes], ...]:

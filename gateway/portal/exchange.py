@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
@@ -25,8 +24,7 @@ KEPT: Final = 1024  # bytes of capabilities up to which they are remembered
 _TASKS: Final = "io.modelcontextprotocol/tasks"
 
 
-@dataclass(slots=True)
-class Exchange:
+class Exchange(msgspec.Struct):
     """`session` is there for a legacy client that has one; `modern` says which ladder the request climbed."""
 
     world: World

@@ -47,11 +47,12 @@ def _accepts(value: bytes) -> tuple[bool, bool]:
 class Reply:
     """One answer. `streams` says whether the client takes events; if not, what comes before the answer is dropped."""
 
-    __slots__ = ("_always", "_request", "ended", "silent", "started", "streams", "trail")
+    __slots__ = ("_always", "_request", "ended", "silent", "started", "streams", "takes_json", "trail")
 
-    def __init__(self, request: Request, arrival: Arrival, *, streams: bool) -> None:
+    def __init__(self, request: Request, arrival: Arrival, takes_json: bool, streams: bool) -> None:
         self._request = request
-        self._always = _cors(arrival)
+        self._always = () if arrival.origin is None else _cors(arrival.origin)
+        self.takes_json = takes_json
         self.silent = 0
         self.streams = streams
         self.started = False
@@ -148,12 +149,10 @@ class Pulse:
             self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
 
-def _cors(arrival: Arrival) -> Lines:
+def _cors(origin: bytes) -> Lines:
     """For a browser client of a listed origin (the edge refused all others)."""
-    if arrival.origin is None:
-        return ()
     return (
-        (b"access-control-allow-origin", arrival.origin),
+        (b"access-control-allow-origin", origin),
         (b"access-control-expose-headers", EXPOSED),
         (b"vary", b"Origin"),
     )

@@ -21,7 +21,7 @@ from gateway.portal.headers import LEGACY, SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
 from gateway.portal.lasting import judged_by
 from gateway.portal.relay import notification
-from gateway.portal.targets import Target, decided, invalid, unknown
+from gateway.portal.targets import aimed, decided, invalid, unknown
 from gateway.problems import Problem
 from registry.tables import Kind
 
@@ -269,7 +269,7 @@ def visible_uri(exchange: Exchange, uri: object) -> str:
     if not isinstance(uri, str):
         raise invalid("params.uri must be a string.")
     entry = exchange.mount.resource(uri)
-    target = Target(Kind.RESOURCE, uri, entry, Action.READ, b"", uri, {})
+    target = aimed(Kind.RESOURCE, uri, entry, Action.READ, b"", uri, {})
     if entry is None or not decided(exchange, target):
         note_refusal(exchange, target, "unknown" if entry is None else "invisible")
         raise unknown(target)

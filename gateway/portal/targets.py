@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -24,9 +23,11 @@ _encode: Final = msgspec.json.Encoder().encode
 _WORDS: Final = {Kind.TOOL: "tool", Kind.PROMPT: "prompt", Kind.RESOURCE: "resource", Kind.TEMPLATE: "resource"}
 
 
-@dataclass(slots=True)
-class Target:
-    """`name` is as the caller says it; `upstream_name` as the server knows it, which for a resource is its URI."""
+class Target(msgspec.Struct, gc=False):
+    """`name` is as the caller says it; `upstream_name` as the server knows it, which for a resource is its URI.
+
+    `object` and `server` are those of the entry.
+    """
 
     kind: Kind
     name: str
@@ -37,10 +38,6 @@ class Target:
     replaced: dict[str, bytes]  # members of params that leave in other words than they came in
     object: str = ""
     server: str = ""
-
-    def __post_init__(self) -> None:
-        if self.entry is not None:
-            self.object, self.server = self.entry.object, self.entry.server
 
 
 def decided(exchange: Exchange, target: Target) -> Decision:
@@ -78,7 +75,7 @@ def _prompt(exchange: Exchange) -> Target:
 def _resource(exchange: Exchange) -> Target:
     uri = _text(exchange, "uri")
     entry = exchange.mount.resource(uri)
-    return Target(Kind.RESOURCE, uri, entry, Action.READ, b'{"uri":%s}' % _encode(uri), uri, {})
+    return aimed(Kind.RESOURCE, uri, entry, Action.READ, b'{"uri":%s}' % _encode(uri), uri, {})
 
 
 def _completion(exchange: Exchange) -> Target:
@@ -92,14 +89,14 @@ def _completion(exchange: Exchange) -> Target:
     if ref.get("type") == "ref/resource" and type(ref.get("uri")) is str:
         uri = ref["uri"]
         entry = exchange.mount.templates.get(uri) or exchange.mount.resource(uri)
-        return Target(Kind.TEMPLATE, uri, entry, Action.READ, raw, "", {})
+        return aimed(Kind.TEMPLATE, uri, entry, Action.READ, raw, "", {})
     raise invalid("params.ref must be a ref/prompt with a name or a ref/resource with a uri.")
 
 
 def _prompt_completion(exchange: Exchange, ref: dict[str, Any], raw: bytes) -> Target:
     entry = exchange.mount.prompts.get(ref["name"])
     replaced = {"ref": _encode({**ref, "name": entry.name})} if entry is not None else {}
-    return Target(Kind.PROMPT, ref["name"], entry, Action.GET, raw, "", replaced)
+    return aimed(Kind.PROMPT, ref["name"], entry, Action.GET, raw, "", replaced)
 
 
 TARGETS: Final[dict[str, Callable[[Exchange], Target]]] = {
@@ -111,10 +108,24 @@ TARGETS: Final[dict[str, Callable[[Exchange], Target]]] = {
 
 
 def _named(kind: Kind, name: str, entry: Entry | None, action: Action, arguments: bytes) -> Target:
+    if entry is None or entry.name == name:
+        return aimed(kind, name, entry, action, arguments, name, {})
+    return aimed(kind, name, entry, action, arguments, entry.name, {"name": _encode(entry.name)})
+
+
+def aimed(
+    kind: Kind,
+    name: str,
+    entry: Entry | None,
+    action: Action,
+    arguments: bytes,
+    upstream_name: str,
+    replaced: dict[str, bytes],
+) -> Target:
+    """The target, which bears its entry's names if there is one."""
     if entry is None:
-        return Target(kind, name, None, action, arguments, name, {})
-    replaced = {} if entry.name == name else {"name": _encode(entry.name)}
-    return Target(kind, name, entry, action, arguments, entry.name, replaced)
+        return Target(kind, name, None, action, arguments, upstream_name, replaced)
+    return Target(kind, name, entry, action, arguments, upstream_name, replaced, entry.object, entry.server)
 
 
 def _text(exchange: Exchange, member: str) -> str:

@@ -7,11 +7,11 @@ it said. Each round is a call of its own, with its own decision and its own entr
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from gateway.portal import call, down, questions, rounds
 from gateway.portal.headers import LEGACY

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -52,8 +51,7 @@ _tree: Final = msgspec.json.Decoder()
 _encode: Final = msgspec.json.Encoder().encode
 
 
-@dataclass(slots=True)
-class Message:
+class Message(msgspec.Struct, gc=False):
     """One message. `id` is raw JSON, empty for a notification; `method` is empty for a posted response.
 
     `params` and `meta` hold the members of `params` (without `_meta`) and of `params._meta` as raw JSON; `tree` is the

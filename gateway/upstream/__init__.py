@@ -6,8 +6,10 @@ ask and gives a modern answer, so that the portal needs one vocabulary. JSON val
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
@@ -17,8 +19,7 @@ if TYPE_CHECKING:
     from registry.tables import Era
 
 
-@dataclass(slots=True, kw_only=True)
-class Ask:
+class Ask(msgspec.Struct, kw_only=True, gc=False):
     """A request that may leave: decided, recorded, in the server's own names.
 
     `params` are the members of `params` except `_meta`, as raw JSON, in the caller's order. `meta` likewise, without
@@ -30,8 +31,8 @@ class Ask:
 
     method: str
     name: str = ""  # what Mcp-Name says: the tool, the prompt, or the URI
-    params: Mapping[str, bytes] = field(default_factory=dict)
-    meta: Mapping[str, bytes] = field(default_factory=dict)
+    params: Mapping[str, bytes] = {}
+    meta: Mapping[str, bytes] = {}
     principal: Principal | None  # None is the gateway itself: probing and refreshing
     capabilities: bytes = b"{}"
     client_info: bytes = b""
@@ -41,8 +42,7 @@ class Ask:
     legacy_session: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """The end of an exchange: exactly one of the two, raw JSON. A result has its `resultType`."""
 
     result: bytes = b""

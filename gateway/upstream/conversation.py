@@ -40,10 +40,18 @@ class Listener(Protocol):
 
 async def answer_of(reply: Reply, number: int, listener: Listener) -> Message:
     """The message that answers our request `number`."""
-    if reply.stream:
-        message = await _from_stream(reply, number, listener)
-        reply.drain()
-        return message
+    return await streamed(reply, number, listener) if reply.stream else whole(reply, number)
+
+
+async def streamed(reply: Reply, number: int, listener: Listener) -> Message:
+    """The same, when it is the last of an event stream."""
+    message = await _from_stream(reply, number, listener)
+    reply.drain()
+    return message
+
+
+def whole(reply: Reply, number: int) -> Message:
+    """The same, when it is all there is."""
     if reply.content_type != JSON:
         raise (
             refusal(reply) if reply.status != 200 else UpstreamBroken("the server's answer is neither JSON nor events")

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.upstream import Answer, UpstreamBroken
-from gateway.upstream.conversation import answer_of, pass_on
+from gateway.upstream.conversation import pass_on, streamed, whole
 from gateway.upstream.envelope import modern_body, modern_lines
 from gateway.upstream.messages import failure, next_id, read, refusal
 
@@ -74,7 +74,9 @@ async def send(
     )
     try:
         check_status(reply)
-        return _answer(await answer_of(reply, number, _Listening(ask, number, down)))
+        if reply.stream:
+            return _answer(await streamed(reply, number, _Listening(ask, number, down)))
+        return _answer(whole(reply, number))
     finally:
         reply.close()
 
