@@ -15,6 +15,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from gateway.identity.declared import DeclaredProvider  # noqa: TC001 - pydantic reads the annotations
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -46,6 +48,14 @@ class Durability(StrEnum):
 
     GROUP = "group"
     STRICT = "strict"
+
+
+class SecondFactor(StrEnum):
+    """Who, of those with a password of ours, signs in with a code as well."""
+
+    OPTIONAL = "optional"
+    ADMINS = "admins"
+    EVERYONE = "everyone"
 
 
 def _public_url(value: str) -> str:
@@ -104,6 +114,12 @@ class Settings(BaseModel):
     operator_tokens: bool = Field(True, description="allow `ostiary token issue`")
     personal_tokens: bool = Field(True, description="allow people tokens for clients that cannot do OAuth")
     dynamic_registration: bool = Field(True, description="allow RFC 7591 registration")
+    identity_providers: tuple[DeclaredProvider, ...] = Field(
+        (), description="identity providers that this file alone may change, each a table; see docs/identity.md"
+    )
+    second_factor: SecondFactor = Field(
+        SecondFactor.OPTIONAL, description="who with a password of ours must have a second factor"
+    )
     journal_arguments: ArgumentRecord = Field(
         ArgumentRecord.REDACTED, description="what the journal keeps of arguments"
     )
@@ -211,11 +227,11 @@ def _sentence(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{place}: {_no_such(place)}"
-    return f"{place}: {message}" if place else message
+    return "\n".join(f"{place}: {line}" if place else line for line in message.splitlines())
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    for check in (_tls, _exposure, _counts, _origins, _addresses, _listeners, _database):
+    for check in (_tls, _exposure, _counts, _origins, _addresses, _listeners, _database, _providers):
         yield from check(settings)
 
 
@@ -272,6 +288,18 @@ def _listeners(settings: Settings) -> Iterator[str]:
     for name, value in (("admin_listen", settings.admin_listen), ("metrics_listen", settings.metrics_listen)):
         if value and not _is_listen(value):
             yield f"{name}: {value!r} must be host:port"
+
+
+def _providers(settings: Settings) -> Iterator[str]:
+    for what, names in (
+        ("slug", [one.slug for one in settings.identity_providers]),
+        ("domain", [domain.lower() for one in settings.identity_providers for domain in one.domains]),
+    ):
+        yield from (f"identity_providers: the {what} {name} is there twice" for name in _twice(names))
+
+
+def _twice(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 def _database(settings: Settings) -> Iterator[str]:

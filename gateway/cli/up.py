@@ -42,6 +42,7 @@ def up(config: Path | None, **flags: Any) -> None:
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_log_handler()])
     settings = load(config, **flags)
+    _check_secrets(settings)
     with in_a_sentence(), ExitStack() as closing:
         sockets, settings = _bind(settings)
         for sock in sockets:
@@ -55,6 +56,16 @@ def up(config: Path | None, **flags: Any) -> None:
         else:
             office.close()  # nothing open is carried into a fork
             run(lambda: _open(settings), settings, sockets)
+
+
+def _check_secrets(settings: Settings) -> None:
+    """Here and not with the settings: other commands read the file where the secrets may not be at hand."""
+    from gateway.identity.declared import missing_secrets
+    from gateway.settings import ConfigurationError
+
+    problems = missing_secrets(settings.identity_providers)
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def _bind(settings: Settings) -> tuple[list[socket.socket], Settings]:
@@ -76,10 +87,12 @@ def _open(settings: Settings) -> Office:
 
 def _prepare(office: Office, closing: ExitStack) -> None:
     """What must be there before the first request: a signing key, the demo if wanted; and says how to come in."""
+    from gateway.identity.declaring import declare
     from gateway.starting.first_start import ensure_signing_key, first_admin_link
     from gateway.starting.greeting import greet
 
     ensure_signing_key(office)
+    declare(office)
     accounts = None
     if office.settings.demo:
         from gateway.starting.demo import open_demo
