@@ -53,6 +53,16 @@ def add_agent(session: Session, handle: str, *, name: str = "", keys: Keys | Non
     return agent, secret
 
 
+def let_exchange(session: Session, client: Client, external_ids: Sequence[str], *, allowed: bool) -> None:
+    """Whether it may exchange tokens, and ID tokens for which of its names at identity providers (RFC 8693)."""
+    if allowed and client.auth_method == "none":
+        raise AccountRefused(f"{client.id} cannot prove who it is, so nothing is exchanged for it")
+    others = [grant for grant in client.grant_types if grant != TOKEN_EXCHANGE]
+    client.grant_types = [*others, TOKEN_EXCHANGE] if allowed else others
+    client.external_client_ids = list(external_ids) if allowed else []
+    session.add(client)
+
+
 def renew_secret(session: Session, client: Client) -> str:
     """A new secret for a client that has one; it is not kept and not shown again."""
     if not client.secret_hash:

@@ -20,6 +20,7 @@ VERBS = {
     "idp": "idp",
     "client": "client",
     "token": "token",
+    "delegation": "delegation",
     "issuer": "issuer",
     "admin": "admin",
     "audit": "audit",

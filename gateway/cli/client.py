@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from gateway.cli import client_reach
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.keys import read_jwks
 from gateway.cli.output import say, table
@@ -29,6 +30,10 @@ JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 @click.group()
 def client() -> None:
     """OAuth clients that an administrator registers, and agents."""
+
+
+client.add_command(client_reach.exchange)
+client.add_command(client_reach.scope)
 
 
 @client.command("add")

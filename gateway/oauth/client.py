@@ -9,7 +9,7 @@ from authlib.oauth2.rfc6749 import ClientMixin
 from authz import redirects
 from authz.clients import secret_matches
 from authz.errors import ScopeRefused
-from authz.scopes import ALL, parse_scope, write_scope
+from authz.scopes import ALL, LIMIT, intersect, parse_scope, write_scope
 
 if TYPE_CHECKING:
     from authz.tables import Client
@@ -39,11 +39,12 @@ class AskingClient(ClientMixin):
         """None: OAuth 2.1 section 4.1.1 wants it said."""
 
     def get_allowed_scope(self, scope: str | None) -> str | None:
-        """The scope in our one spelling; everything that policy allows, when nothing is asked for."""
+        """As far as this client reaches, in our one spelling; all that it may have, when nothing is asked for."""
         try:
-            return write_scope(parse_scope(scope)) if scope else ALL
+            allowed = intersect(parse_scope(scope or ALL), parse_scope(self.row.scope or ALL))
         except ScopeRefused:
             return None
+        return write_scope(allowed) if 0 < len(allowed) <= LIMIT else None
 
     def check_redirect_uri(self, redirect_uri: str) -> bool:
         return redirects.fits(redirect_uri, self.row.redirect_uris)

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
+from authz.clients import TOKEN_EXCHANGE
 from authz.jose import ALGORITHM, FOREIGN_ALGORITHMS
 from authz.scopes import ALL
 from gateway.oauth.client import PROVING_METHODS
 from gateway.oauth.evidence import JWT_BEARER
 from gateway.oauth.grants.device import DEVICE_CODE
+from gateway.oauth.grants.subjects import SUBJECT_TOKEN_TYPES
 from gateway.oauth.replies import document
 from gateway.oauth.resources import WELL_KNOWN, is_mount_path, resource_of
 from gateway.pages.session import world_of
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
 AUTH_METHODS = ("none", *PROVING_METHODS)  # first what we would have them choose
-GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", DEVICE_CODE, JWT_BEARER)
+GRANT_TYPES = ("authorization_code", "refresh_token", "client_credentials", TOKEN_EXCHANGE, DEVICE_CODE, JWT_BEARER)
 ID_JAG_PROFILE = "urn:ietf:params:oauth:grant-profile:id-jag"
 KEYS_LIFE = 300  # seconds a copy of our key set may be kept; shorter than a key is published before it signs
 
@@ -41,6 +43,7 @@ def server_metadata(base: str, *, registration: bool) -> dict[str, Any]:
         "response_modes_supported": ["query"],
         "device_authorization_endpoint": f"{base}/oauth/device",
         "grant_types_supported": list(GRANT_TYPES),
+        "subject_token_types_supported": list(SUBJECT_TOKEN_TYPES),
         "authorization_grant_profiles_supported": [ID_JAG_PROFILE],
         "token_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "token_endpoint_auth_signing_alg_values_supported": sorted(FOREIGN_ALGORITHMS),

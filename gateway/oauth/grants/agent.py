@@ -9,7 +9,7 @@ from authlib.oauth2.rfc6749 import grants
 from authz.clients import Origin
 from authz.families import Allowance
 from gateway.oauth.client import PROVING_METHODS
-from gateway.oauth.problems import UnauthorizedClient
+from gateway.oauth.problems import InvalidScope, UnauthorizedClient
 
 if TYPE_CHECKING:
     from gateway.oauth.asking import Ask
@@ -32,7 +32,8 @@ class AgentGrant(grants.ClientCredentialsGrant):
     def generate_token(self, *_: Any, **__: Any) -> dict[str, Any]:
         client: AskingClient = self.request.client
         scope = client.get_allowed_scope(self.request.payload.scope)
-        assert scope is not None
+        if scope is None:
+            raise InvalidScope("nothing of this scope is within this client's reach")
         allowed = Allowance(
             client=client.row.id,
             person=client.row.id,
