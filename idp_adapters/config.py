@@ -7,6 +7,7 @@ its libraries are imported when a provider of its kind is opened, because some a
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
@@ -265,6 +266,7 @@ class Kind:
     secrets: Mapping[str, str] = field(default_factory=dict)  # purpose → what it is
     asks: bool = False  # for a name and a password, instead of sending the browser away
     makes: Mapping[str, str] = field(default_factory=dict)  # purpose → "module:function" that makes it for a slug
+    programs: Mapping[str, str] = field(default_factory=dict)  # that must be installed → how
     extra: str = ""  # of the distribution, where the adapter needs more than a plain installation has
 
 
@@ -296,6 +298,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "sp_key": "our private key and its certificate (PEM): it signs requests and opens encrypted assertions"
         },
         makes={"sp_key": "idp_adapters.saml_keys:generate"},
+        programs={"xmlsec1": "Debian: apt install xmlsec1"},
         extra="saml",
     ),
     "ldap": Kind(
@@ -314,6 +317,12 @@ def kind_called(name: str) -> Kind:
     if found is None:
         raise ConfigRefused([f"kind: {name[:40]!r} is none; there are {', '.join(KINDS)}"])
     return found
+
+
+def missing_programs(kind: str) -> list[str]:
+    """What a provider of this kind cannot work without on this machine, one sentence each."""
+    needed = kind_called(kind).programs.items()
+    return [f"the {name} program is not installed ({how})" for name, how in needed if shutil.which(name) is None]
 
 
 def read_config(kind: str, config: Mapping[str, Any]) -> ProviderConfig:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from authz import providers
 from authz.tables import Group
+from gateway.settings import ConfigurationError
+from idp_adapters.config import missing_programs
 from idp_adapters.contract import Finding, IdentityProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from authz.tables import Provider
     from gateway.identity.providers import Providers
@@ -25,6 +27,13 @@ def walk(office: Office, opened: Providers, row: Provider) -> Iterator[Finding]:
     except IdentityProblem as problem:
         yield Finding("the configuration is read and the adapter opened", ok=False, words=str(problem))
     yield _mappings(office, row.slug)
+
+
+def check_programs(listed: Iterable[Provider]) -> None:
+    """Raises ConfigurationError where a provider could never work on this machine: better now than at a sign-in."""
+    problems = [f"identity provider {row.slug}: {words}" for row in listed for words in missing_programs(row.kind)]
+    if problems:
+        raise ConfigurationError(problems)
 
 
 def _mappings(office: Office, slug: str) -> Finding:

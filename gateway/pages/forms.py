@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 BODY_LIMIT: Final = 64 * 1024
+ANSWER_LIMIT: Final = 384 * 1024  # of what a provider posts: a SAML response of 256 KiB, in base64, in a form
 FIELD_LIMIT: Final = 10_000  # the review of a server sends one short field per definition
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
@@ -27,7 +28,7 @@ class FormRefused(Exception):
 class ReadForms:
     """Reads the body of each POST into `request.state.form_body`, so that handlers can be plain functions.
 
-    More than 64 KiB is answered with 413. Harmless when two of it meet on one route.
+    More than 64 KiB is answered with 413; providers may post more. Harmless when two of it meet on one route.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -35,7 +36,7 @@ class ReadForms:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] == "POST" and "form_body" not in scope.setdefault("state", {}):
-            body = await _read(receive)
+            body = await _read(receive, _limit(scope["path"]))
             if body is None:
                 await PlainTextResponse("This form is too large.\n", 413)(scope, receive, send)
                 return
@@ -43,7 +44,11 @@ class ReadForms:
         await self.app(scope, receive, send)
 
 
-async def _read(receive: Receive) -> bytes | None:
+def _limit(path: str) -> int:
+    return ANSWER_LIMIT if path.startswith("/signin/") and path.endswith("/callback") else BODY_LIMIT
+
+
+async def _read(receive: Receive, limit: int) -> bytes | None:
     body = bytearray()
     more = True
     while more:
@@ -51,7 +56,7 @@ async def _read(receive: Receive) -> bytes | None:
         if message["type"] == "http.disconnect":
             return b""
         body += message.get("body", b"")
-        if len(body) > BODY_LIMIT:
+        if len(body) > limit:
             return None
         more = message.get("more_body", False)
     return bytes(body)
