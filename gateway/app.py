@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 
+from gateway.oauth.patience import Patience
 from gateway.oauth.routes import routes as oauth_routes
 from gateway.operating import health
 from gateway.pages.forms import ReadForms
@@ -47,4 +48,5 @@ def control_plane(world: World, routes: list[BaseRoute]) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=HANDLERS)
     app.router.redirect_slashes = False  # a path has one spelling; any other is not found
     app.state.world = world
+    app.state.patience = Patience()
     return ReadForms(app)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from authz.sessions import SignedIn
     from gateway.oauth.authorizing import Question
+    from gateway.oauth.issuing import Desk
     from gateway.oauth.replies import Reply
     from gateway.world import World
 
@@ -57,7 +58,7 @@ def ask(request: Request) -> Response:
     except DocumentRefused as refused:
         return message(request, 400, "This client cannot be used", _sentence(str(refused)))
     catch_up(world_of(request))
-    return _decide(request, parameters, me, _put)
+    return _put(request, parameters, me)
 
 
 def ask_elsewhere(request: Request) -> Response:
@@ -78,7 +79,7 @@ def answer(request: Request) -> Response:
     except _Stale:
         return message(request, 400, "This question is too old", "Start again from your client.")
     catch_up(world_of(request))
-    return _decide(request, parameters, me, _allow if form.get("answer") == "allow" else _deny)
+    return _decide(request, parameters, me, allow if form.get("answer") == "allow" else deny)
 
 
 def _prove_early(request: Request, parameters: Mapping[str, str]) -> None:
@@ -102,39 +103,46 @@ def _learn_client(request: Request, parameters: Mapping[str, str], me: SignedIn)
     know(world, client_id, f"user:{me.person.handle}")
 
 
+def _put(request: Request, parameters: Mapping[str, str], me: SignedIn) -> Response:
+    """The consent page, for which nothing is locked; or, where this was allowed before, the answer at once."""
+    with world_of(request).office.database.read() as session:
+        desk = new_desk(request, session)
+        try:
+            question = consider(desk, parameters, me)
+            settled = question.settled
+        except Refused as refused:
+            return _turn_away(request, desk, parameters, refused)
+    return _decide(request, parameters, me, allow) if settled else _consent_page(request, question)
+
+
+def _turn_away(request: Request, desk: Desk, parameters: Mapping[str, str], refused: Refused) -> Response:
+    """To the client, once it is proven; before that, to the person."""
+    if not refused.redirect_uri:
+        return _error_page(request, refused)
+    told = _redirect(tell_client(desk, parameters, refused))
+    desk.record()
+    return told
+
+
 def _decide(
     request: Request,
     parameters: Mapping[str, str],
     me: SignedIn,
-    step: Callable[[Request, Question], Response],
+    step: Callable[[Question], Reply],
 ) -> Response:
     """One transaction: the request is judged anew, then one step is taken."""
     world = world_of(request)
     with world.office.database.change() as session:
         desk = new_desk(request, session)
         try:
-            done = step(request, consider(desk, parameters, me))
+            done = _redirect(step(consider(desk, parameters, me)))
         except Refused as refused:
-            if not refused.redirect_uri:
-                return _error_page(request, refused)
-            done = _redirect(tell_client(desk, parameters, refused))
+            return _turn_away(request, desk, parameters, refused)
         desk.write_down()
         first_use = Concern.PEOPLE in desk.moved
     if first_use:
         spread(world)
     return done
-
-
-def _put(request: Request, question: Question) -> Response:
-    return _redirect(allow(question)) if question.settled else _consent_page(request, question)
-
-
-def _allow(_request: Request, question: Question) -> Response:
-    return _redirect(allow(question))
-
-
-def _deny(_request: Request, question: Question) -> Response:
-    return _redirect(deny(question))
 
 
 def _consent_page(request: Request, question: Question) -> Response:

@@ -67,6 +67,10 @@ class Desk:
         """Before the transaction ends: if the journal cannot be written, nothing happened."""
         self.office.database.move(self.session, *self.moved)
         self.session.flush()
+        self.record()
+
+    def record(self) -> None:
+        """What was done and refused, for the journal."""
         for event, who, facts in self.notes:
             self.office.journal.note(event, who=who, **facts)
         for facts in self.refusals:
