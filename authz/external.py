@@ -10,14 +10,13 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from sqlmodel import Session, col, delete, select, update
+from sqlmodel import Session, col, delete, func, select, update
 
 from authz import families
 from authz.accounts import LOCAL_ISSUER, disable_person
 from authz.errors import AccountRefused, SignInRefused
 from authz.sessions import end_session
 from authz.tables import (
-    BrowserSession,
     ClaimMapping,
     Code,
     Delegation,
@@ -86,6 +85,18 @@ def mapped_groups(session: Session, provider: str, identity: ExternalIdentity) -
     return frozenset(
         mapping.group for mapping, _ in rows if mapping.value in identity.claims.get(mapping.claim, frozenset())
     )
+
+
+def mapped(session: Session, person: str) -> frozenset[str]:
+    """The groups that a sign-in gave them."""
+    rows = select(Membership.group).where(Membership.member == person, col(Membership.mapped).is_(True))
+    return frozenset(session.exec(rows))
+
+
+def groups_end(session: Session, person: str) -> float | None:
+    """When the first of them ends."""
+    mapped_ = (col(Membership.member) == person, col(Membership.mapped).is_(True))
+    return session.exec(select(func.min(Membership.until)).where(*mapped_)).one()
 
 
 def drop_groups(session: Session, person: str) -> None:
@@ -188,11 +199,6 @@ def _families(session: Session, hash_: str) -> Iterable[str]:
     held = session.exec(select(RefreshToken.family).where(RefreshToken.session == hash_))
     given = session.exec(select(Code.family).where(Code.session == hash_))
     return {*held, *given}
-
-
-def living_browsers(session: Session, now: float) -> frozenset[str]:
-    """The sessions of browsers that are signed in."""
-    return frozenset(session.exec(select(BrowserSession.hash).where(BrowserSession.expires_at > now)))
 
 
 def _plain(text: str) -> str:

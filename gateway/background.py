@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.identity.refreshing import Refreshing
 from gateway.journal.index import Indexer
 from gateway.sweep import sweep_forever
 from gateway.upstream.refresh import Refresher
@@ -32,6 +33,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         **also,
         "snapshots": world.snapshots.watch,
         "refresh": Refresher(world).run,
+        "identities": Refreshing(world.office, world.providers).run,
         "uses": lambda: note_uses_forever(world),
     }
     if leader:

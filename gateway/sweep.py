@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete, select
 
-from authz import once, throttle
-from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, OneTimeLink, RefreshToken
+from authz import departures, once, throttle
+from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, ForeignSession, OneTimeLink, RefreshToken
 from gateway.journal import JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
@@ -44,6 +44,8 @@ def sweep(office: Office, now: float) -> None:
         session.execute(delete(BrowserSession).where(col(BrowserSession.expires_at) < now))
         session.execute(delete(DeviceGrant).where(col(DeviceGrant.expires_at) < now - KEPT))
         session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now - KEPT))
+        session.execute(delete(ForeignSession).where(col(ForeignSession.until) < now))
+        departures.sweep(session, now)
         throttle.sweep(session, now)
         once.sweep(session, now)
     _expire_clients(office, now)
