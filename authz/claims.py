@@ -35,10 +35,20 @@ def _check_strings(claims: dict[str, Any]) -> None:
             raise TokenRefused(f"claim_{name}")
     if claims.get("token_use", TOOL) != TOOL:
         raise TokenRefused("claim_token_use")
+    _check_bound(claims)
     try:
         parse_scope(claims["scope"])
     except ScopeRefused as error:
         raise TokenRefused("claim_scope") from error
+
+
+def _check_bound(claims: dict[str, Any]) -> None:
+    """RFC 9449 section 6.1. A confirmation that is not understood would be a bearer token with a lost lock."""
+    if "cnf" not in claims:
+        return
+    cnf = claims["cnf"]
+    if not isinstance(cnf, dict) or cnf.keys() != {"jkt"} or not isinstance(cnf["jkt"], str) or not cnf["jkt"]:
+        raise TokenRefused("claim_cnf")
 
 
 def _check_times(claims: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ AuthzError
 ├── AccountRefused       a change of a person, group or client is not possible
 ├── SignInRefused        wrong credentials, locked for a while, disabled: one text for all
 ├── ReturnRefused        a browser comes back from a provider with what is not its own, or too late
+├── ProofRefused         a DPoP proof is missing, or proves something else
 ├── AssertionRefused     what somebody else signed is not for us, not of now, or not of somebody we trust
 ├── IssuerRefused        a trusted issuer or a rule about workloads is not well formed
 ├── SignInBusy           too many passwords to check at once; nothing was checked
@@ -70,6 +71,14 @@ class SignInRefused(AuthzError):
         super().__init__(told)
         self.reason = reason
         self.retry_after = retry_after
+
+
+class ProofRefused(AuthzError):
+    """`reason` is a machine word for the record; the caller learns `invalid_dpop_proof` (RFC 9449 section 7.1)."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__("the DPoP proof does not prove that this request is yours")
+        self.reason = reason
 
 
 class AssertionRefused(AuthzError):

@@ -46,6 +46,7 @@ class Allowance:
     acr: str = ""
     amr: str = ""
     session: str = ""  # of the browser in which it was allowed: what ends there ends here
+    jkt: str = ""  # the key that has to be proved with it (RFC 9449)
 
 
 def new_code() -> str:

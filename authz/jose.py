@@ -34,6 +34,7 @@ FOREIGN_LIMIT = 32 * 1024  # an ID token with 200 group ids has 10 KiB
 _KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed25519"}
 _SMALLEST_RSA = 2048
+_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 
 PublicKey = NewType("PublicKey", ECKey)
 PrivateKey = NewType("PrivateKey", ECKey)
@@ -140,6 +141,28 @@ def _private_abroad(pem: bytes) -> ECKey | RSAKey:
         if key.is_private and (isinstance(key, RSAKey) or key.curve_name in _CURVES.values()):
             return key
     raise ProviderDown("client_key", "the client's key is not an RSA or EC private key in PEM without a password")
+
+
+def verify_own_key(token: str, typ: str) -> tuple[dict[str, Any], str]:
+    """The claims of a JWS that brings its own key, and that key's thumbprint (RFC 9449 section 4.2, RFC 7638).
+
+    It proves that whoever made it holds that key, and nothing else. Raises BadSignature.
+    """
+    raw = token.encode("utf-8", "replace")
+    if len(raw) > TOKEN_LIMIT or raw.count(b".") != 2:
+        raise BadSignature("not_a_jws")
+    header = _read(raw.split(b".", 1)[0])
+    if header.keys() != {"typ", "alg", "jwk"} or header["typ"] != typ or header["alg"] not in FOREIGN_ALGORITHMS:
+        raise BadSignature("header")
+    jwk = header["jwk"]
+    key = _foreign_key(jwk, header["alg"]) if isinstance(jwk, dict) and not _PRIVATE & jwk.keys() else None
+    if key is None:
+        raise BadSignature("key")
+    try:
+        jws.deserialize_compact(raw, key, [header["alg"]])
+    except (JoseError, ValueError) as error:
+        raise BadSignature("signature") from error
+    return _read(raw.split(b".", 2)[1]), key.thumbprint()
 
 
 def _foreign_header(token: bytes, algorithms: Collection[str]) -> dict[str, Any]:

@@ -51,4 +51,7 @@ class Principal:
     resource: str
     expires_at: float
     is_admin: bool = False
+    jkt: str = (
+        ""  # the thumbprint of the key that the token is bound to: worth nothing without a proof of it (RFC 9449)
+    )
     actor: Principal | None = None

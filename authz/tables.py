@@ -126,6 +126,7 @@ class Code(SQLModel, table=True):
     auth_time: float = 0
     acr: str = ""
     amr: str = ""
+    jkt: str = ""  # the key that it is bound to (RFC 9449 sections 5 and 10)
     expires_at: float
     used_at: float | None = None
 
@@ -144,6 +145,7 @@ class RefreshToken(SQLModel, table=True):
     auth_time: float = 0
     acr: str = ""
     amr: str = ""
+    jkt: str = ""  # the key that it is bound to (RFC 9449 sections 5 and 10)
     created_at: float
     expires_at: float
     rotated_at: float | None = None
@@ -348,6 +350,7 @@ class DeviceGrant(SQLModel, table=True):
     auth_time: float = 0
     acr: str = ""
     amr: str = ""
+    jkt: str = ""
     session: str = ""
     used_at: float | None = None
 

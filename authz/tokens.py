@@ -283,5 +283,6 @@ def _principal(claims: VerifiedClaims, members: Sequence[Member], now: float) ->
         resource=claims["aud"],
         expires_at=claims["exp"],
         is_admin=member.administers(now),
+        jkt=claims["cnf"]["jkt"] if "cnf" in claims else "",
         actor=_principal(claims, acting, now) if acting else None,
     )

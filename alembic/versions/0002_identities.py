@@ -53,6 +53,7 @@ def upgrade() -> None:
         sa.Column("auth_time", sa.Float(), nullable=False),
         sa.Column("acr", sa.String(), nullable=False),
         sa.Column("amr", sa.String(), nullable=False),
+        sa.Column("jkt", sa.String(), nullable=False),
         sa.Column("session", sa.String(), nullable=False),
         sa.Column("used_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("hash"),
@@ -187,6 +188,9 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("scope", sa.String(), nullable=False, server_default=""))
         batch_op.add_column(sa.Column("external_client_ids", sa.JSON(), nullable=False, server_default="[]"))
 
+    with op.batch_alter_table("code", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("jkt", sa.String(), nullable=False, server_default=""))
+
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.add_column(sa.Column("mapped", sa.Boolean(), nullable=False, server_default=sa.false()))
 
@@ -197,6 +201,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("refresh_token", schema=None) as batch_op:
         batch_op.add_column(sa.Column("session", sa.String(), nullable=False, server_default=""))
+        batch_op.add_column(sa.Column("jkt", sa.String(), nullable=False, server_default=""))
         batch_op.create_index(batch_op.f("ix_refresh_token_session"), ["session"], unique=False)
 
     with op.batch_alter_table("segment", schema=None) as batch_op:
@@ -209,6 +214,7 @@ def downgrade() -> None:
 
     with op.batch_alter_table("refresh_token", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_refresh_token_session"))
+        batch_op.drop_column("jkt")
         batch_op.drop_column("session")
 
     with op.batch_alter_table("person", schema=None) as batch_op:
@@ -218,6 +224,9 @@ def downgrade() -> None:
 
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.drop_column("mapped")
+
+    with op.batch_alter_table("code", schema=None) as batch_op:
+        batch_op.drop_column("jkt")
 
     with op.batch_alter_table("client", schema=None) as batch_op:
         batch_op.drop_column("external_client_ids")

@@ -7,6 +7,7 @@ only for https redirects: behind any other, a different program may be waiting (
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from authz.tables import Client
     from gateway.oauth.issuing import Desk
     from gateway.oauth.replies import Reply
+
+
+_THUMBPRINT = re.compile(r"(?:[A-Za-z0-9_-]{43})?")
 
 
 class UnsupportedResponse(Refused):
@@ -74,6 +78,8 @@ def consider(desk: Desk, parameters: Mapping[str, str], me: SignedIn) -> Questio
         if parameters.get("response_type") != "code":
             raise UnsupportedResponse
         resource = server.check_target(parameters.get("resource"), None)
+        if _THUMBPRINT.fullmatch(parameters.get("dpop_jkt", "")) is None:
+            raise InvalidRequest("dpop_jkt must be a SHA-256 thumbprint (RFC 7638)")
         grant = server.get_consent_grant(ask, end_user=me.person)
     except Refused as refused:
         refused.redirect_uri, refused.state = known, parameters.get("state")
@@ -97,6 +103,7 @@ def allow(question: Question) -> Reply:
     question.grant.allowed = Allowance(
         client=question.client.id, person=me.person.id, resource=question.resource, scope=question.scope,
         auth_time=me.auth_time, acr=me.acr, amr=me.amr, session=me.session,
+        jkt=question.ask.parameters.get("dpop_jkt", ""),
     )  # fmt: skip
     _remember(question)
     if mark_used(question.client, desk.now):

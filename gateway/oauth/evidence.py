@@ -10,18 +10,19 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from authz import external, jose
+from authz import dpop, external, jose
 from authz.assertions import ID_JAG, Assertion, judge
 from authz.clients import find_client
-from authz.errors import AssertionRefused
+from authz.errors import AssertionRefused, ProofRefused
 from authz.issuers import IssuerKind, trusted
-from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidRequest
+from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidRequest
 from idp_adapters.contract import ExternalIdentity, IdentityRefused, Verified
 from registry.database import Concern
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
+    from authz.dpop import Proof
     from authz.tables import Client, TrustedIssuer
     from gateway.oauth.keysets import Keys
     from gateway.oauth.vouching import Vouched
@@ -49,14 +50,31 @@ class Evidence:
 
     client: Assertion | None = None
     granted: Granted | None = None
+    proof: Proof | None = None
     vouched: Vouched | None = None
 
 
-def gather(world: World, parameters: Mapping[str, str]) -> Evidence:
-    """Proves what there is to prove. What is present and bad is refused, never ignored (T-17)."""
+def gather(world: World, parameters: Mapping[str, str], proofs: Sequence[str] = ()) -> Evidence:
+    """Proves what there is to prove. What is present and bad is refused, never ignored (T-17).
+
+    `proofs` are the DPoP headers of a request to the token endpoint.
+    """
+    proof = _proof(world, proofs) if proofs else None
     client = _client(world, parameters) if _has_client_assertion(parameters) else None
     granted = _granted(world, parameters) if parameters.get("grant_type") == JWT_BEARER else None
-    return Evidence(client, granted)
+    return Evidence(client, granted, proof)
+
+
+def _proof(world: World, proofs: Sequence[str]) -> Proof:
+    """RFC 9449 section 5: one proof, of this request."""
+    if len(proofs) != 1:
+        raise InvalidProof("one DPoP header, not several")
+    url = f"{world.settings.base_url}/oauth/token"
+    try:
+        return dpop.judge(proofs[0], method="POST", url=url, now=time.time())
+    except ProofRefused as refused:
+        world.telemetry.refused(f"dpop_{refused.reason}")
+        raise InvalidProof(f"the DPoP proof is not one for this request ({refused.reason})") from refused
 
 
 def _has_client_assertion(parameters: Mapping[str, str]) -> bool:

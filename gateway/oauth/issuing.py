@@ -7,13 +7,13 @@ journal before the transaction counts.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import AuthorizationServer
 from authlib.oauth2.rfc9207.parameter import IssuerParameter
 
-from authz import once
+from authz import dpop, once
 from authz.acting import parties
 from authz.assertions import LEEWAY
 from authz.clients import find_client
@@ -23,7 +23,7 @@ from authz.tokens import Minting, mint
 from gateway import clock
 from gateway.oauth.client import AskingClient
 from gateway.oauth.evidence import Evidence
-from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidScope, InvalidTarget, Refused
+from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidScope, InvalidTarget, Refused
 from gateway.oauth.replies import Reply
 from gateway.oauth.resources import find_resource
 from registry.database import Concern
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from authz.families import Allowance, Reused
+    from authz.tables import Client
     from gateway.oauth.asking import Ask
     from gateway.office import Office
     from gateway.snapshots import Snapshot
@@ -59,6 +60,17 @@ class Desk:
     @property
     def base(self) -> str:
         return self.office.settings.base_url
+
+    @property
+    def jkt(self) -> str:
+        """The key that this request proved (RFC 9449), by its thumbprint; empty without a proof."""
+        return self.evidence.proof.jkt if self.evidence.proof else ""
+
+    def spend_proof(self) -> None:
+        """A proof counts once, whatever becomes of its request."""
+        proof = self.evidence.proof
+        if proof is not None and not once.spend(self.session, "dpop", proof.mark, self.now + dpop.LIFE):
+            raise InvalidProof("the DPoP proof was used before")
 
     def note(self, event: str, who: str, **facts: Any) -> None:
         self.notes.append((event, who, facts | {"address": self.address}))
@@ -156,7 +168,7 @@ class IssuingServer(AuthorizationServer):
         members = self.desk.snapshot.members
         if minting.subject not in members or any(subject not in members for subject in parties(minting.act)):
             raise InvalidGrant("whoever this was given to is not enabled here any more")
-        minted = mint(self.desk.snapshot.keys, minting, self.desk.now)
+        minted = mint(self.desk.snapshot.keys, replace(minting, jkt=self.desk.jkt), self.desk.now)
         labels = [members[subject].label if subject in members else subject for subject in minting.act]
         self.desk.note(
             event, members[minting.subject].label, client=minting.client, resource=minting.resource,
@@ -164,7 +176,17 @@ class IssuingServer(AuthorizationServer):
             **facts, **({"actors": labels} if labels else {}),
         )  # fmt: skip
         life = minted.expires_at - int(self.desk.now)
-        return {"access_token": minted.token, "token_type": "Bearer", "expires_in": life, "scope": minting.scope}
+        kind = "DPoP" if self.desk.jkt else "Bearer"
+        return {"access_token": minted.token, "token_type": kind, "expires_in": life, "scope": minting.scope}
+
+    def bound(self, allowed: Allowance, client: Client) -> Allowance:
+        """What a refresh token will carry, if the key that this one is bound to was proved (RFC 9449 section 5).
+
+        A public client's is bound to the key that it proves; who has a secret is held by that already.
+        """
+        if allowed.jkt and allowed.jkt != self.desk.jkt:
+            raise InvalidProof("this is bound to a key: send a DPoP proof of it")
+        return replace(allowed, jkt=self.desk.jkt if client.auth_method == "none" else "")
 
     def check_target(self, asked: str | None, allowed: str | None) -> str:
         """The resource meant, if it exists now and is the one that was allowed (RFC 8707 section 2.2)."""

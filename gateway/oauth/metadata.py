@@ -50,6 +50,7 @@ def server_metadata(base: str, *, registration: bool) -> dict[str, Any]:
         "revocation_endpoint_auth_methods_supported": list(AUTH_METHODS),
         "revocation_endpoint_auth_signing_alg_values_supported": sorted(FOREIGN_ALGORITHMS),
         "code_challenge_methods_supported": ["S256"],
+        "dpop_signing_alg_values_supported": sorted(FOREIGN_ALGORITHMS),
         "authorization_response_iss_parameter_supported": True,
         "client_id_metadata_document_supported": True,
     }
@@ -71,6 +72,7 @@ def resource_metadata(base: str, path: str) -> dict[str, Any]:
         "authorization_servers": [base],
         "scopes_supported": [ALL],
         "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": sorted(FOREIGN_ALGORITHMS),
         "resource_name": "Ostiary",
     }
 

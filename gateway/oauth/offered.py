@@ -12,6 +12,7 @@ from registry.tables import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from authz.decisions import Party
     from gateway.snapshots import Snapshot
 
 USED_BY: Final = {
@@ -25,7 +26,7 @@ USED_BY: Final = {
 class Offered:
     """Everything approved at one resource, as one chain of parties is asked about it."""
 
-    def __init__(self, snapshot: Snapshot, path: str, party: Supposed) -> None:
+    def __init__(self, snapshot: Snapshot, path: str, party: Party) -> None:
         mount = snapshot.catalogue.mounts.get(path)
         self._policy, self._party = snapshot.policy, party
         self._portal = mount.portal if mount is not None else ""

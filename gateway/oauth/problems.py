@@ -16,6 +16,7 @@ __all__ = [
     "AccessDenied",
     "InvalidClient",
     "InvalidGrant",
+    "InvalidProof",
     "InvalidRequest",
     "InvalidScope",
     "InvalidTarget",
@@ -30,6 +31,12 @@ InvalidGrant = InvalidGrantError
 InvalidRequest = InvalidRequestError
 InvalidScope = InvalidScopeError
 UnauthorizedClient = UnauthorizedClientError
+
+
+class InvalidProof(OAuth2Error):
+    """RFC 9449 section 5: the proof is not one, not for this request, or not of the key that is bound."""
+
+    error = "invalid_dpop_proof"
 
 
 class InvalidTarget(OAuth2Error):

@@ -82,12 +82,13 @@ def _reply(request: Request) -> Reply:
     refused = _hopeless(request, world, ask)
     if refused is not None:
         return refused
-    evidence = gather(world, parameters)
+    evidence = gather(world, parameters, request.headers.getlist("dpop"))
     (spread if evidence.granted and evidence.granted.newcomer else catch_up)(world)
     if wants_voucher(ask):
         evidence = _vouched(request, world, evidence, ask)
     with world.office.database.change() as session:
         desk = new_desk(request, session, evidence)
+        desk.spend_proof()
         reply: Reply = token_server(desk).create_token_response(ask)
         desk.write_down()
     return reply

@@ -13,6 +13,7 @@ from sqlmodel import SQLModel
 from authz.clients import find_client, load_clients, mark_used, new_secret, secret_matches
 from authz.errors import ScopeRefused
 from authz.scopes import LIMIT, parse_scope, write_scope
+from authz.personal import CLIENT as PERSONAL
 from authz.tables import Client
 from authz.tokens import OPERATOR_CLIENT
 from registry.database import Database, sqlite_url
@@ -40,7 +41,7 @@ def test_disabled_and_expired_clients_do_not_count(session: Session) -> None:
     session.add(Client(id="old", origin="dynamic", expires_at=now - 1))
     session.add(Client(id="off", origin="registered", disabled_at=now))
 
-    assert load_clients(session) == {"good", "young", OPERATOR_CLIENT}
+    assert load_clients(session) == {"good", "young", OPERATOR_CLIENT, PERSONAL}
     assert [name for name in ("good", "young", "old", "off", "none") if find_client(session, name, now)] == [
         "good",
         "young",

@@ -90,10 +90,11 @@ class CodeGrant(grants.AuthorizationCodeGrant):
     def generate_token(self, *_: Any, include_refresh_token: bool = True, **__: Any) -> dict[str, Any]:
         desk, presented = self.server.desk, self.request.authorization_code
         row: Code = presented.row
-        token = self.server.issue(self.GRANT_TYPE, allowance_of(row), row.scope, row.family)
+        allowed = self.server.bound(allowance_of(row), self.request.client.row)
+        token = self.server.issue(self.GRANT_TYPE, allowed, row.scope, row.family)
         if include_refresh_token:
             life = desk.office.settings.refresh_life
-            token["refresh_token"] = families.first_refresh(desk.session, allowance_of(row), row.family, desk.now, life)
+            token["refresh_token"] = families.first_refresh(desk.session, allowed, row.family, desk.now, life)
         return token
 
     def delete_authorization_code(self, authorization_code: Presented) -> None:

@@ -60,13 +60,14 @@ class DeviceGrantType(DeviceCodeGrant):
         desk, row = self.server.desk, self.row
         if enabled(self.server, row.person) is None:
             raise InvalidGrant("whoever allowed this is not enabled here any more")
-        family, allowed = secrets.token_urlsafe(16), allowance_of(row)
+        family, client = secrets.token_urlsafe(16), self.request.client.row
+        allowed = self.server.bound(allowance_of(row), client)
         token = self.server.issue(self.GRANT_TYPE, allowed, row.scope, family)
         if self.request.client.check_grant_type("refresh_token"):
             life = desk.office.settings.refresh_life
             token["refresh_token"] = families.first_refresh(desk.session, allowed, family, desk.now, life)
         row.used_at = desk.now
         desk.session.add(row)
-        if mark_used(self.request.client.row, desk.now):
+        if mark_used(client, desk.now):
             desk.moved.add(Concern.PEOPLE)
         return 200, token, self.TOKEN_RESPONSE_HEADER

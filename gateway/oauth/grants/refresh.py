@@ -50,6 +50,7 @@ class RefreshGrant(grants.RefreshTokenGrant):
     def issue_token(self, user: Person, refresh_token: Presented) -> dict[str, Any]:  # noqa: ARG002 - asked already
         desk, row = self.server.desk, refresh_token.row
         scope = self.request.parameters["scope"]
+        self.server.bound(allowance_of(row), self.request.client.row)
         token = self.server.issue(self.GRANT_TYPE, allowance_of(row), scope, row.family)  # refused: not spent
         token["refresh_token"] = families.successor(
             desk.session, desk.office.vault, row, refresh_token.secret, desk.now

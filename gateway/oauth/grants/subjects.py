@@ -141,8 +141,8 @@ def _verified(server: IssuingServer, token: str, name: str) -> Principal:
         if refused.reason in _ENDED:
             raise InvalidGrant(f"whoever the {name} was given to, or for, is not enabled here any more") from refused
         raise InvalidRequest(f"the {name} is not an access token of ours that can be exchanged now") from refused
-    if "cnf" in principal.claims:
-        raise InvalidRequest(f"the {name} is bound to a key; exchange one that is not")
+    if principal.jkt and principal.jkt != desk.jkt:
+        raise InvalidRequest(f"the {name} is bound to a key: send a DPoP proof of it")
     return principal
 
 
