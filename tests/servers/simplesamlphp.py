@@ -114,31 +114,42 @@ class Browser:
     """Somebody who types a name and a password there, and posts every form that they are shown."""
 
     def __init__(self) -> None:
-        self._client = httpx2.Client(follow_redirects=False, timeout=20, trust_env=False)
+        self.client = httpx2.Client(follow_redirects=False, timeout=20, trust_env=False)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._client.close()
+        self.client.close()
 
     def until(self, url: str, ours: str, person: str = "alice") -> tuple[str, dict[str, str]]:
         """From `url` on, until something leads to `ours`: the address, and what is posted there."""
-        answer = self._client.get(url)
+        answer = self.client.get(url)
         for _ in range(12):
             if answer.is_redirect:
                 there = urljoin(str(answer.url), answer.headers["location"])
                 if there.startswith(ours):
                     return there, {}
-                answer = self._client.get(there)
+                answer = self.client.get(there)
                 continue
             action, fields = _form(answer.text, str(answer.url))
             if action.startswith(ours):
                 return action, fields
             if "password" in fields:
                 fields |= {"username": person, "password": f"{person}pass"}
-            answer = self._client.post(action, data=fields)
+            answer = self.client.post(action, data=fields)
         raise AssertionError(f"nothing led to {ours}: {answer.status_code} {answer.text[:500]}")
+
+    def sign_out(self, url: str) -> str:
+        """The button on our own page: the address that it leads on to."""
+        page = self.client.get(f"{url}/").text
+        sealed = re.search(r'action="/signout".*?</form>', page, re.DOTALL)
+        assert sealed, page[:2000]
+        _, fields = _form(f'<form action="/signout">{sealed.group()}', url)
+        answer = self.client.post(f"{url}/signout", data=fields, headers={"origin": url})
+        onward = re.search(r'content="0;url=([^"]+)"', answer.text)
+        assert onward, answer.text[:2000]
+        return html.unescape(onward.group(1))
 
 
 def _form(text: str, url: str) -> tuple[str, dict[str, str]]:
@@ -175,6 +186,8 @@ def _configure(server: SimpleSamlPhp, providers: list[ServiceProvider]) -> None:
             "signature.algorithm": "http://www.w3.org/2001/04/xmldsig-more#rsa-sha256",
             "validate.authnrequest": True,
             "simplesaml.nameidattribute": "uid",
+            "sign.logout": True,
+            "validate.logout": True,
         }
     }
     trusted = sorted({urlsplit(one.base_url).netloc for one in providers})
