@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, external, home, leaving, reviewing, signin, tokens
+from gateway.pages import account, delegations, external, home, leaving, reviewing, signin, tokens
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -33,6 +33,9 @@ def routes() -> list[BaseRoute]:
         Route("/account/tokens", tokens.show),
         Route("/account/tokens", tokens.create, methods=["POST"]),
         Route("/account/tokens/end", tokens.end, methods=["POST"]),
+        Route("/account/delegations", delegations.show),
+        Route("/account/delegations", delegations.give, methods=["POST"]),
+        Route("/account/delegations/end", delegations.end, methods=["POST"]),
         Route("/account/clients/revoke", home.revoke, methods=["POST"]),
         Route("/setup/{token}", account.show_setup),
         Route("/setup/{token}", account.submit_setup, methods=["POST"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -77,6 +78,18 @@ def test_every_use_counts_and_a_refused_one_does_not(market: Market) -> None:
     refused = market.exchange(agent, delegation, DELEGATION)
     assert error_of(refused) == (400, "invalid_grant")
     assert "used up" in refused.json()["error_description"]
+
+
+def test_of_fifty_at_once_that_want_the_last_use_one_gets_it(market: Market) -> None:
+    person, agent = market.allowed("notes.*"), market.worker("notes.*")
+    delegation = market.delegate(person, agent[0], "notes.add", uses=1)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: market.exchange(agent, delegation, DELEGATION), range(50)))
+    assert [answer.status_code for answer in answers].count(200) == 1
+    assert {error_of(answer) for answer in answers if answer.status_code != 200} == {(400, "invalid_grant")}
+    assert market.delegation(delegation).uses_left == 0
+    exchanged = [line for line in market.records("token.exchanged") if line["delegation"] == delegation]
+    assert len(exchanged) == 1
 
 
 def test_when_it_has_ended_so_have_its_tokens(market: Market) -> None:
