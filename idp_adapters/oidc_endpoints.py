@@ -124,7 +124,7 @@ def _basic(client: ClientAuth, _method: str, uri: str, headers: dict[str, str], 
 
 def _token(answer: Mapping[str, Any], name: str) -> str:
     value = answer.get(name, "")
-    if not isinstance(value, str) or len(value) > LONGEST_TOKEN or not value.isascii():
+    if not isinstance(value, str) or len(value) > LONGEST_TOKEN or not (value.isascii() and value.isprintable()):
         raise ProviderDown("token_answer", f"the token endpoint's {name} is not a token")
     return value
 
