@@ -14,6 +14,8 @@ from authz.principals import ADMINS, Member, Principal, VerifiedClaims
 from authz.tables import BrowserSession, Membership, OneTimeLink, Person
 
 LINK_LIFE: Final = 900.0
+IDLE: Final = 1 / 4  # of a session's life: unused for so long, it ends. What is shorter for all is `session_life`
+WORN: Final = 1 / 10  # of that: seldom enough to write down that it is in use
 ADMIN_LINK: Final = "admin"
 LOCAL_ACR: Final = "1"  # of a password of ours, with or without a second factor: `amr` says which
 
@@ -29,6 +31,7 @@ class SignedIn:
     acr: str = ""
     amr: str = ""
     is_admin: bool = False
+    worn: bool = False  # it is time to write down that it is in use
 
     def principal(self, member: Member, resource: str, now: float) -> Principal:
         """Who this is at `resource`, to be asked about; the session is the verified credential."""
@@ -79,7 +82,7 @@ def begin_session(
 
 
 def find_session(session: Session, token: str, now: float) -> SignedIn | None:
-    """Who holds the cookie, if the session lives and the person is still enabled."""
+    """Who holds the cookie, if the session lives, is in use, and the person is still enabled."""
     found = session.exec(
         select(BrowserSession, Person)
         .join(Person, col(Person.id) == col(BrowserSession.person))
@@ -88,6 +91,10 @@ def find_session(session: Session, token: str, now: float) -> SignedIn | None:
     if found is None or found[1].disabled_at is not None:
         return None
     row, person = found
+    idle = (row.expires_at - row.created_at) * IDLE
+    unused = now - row.seen_at
+    if unused > idle:
+        return None
     return SignedIn(
         person=person,
         session=row.hash,
@@ -96,12 +103,18 @@ def find_session(session: Session, token: str, now: float) -> SignedIn | None:
         acr=row.acr,
         amr=row.amr,
         is_admin=person.is_admin or _mapped_admin(session, person.id, now),
+        worn=unused > idle * WORN,
     )
 
 
 def _mapped_admin(session: Session, person: str, now: float) -> bool:
     row = session.get(Membership, (person, ADMINS))
     return row is not None and (row.until is None or row.until > now)
+
+
+def keep_session(session: Session, hash_: str, now: float) -> None:
+    """It is in use. For whoever finds it `worn`, so that not every page is a write."""
+    session.execute(update(BrowserSession).where(col(BrowserSession.hash) == hash_).values(seen_at=now))
 
 
 def end_sessions(session: Session, person: str, *, but: str = "") -> None:

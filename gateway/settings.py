@@ -109,7 +109,9 @@ class Settings(BaseModel):
     refresh_interval: float = Field(30.0, ge=1, le=3600, description="how often servers are asked what they offer")
     token_life: int = Field(300, ge=30, le=300, description="life of an access token")
     tool_token_life: int = Field(120, ge=10, le=300, description="life of a token that was exchanged for a few tools")
-    session_life: int = Field(8 * 3600, ge=300, le=7 * 86400, description="life of a browser session and of groups")
+    session_life: int = Field(
+        8 * 3600, ge=300, le=7 * 86400, description="life of a browser session (unused: a quarter of it) and of groups"
+    )
     refresh_life: int = Field(30 * 86400, ge=3600, le=180 * 86400, description="life of a refresh token family")
     operator_tokens: bool = Field(True, description="allow `ostiary token issue`")
     personal_tokens: bool = Field(True, description="allow people tokens for clients that cannot do OAuth")

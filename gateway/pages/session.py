@@ -9,10 +9,13 @@ import hashlib
 import hmac
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from authz.departures import LIFE
-from authz.sessions import SignedIn, find_session
+from sqlalchemy.exc import SQLAlchemyError
+
+from authz.sessions import SignedIn, find_session, keep_session
 from gateway.edge import own_origins
 from gateway.pages.forms import FormRefused
 
@@ -47,8 +50,13 @@ def _look_up(request: Request) -> SignedIn | None:
     token = request.cookies.get(session_cookie(office.settings), "")
     if not token:
         return None
+    now = time.time()
     with office.database.read() as session:
-        return find_session(session, token, time.time())
+        found = find_session(session, token, now)
+    if found is not None and found.worn:
+        with suppress(SQLAlchemyError), office.database.change() as session:  # a page is not worth less for it
+            keep_session(session, found.session, now)
+    return found
 
 
 def session_cookie(settings: Settings) -> str:

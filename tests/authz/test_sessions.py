@@ -19,6 +19,7 @@ from authz.sessions import (
     end_session,
     end_sessions,
     find_session,
+    keep_session,
     look_at_link,
     make_link,
     use_link,
@@ -67,10 +68,30 @@ def begin(session: Session, person: Person, life: float = 900) -> str:
 def test_a_cookie_is_who_it_was_given_to_until_it_ends(database: Database, alice: Person) -> None:
     with database.change() as session:
         token = begin(session, alice)
-        found = find_session(session, token, NOW + 899)
+        found = find_session(session, token, NOW + 200)
         assert found is not None
         assert (found.person.id, found.auth_time, found.amr) == (alice.id, NOW, "pwd")
+        keep_session(session, found.session, NOW + 800)
+        assert find_session(session, token, NOW + 899) is not None
         assert find_session(session, token, NOW + 900) is None
+
+
+def test_a_session_that_nobody_uses_ends_after_a_quarter_of_its_life(database: Database, alice: Person) -> None:
+    with database.change() as session:
+        token = begin(session, alice, life=4000)
+        found = find_session(session, token, NOW + 1000)
+        assert found is not None
+        assert find_session(session, token, NOW + 1001) is None
+        keep_session(session, found.session, NOW + 1000)
+        assert find_session(session, token, NOW + 2000) is not None
+        assert find_session(session, token, NOW + 2001) is None
+
+
+def test_not_every_look_is_worth_a_write(database: Database, alice: Person) -> None:
+    with database.change() as session:
+        token = begin(session, alice, life=4000)
+        worn = [find_session(session, token, NOW + age).worn for age in (0, 100, 101, 999)]  # type: ignore[union-attr]
+        assert worn == [False, False, True, True]
 
 
 def test_what_is_stored_opens_nothing(database: Database, alice: Person) -> None:

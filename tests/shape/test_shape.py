@@ -75,6 +75,8 @@ def test_the_environment_is_read_in_few_known_places() -> None:
         "gateway/operating/tracing.py",  # OpenTelemetry is set up by its standard variables
         "gateway/cli/secret.py",
         "gateway/clients_setup.py",  # in a line that it prints
+        "gateway/identity/declared.py",  # secrets of identity providers, by the names that the configuration gives
+        "idp_adapters/directory/connection.py",  # writes one that libldap reads
     }
 
 
@@ -89,4 +91,5 @@ def test_no_broad_except_outside_the_edges() -> None:
         "gateway/edge/middleware.py",
         "gateway/journal/writer.py",
         "gateway/portal/door.py",
+        "gateway/running.py",  # hands on what a coroutine raised, as a task would
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -177,3 +178,17 @@ def test_a_change_of_password_that_cannot_be_says_why(desk: Desk, fields: dict[s
     assert answer.status_code in {400, 403}
     assert text in answer.text
     assert desk.browser().sign_in("alice").status_code == 303
+
+
+def test_a_browser_that_is_used_stays_signed_in_and_one_that_is_not_does_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk.person("ann")
+    used, unused = desk.browser(), desk.browser()
+    for browser in (used, unused):
+        browser.sign_in("ann")
+    begun, idle = time.time(), desk.settings.session_life / 4
+    for step in range(1, 4):
+        monkeypatch.setattr(time, "time", lambda step=step: begun + step * 0.6 * idle)
+        assert used.get("/account/password").status_code == 200
+    assert unused.get("/account/password").status_code == 303
