@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from idp_adapters.contract import Finding, ProviderDown
 from idp_adapters.directory import people
+from idp_adapters.directory.channel import NoChannel, encrypted, reached, trusting
 from idp_adapters.directory.connection import BASE, conversation
-from idp_adapters.directory.probe import probe
 from idp_adapters.directory.schema import read_schema
 
 if TYPE_CHECKING:
@@ -62,26 +62,26 @@ class _Walk:
         self.told.append(Finding(name, ok=True, words=" ".join(words)))
 
 
-def findings(config: LdapConfig, equipment: Equipment, trusted: str) -> Iterator[Finding]:
+def findings(config: LdapConfig, equipment: Equipment) -> Iterator[Finding]:
     """Each server is reached and must prove itself; the first one is asked further."""
-    for url in config.urls:
-        for finding in probe(url, trusted):
-            yield finding
-            if not finding.ok:
-                return
-    yield from _asked(config, equipment, trusted)
-
-
-def _asked(config: LdapConfig, equipment: Equipment, trusted: str) -> Iterator[Finding]:
     walk = _Walk()
     try:
-        with conversation(config.urls[0], trusted, time.monotonic() + PATIENCE) as talk:
+        _approach(walk, config)
+        with conversation(config.urls[0], trusting(config.ca_file), time.monotonic() + PATIENCE) as talk:
             _steps(walk, talk, config, equipment)
     except _Ended:
         pass
     except ProviderDown as down:
         walk.told.append(Finding("speak to it", ok=False, words=_words(down)))
     yield from walk.told
+
+
+def _approach(walk: _Walk, config: LdapConfig) -> None:
+    for url in config.urls:
+        with walk.step(f"reach {url}"):
+            plain = reached(url)
+        with walk.step(f"encrypt {url}"):
+            encrypted(plain, url, trusting(config.ca_file)).close()
 
 
 def _steps(walk: _Walk, talk: Conversation, config: LdapConfig, equipment: Equipment) -> None:
@@ -118,4 +118,6 @@ def _counted(rows: Sequence[Row]) -> str:
 def _words(problem: ProviderDown | _Said) -> str:
     if isinstance(problem, _Said):
         return str(problem)
+    if isinstance(problem, NoChannel):
+        return problem.advice
     return WORDS.get(problem.reason, f"the server's answer was {problem.reason}")

@@ -7,14 +7,12 @@ followed (a directory could send us, and a password, anywhere), and neither its 
 from __future__ import annotations
 
 import os
-import ssl
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
-os.environ["LDAPNOINIT"] = "1"  # before libldap is loaded: ldaprc in the working directory could trust other CAs
+os.environ["LDAPNOINIT"] = "1"  # before libldap is loaded: an ldaprc in the working directory could switch things on
 
 import ldap
 from ldap.controls import SimplePagedResultsControl
@@ -23,15 +21,16 @@ from pyasn1.error import PyAsn1Error
 
 from idp_adapters.contract import ProviderDown
 from idp_adapters.directory import refusals
+from idp_adapters.directory.channel import DOWN, carried, encrypted, reached
 
 if TYPE_CHECKING:
+    import socket
+    import ssl
     from collections.abc import Iterator, Mapping, Sequence
 
-CONNECT: Final = 3.0  # seconds for the connection, and again for its encryption
 ANSWER: Final = 4.0  # seconds for one answer
 PAGE: Final = 500  # Active Directory gives 1,000 at most
 VALUES: Final = 5000  # values of one attribute that are looked at
-DOWN: Final = "The directory cannot be asked just now. Try again in a minute."
 
 BASE, SUBTREE = ldap.SCOPE_BASE, ldap.SCOPE_SUBTREE
 
@@ -68,10 +67,11 @@ class Row:
 
 
 @contextmanager
-def conversation(url: str, trusted: str, deadline: float) -> Iterator[Conversation]:
-    """`trusted` is a file of certificates; `deadline` is on the monotonic clock. Raises ProviderDown."""
+def conversation(url: str, context: ssl.SSLContext, deadline: float) -> Iterator[Conversation]:
+    """`deadline` is on the monotonic clock, and ends whatever is going on then. Raises ProviderDown."""
+    channel = encrypted(reached(url), url, context)
     with _translated():
-        connection = _connected(url, trusted)
+        connection = _connected(carried(channel, deadline))
     try:
         yield Conversation(connection, deadline)
     finally:
@@ -160,35 +160,17 @@ class Conversation:
         return min(ANSWER, left)
 
 
-def _connected(url: str, trusted: str) -> Any:
-    connection = ldap.initialize(_plain(url))
-    options = (
+def _connected(channel: socket.socket) -> Any:
+    """The library owns the socket from here. The address is only for its messages."""
+    connection = ldap.initialize("ldap://directory", fileno=channel.detach())
+    for option, value in (
         (ldap.OPT_PROTOCOL_VERSION, 3),
         (ldap.OPT_REFERRALS, 0),
-        (ldap.OPT_NETWORK_TIMEOUT, CONNECT),
+        (ldap.OPT_NETWORK_TIMEOUT, ANSWER),
         (ldap.OPT_TIMEOUT, ANSWER),
-        (ldap.OPT_X_TLS_REQUIRE_CERT, ldap.OPT_X_TLS_DEMAND),
-        (ldap.OPT_X_TLS_PROTOCOL_MIN, ldap.OPT_X_TLS_PROTOCOL_TLS1_2),
-        (ldap.OPT_X_TLS_CACERTFILE, trusted),
-        (ldap.OPT_X_TLS_NEWCTX, 0),  # last: it takes the others into effect
-    )
-    for option, value in options:
+    ):
         connection.set_option(option, value)
-    if url.startswith("ldap:"):
-        connection.start_tls_s()
     return connection
-
-
-def system_certificates() -> str:
-    """The file of certificates that this system trusts."""
-    paths = ssl.get_default_verify_paths()
-    return paths.cafile or paths.openssl_cafile
-
-
-def _plain(url: str) -> str:
-    """Without a path or a query, which would mean something in an LDAP URL (RFC 4516)."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
 
 
 def _row(dn: str, attributes: Mapping[str, Sequence[bytes]]) -> Row:

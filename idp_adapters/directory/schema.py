@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Final
 from ldap.filter import escape_filter_chars
 
 from idp_adapters.contract import ProviderDown
-from idp_adapters.directory.connection import BASE, DOWN, SUBTREE, Row
+from idp_adapters.directory.channel import DOWN
+from idp_adapters.directory.connection import BASE, SUBTREE, Row
 from idp_adapters.directory.groups import Where
 
 if TYPE_CHECKING:
