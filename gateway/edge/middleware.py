@@ -36,6 +36,7 @@ _ANY_ORIGIN_BELOW: Final = b"/.well-known/"
 _ONCE: Final = (
     b"host",
     b"authorization",
+    b"dpop",
     b"content-type",
     b"content-length",
     b"content-encoding",
@@ -217,7 +218,7 @@ def _any_origin(path: bytes) -> bool:
 
 
 def _from_provider(path: bytes) -> bool:
-    """Browsers post a provider's answers from its pages (SAML 2.0 bindings, section 3.5); each proves where it is from."""
+    """Browsers post a provider's answers from its pages (SAML bindings, 3.5); each answer proves where it is from."""
     return path.startswith(b"/signin/") and path.endswith((b"/callback", b"/logout"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from authz.jose import FOREIGN_ALGORITHMS
 from authz.scopes import ALL
 
 HEADER = b"www-authenticate"
@@ -11,6 +12,13 @@ def challenge_401(resource_metadata_url: str, *, invalid: bool, scope: str = ALL
     """Where to get a token. `invalid` when one was sent: only then is an error named."""
     error = 'error="invalid_token", ' if invalid else ""
     return HEADER, f'Bearer {error}resource_metadata="{resource_metadata_url}", scope="{scope}"'.encode()
+
+
+def challenge_dpop(resource_metadata_url: str, *, bearer: bool) -> tuple[bytes, bytes]:
+    """A proof that is none, or a bound token that came as a bearer token (RFC 9449 sections 7.1 and 7.2)."""
+    error = "invalid_token" if bearer else "invalid_dpop_proof"
+    algorithms = " ".join(sorted(FOREIGN_ALGORITHMS))
+    return HEADER, f'DPoP error="{error}", algs="{algorithms}", resource_metadata="{resource_metadata_url}"'.encode()
 
 
 def challenge_403(resource_metadata_url: str, *, scope: str, description: str = "") -> tuple[bytes, bytes]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CORS = {
     "access-control-allow-origin": "*",
     "access-control-allow-methods": "GET, POST, OPTIONS",
-    "access-control-allow-headers": "authorization, content-type, mcp-protocol-version",
+    "access-control-allow-headers": "authorization, content-type, dpop, mcp-protocol-version",
     "access-control-expose-headers": "www-authenticate, retry-after",
     "access-control-max-age": "600",
 }

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from authz.errors import TokenRefused
+from authz.errors import ProofRefused, TokenRefused
 from gateway import clock
 from gateway.edge.request import JSON
 from gateway.journal import JournalDown
-from gateway.oauth.challenges import challenge_401
+from gateway.oauth.challenges import challenge_401, challenge_dpop
 from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import call, listing, subscriptions
 from gateway.portal.batches import is_batch
@@ -22,6 +22,7 @@ from gateway.portal.exchange import Exchange
 from gateway.portal.headers import MODERN, check_modern, is_modern
 from gateway.portal.hub import Hub
 from gateway.portal.legacy import Legacy
+from gateway.portal.possession import BEARER, once, presented, prove
 from gateway.portal.reply import Pulse, Reply, accepts
 from gateway.portal.wire import Message, parse
 from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("ostiary")
 
-_BEARER: Final = b"Bearer "
 _ALLOW: Final = (b"allow", b"POST")
 _PREFLIGHT: Final = (
     (b"access-control-allow-methods", b"POST, GET, DELETE"),
@@ -88,6 +88,8 @@ class Portal:
         principal = self._principal(path, arrival, snapshot)
         mount = _mount(path, request, snapshot)
         exchange = Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
+        if principal.jkt or not arrival.headers[b"authorization"].startswith(BEARER):
+            exchange.proof = self._proof(principal, arrival, path)
         if method == "POST":
             _check_types(arrival, reply)
             request.taker = partial(self._take, exchange)
@@ -115,6 +117,8 @@ class Portal:
 
     async def _without_body(self, exchange: Exchange) -> None:
         await as_task()
+        if exchange.proof:
+            await self._once(exchange)
         request = _request(exchange)
         request.ends_with_client = True
         self._pulse.add(exchange.reply)
@@ -125,13 +129,38 @@ class Portal:
         if path not in snapshot.catalogue.mounts and not is_mount_path(path):
             raise Problem(404, 0, "Not found.")
         try:
-            principal = self._world.verifier.verify(_bearer(arrival), self._base + path, snapshot)
+            principal = self._world.verifier.verify(presented(arrival), self._base + path, snapshot)
         except TokenRefused as refused:
             raise self._unauthorized(path, arrival, refused) from refused
         if not self._world.snapshots.fresh():
             late = "It has not been possible for a minute to learn what was revoked; calls wait for that."
             raise unavailable(clock.MOVED if clock.moved() else late, 5)
         return principal
+
+    def _proof(self, principal: Principal, arrival: Arrival, path: str) -> str:
+        try:
+            return prove(principal, arrival, self._base + path)
+        except ProofRefused as refused:
+            raise self._unproved(path, arrival, principal, refused) from refused
+
+    async def _once(self, exchange: Exchange) -> None:
+        try:
+            await once(self._world, exchange.proof)
+        except ProofRefused as refused:
+            raise self._unproved(exchange.mount.path, exchange.arrival, exchange.principal, refused) from refused
+
+    def _unproved(self, path: str, arrival: Arrival, principal: Principal, refused: ProofRefused) -> Problem:
+        """Whose token it is is known, who presents it is not: counted and written down as somebody unknown."""
+        self._world.telemetry.refused("token")
+        self._world.journal.refused_unauthenticated(
+            arrival.source,
+            reason=f"dpop.{refused.reason}",
+            path=path[:200],
+            client=principal.client,
+            request_id=arrival.request_id,
+        )
+        challenge = challenge_dpop(metadata_url(self._base, path), bearer=refused.reason == "bearer")
+        return Problem(401, 0, "A DPoP proof for this very request is needed.", headers=(challenge,))
 
     def _unauthorized(self, path: str, arrival: Arrival, refused: TokenRefused) -> Problem:
         self._world.telemetry.refused("token")
@@ -142,6 +171,9 @@ class Portal:
         return Problem(401, 0, "A bearer token for this resource is needed.", headers=(challenge,))
 
     async def _post(self, exchange: Exchange, body: bytes) -> None:
+        if exchange.proof:
+            await as_task()
+            await self._once(exchange)
         self._judge_anew(exchange)
         exchange.modern = is_modern(exchange.arrival)
         try:
@@ -219,17 +251,6 @@ class Portal:
             await reply.text(problem.status, problem.message, problem.headers)
         else:
             await reply.end()
-
-
-def _bearer(arrival: Arrival) -> bytes:
-    """RFC 6750 section 2.1: the header is the only way to bring a token."""
-    value = arrival.headers.get(b"authorization", b"")
-    if value.startswith(_BEARER) and len(value) > len(_BEARER):
-        return value[len(_BEARER) :]
-    scheme, _, token = value.partition(b" ")
-    if scheme.lower() != b"bearer" or not token:
-        raise TokenRefused("absent")
-    return token
 
 
 def _problem(error: Exception) -> Problem:

@@ -37,6 +37,7 @@ class Exchange(msgspec.Struct):
     modern: bool
     session: Session | None = None
     log_level: str = ""
+    proof: str = ""  # of a token that is bound to a key: what counts once
 
     @property
     def era(self) -> str:

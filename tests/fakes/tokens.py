@@ -75,10 +75,10 @@ def signed(judge: Judge, payload: dict[str, Any] | bytes, **header: Any) -> byte
     head = {name: value for name, value in said.items() if value is not None}
     body = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
     start = b64(json.dumps(head).encode()) + b"." + b64(body)
-    return start + b"." + _signature(start, judge.key.private)
+    return start + b"." + signature(start, judge.key.private)
 
 
-def _signature(start: bytes, key: ECKey) -> bytes:
+def signature(start: bytes, key: ECKey) -> bytes:
     """Over any bytes: joserfc itself would refuse to sign most of what these tests send."""
     algorithm = jws.JWSRegistry.algorithms["ES256"]
     return b64(algorithm.sign(start, key))
