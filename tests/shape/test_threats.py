@@ -26,6 +26,8 @@ THREATS = {
     10: "a token is too old, too young, or its times are no times",
     11: "a token claims a long life",
     12: "a token is huge, deep, or inflates",
+    13: "a stolen token that is bound to a key is presented without it",
+    14: "one proof of a key is shown at two doors at once",
     15: "an exchange gives more than what it was made of",
     16: "an agent passes for the person it acts for, or hides behind many",
     17: "something that is wrong with an exchange is passed over",
