@@ -9,6 +9,7 @@ from cryptography import x509
 
 from idp_adapters import saml_keys, saml_xmlsec
 from idp_adapters.contract import Finding, IdentityProblem, ProviderDown
+from idp_adapters.saml_judge import LEEWAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,6 +34,10 @@ def walk(config: SamlConfig, equipment: Equipment, source: MetadataSource, us: s
     except IdentityProblem as problem:
         yield Finding(step, ok=False, words=str(problem))
         return
+    clock = _clock(source.ahead)
+    yield clock
+    if not clock.ok:
+        return
     yield from _said(found, equipment.now())
     yield Finding("next", ok=True, words=f"give the provider our metadata: {us}")
 
@@ -49,6 +54,16 @@ def _key(equipment: Equipment) -> str:
     certificate = saml_keys.read(equipment.secret("sp_key")).certificate
     left = certificate.not_valid_after_utc - dt.datetime.fromtimestamp(equipment.now(), dt.UTC)
     return f"certificate {certificate.subject.rfc4514_string()}, {left.days} days left"
+
+
+def _clock(ahead: float) -> Finding:
+    """What a provider states holds for minutes: a clock that is wrong refuses everybody."""
+    if abs(ahead) <= LEEWAY:
+        return Finding("clock", ok=True, words="agrees with the provider's")
+    words = (
+        f"ours is {abs(ahead):.0f} seconds {'ahead of' if ahead > 0 else 'behind'} the provider's: set it right (NTP)"
+    )
+    return Finding("clock", ok=False, words=words)
 
 
 def _said(found: IdpMetadata, now: float) -> Iterator[Finding]:

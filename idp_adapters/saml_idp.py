@@ -6,6 +6,7 @@ import base64
 import binascii
 import threading
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
@@ -56,6 +57,7 @@ class MetadataSource:
         self._lock = threading.Lock()
         self._good: IdpMetadata | None = None
         self._read_at = self._tried_at = float("-inf")
+        self.ahead = 0.0
 
     def current(self) -> IdpMetadata:
         """Raises ProviderDown when there is none, or only one that is too old."""
@@ -69,12 +71,13 @@ class MetadataSource:
         return now if now.certificates != seen.certificates else None
 
     def fetch(self) -> bytes:
-        """The document as it is now, unread."""
+        """The document as it is now, unread. `ahead` is by how much our clock is, where the answer had a time."""
         if self._config.metadata_file is not None:
             return _file(self._config.metadata_file)
         answer = self._equipment.http.send("GET", self._config.metadata_url, limit=LARGEST, timeout=TIMEOUT)
         if answer.status != 200:
             raise _down("fetch", f"the address of the provider's metadata answers with status {answer.status}")
+        self.ahead = _ahead(answer.headers.get("date", ""), self._equipment.now())
         return answer.body
 
     def judge(self, document: bytes) -> IdpMetadata:
@@ -105,6 +108,13 @@ class MetadataSource:
     def _serves(self, now: float) -> bool:
         good = self._good
         return good is not None and now - self._read_at < STALE and (good.valid_until is None or now < good.valid_until)
+
+
+def _ahead(date: str, now: float) -> float:
+    try:
+        return now - parsedate_to_datetime(date).timestamp()
+    except ValueError:
+        return 0.0
 
 
 def _file(path: Path) -> bytes:

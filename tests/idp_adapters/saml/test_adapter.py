@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import base64
+import time
 import xml.etree.ElementTree as ET
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography import x509
 
 from idp_adapters import saml_keys
+from idp_adapters.config import SamlConfig
 from idp_adapters.contract import (
+    HttpAnswer,
     IdentityRefused,
     LoggingOut,
     ProviderDown,
@@ -16,6 +20,7 @@ from idp_adapters.contract import (
     Redirecting,
     Vouching,
 )
+from idp_adapters.saml import SamlProvider
 from tests.idp_adapters.contract_suite import ContractSuite, RedirectingSuite
 from tests.idp_adapters.equipment import equipment
 from tests.idp_adapters.saml.house import (
@@ -293,7 +298,7 @@ class TestVouching:
 class TestChecking:
     def test_each_step_is_named_and_the_last_says_what_comes_next(self, subject: House) -> None:
         findings = list(subject.adapter.check())
-        assert [finding.step for finding in findings][:4] == ["xmlsec1", "our key", "metadata", "what it says"]
+        assert [finding.step for finding in findings][:5] == ["xmlsec1", "our key", "metadata", "clock", "what it says"]
         assert SP_ENTITY in findings[-1].words
 
     def test_the_entity_that_the_metadata_has_instead_is_named(self, subject: House) -> None:
@@ -302,7 +307,30 @@ class TestChecking:
         assert not last.ok
         assert "https://other.example/idp" in last.words
 
+    @pytest.mark.parametrize(("ahead", "words"), [(600, "seconds ahead of"), (-600, "seconds behind")])
+    def test_a_clock_that_is_wrong_is_named(self, ahead: float, words: str) -> None:
+        *_, last = SamlProvider(SamlConfig(**FETCHED), _equipped(ahead)).check()
+        assert (last.step, last.ok) == ("clock", False)
+        assert words in last.words
+
+    def test_a_clock_that_is_right_is_found_right(self) -> None:
+        findings = list(SamlProvider(SamlConfig(**FETCHED), _equipped(0)).check())
+        assert not [finding for finding in findings if not finding.ok]
+
     def test_a_key_that_was_lost_is_named(self, tmp_path: Path) -> None:
         *_, last = House(tmp_path, equipment()).adapter.check()
         assert (last.step, last.ok) == ("our key", False)
         assert "sp_key" in last.words
+
+
+FETCHED: dict[str, Any] = {"entity_id": ISSUER, "metadata_url": "https://idp.example/metadata"}
+
+
+def _equipped(ahead: float) -> Any:
+    """A clock that is so far ahead of the provider's."""
+
+    class Web:
+        def send(self, *_: Any, **__: Any) -> HttpAnswer:
+            return HttpAnswer(200, {"date": formatdate(usegmt=True)}, idp_metadata().encode())
+
+    return equipment(secrets={"sp_key": sp_secret()}, http=Web(), now=lambda: time.time() + ahead)
