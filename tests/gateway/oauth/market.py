@@ -62,6 +62,12 @@ class Market(House):
             ]
             return [write_rule(session, draft, who="operator:test", now=time.time()).id for draft in drafts]
 
+    def allow_group(self, group: str, *things: str) -> None:
+        with self.office.database.change(Concern.POLICY) as session:
+            for thing in things:
+                draft = Draft(subject=f"group:{group}", object=thing, action="call")
+                write_rule(session, draft, who="operator:test", now=time.time())
+
     def allowed(self, *things: str) -> Person:
         person = self.person()
         self.allow(person, *things)
