@@ -44,7 +44,7 @@ function provider(keys) {
     conformIdTokenClaims: Boolean(config.conform),
     scopes: ["openid", "offline_access", "profile", "email", "groups", ...(config.graph_scopes ?? [])],
     claims: {
-      openid: config.tenant ? ["sub", "groups", "oid", "tid", "ver", "_claim_names", "_claim_sources"] : ["sub"],
+      openid: config.tenant ? ["sub", "groups", "oid", "tid", "ver", "sid", "_claim_names", "_claim_sources"] : ["sub"],
       groups: ["groups"],
       profile: ["name", "preferred_username"],
       email: ["email", "email_verified"],

@@ -42,7 +42,7 @@ def people(tenant: str = "") -> dict[str, dict[str, Any]]:
         found["carol"]["_claim_names"] = {"groups": "src1"}
         found["carol"]["_claim_sources"] = {"src1": {"endpoint": "https://graph.windows.net/x/getMemberObjects"}}
     for name, person in found.items():
-        person.update({"oid": object_id(name), "tid": tenant, "ver": "2.0"} if tenant else {})
+        person.update({"oid": object_id(name), "tid": tenant, "ver": "2.0", "sid": f"sid-{name}"} if tenant else {})
         person.setdefault("graph_groups", person.get("groups", []))
     return found
 
@@ -90,22 +90,33 @@ class Browser:
     def __exit__(self, *_: object) -> None:
         self.client.close()
 
-    def sign_in(self, url: str, person: str, password: str = "any") -> Arrival:
-        there = urlsplit(url).netloc
-        method, form = "GET", {}
+    def sign_in(self, url: str, person: str) -> Arrival:
+        """From `url` on, until the provider sends the browser elsewhere."""
+        there, method, form = urlsplit(url).netloc, "GET", {}
         for _ in range(20):
             if urlsplit(url).netloc != there:
                 query = dict(parse_qsl(urlsplit(url).query))
                 return Arrival(method=method, url=url.partition("?")[0], parameters=form or query)
-            answer = self.client.request(method, url, data=form or None)
+            answer = self._ask(method, url, form)
             if answer.is_redirect:
                 method, form, url = "GET", {}, urljoin(url, answer.headers["location"])
-                continue
-            assert answer.status_code == 200, answer.text
-            method, (action, form) = "POST", read_form(answer.text)
-            url = urljoin(url, action)
-            form |= {"login": person, "password": password} if form.get("prompt") == "login" else {}
+            else:
+                method, (action, form) = "POST", read_form(answer.text)
+                url = urljoin(url, action)
+                form |= {"login": person, "password": "any"} if form.get("prompt") == "login" else {}
         raise AssertionError("the provider sends the browser in circles")
+
+    def sign_out(self, url: str) -> None:
+        """The provider's own logout, confirmed."""
+        action, form = read_form(self._ask("GET", url, {}).text)
+        answer = self._ask("POST", urljoin(url, action), form)
+        while answer.is_redirect:
+            answer = self._ask("GET", urljoin(url, answer.headers["location"]), {})
+
+    def _ask(self, method: str, url: str, form: dict[str, str]) -> httpx2.Response:
+        answer = self.client.request(method, url, data=form or None)
+        assert answer.status_code < 400, answer.text
+        return answer
 
 
 def read_form(page: str) -> tuple[str, dict[str, str]]:
@@ -113,7 +124,8 @@ def read_form(page: str) -> tuple[str, dict[str, str]]:
     action = re.search(r'<form[^>]*action="([^"]+)"', page)
     assert action, page
     inputs = re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', page)
-    return html.unescape(action[1]), {name: html.unescape(value) for name, value in inputs}
+    form = {name: html.unescape(value) for name, value in inputs}
+    return html.unescape(action[1]), form | ({"logout": "yes"} if 'name="logout"' in page else {})
 
 
 @contextmanager
