@@ -46,6 +46,7 @@ bench: .venv-dev/installed ## what a call costs, beside a plain reverse proxy (A
 lock: .venv-dev/installed ## renew requirements/*.txt
 	$(COMPILE) -o requirements/run.txt pyproject.toml requirements/run.in
 	$(COMPILE) -o requirements/dev.txt requirements/dev.in
+	$(COMPILE) -o requirements/ldap.txt requirements/ldap.in
 
 clean: ## remove environments, tools and caches; the data directory stays
 	rm -rf .venv .venv-dev .tools dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis results

@@ -13,7 +13,7 @@ from ldap.filter import escape_filter_chars
 
 from idp_adapters.contract import ProviderDown
 from idp_adapters.directory import names
-from idp_adapters.directory.connection import BASE
+from idp_adapters.directory.connection import BASE, TooMany
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,6 +27,13 @@ AT_ONCE: Final = 50  # members or ids in one filter
 IN_CHAIN: Final = "1.2.840.113556.1.4.1941"  # Active Directory's LDAP_MATCHING_RULE_IN_CHAIN; empty anywhere else
 MANY: Final = "You are in more groups than can be looked at. Ask whoever looks after the directory."
 UNREAD: Final = "The directory does not let us see your groups. Ask whoever looks after it."
+
+
+class TooManyGroups(ProviderDown):
+    """Of one person: nobody else has to be without an answer for it."""
+
+    def __init__(self) -> None:
+        super().__init__("too-many-groups", MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Where:
 def groups_of(how: str, talk: Conversation, person: Row, where: Where) -> frozenset[Group]:
     found = frozenset(WAYS[how](talk, person, where))
     if len(found) > COUNT:
-        raise ProviderDown("too-many-groups", MANY)
+        raise TooManyGroups
     return found
 
 
@@ -65,7 +72,7 @@ def _walk(talk: Conversation, person: Row, where: Where) -> Iterable[Group]:
             return found.values()
         if len(found) > COUNT:
             break
-    raise ProviderDown("too-many-groups", MANY)
+    raise TooManyGroups
 
 
 def _in_chain(talk: Conversation, person: Row, where: Where) -> Iterable[Group]:
@@ -86,7 +93,7 @@ def _token_groups(talk: Conversation, person: Row, where: Where) -> Iterable[Gro
 def _member_of(talk: Conversation, person: Row, where: Where) -> Iterable[Group]:  # noqa: ARG001 - one shape for all
     """Direct groups alone, and on Active Directory not the primary one."""
     if any(name.startswith("memberof;range=") for name in person.attributes):  # MS-ADTS 3.1.1.3.1.3.3
-        raise ProviderDown("too-many-groups", MANY)
+        raise TooManyGroups
     mine = (dn for dn in person.texts("memberOf") if names.is_under(dn, where.base))
     return [Group(dn, names.common_name(dn)) for dn in mine]
 
@@ -115,7 +122,11 @@ def _with_sids(talk: Conversation, sids: Sequence[bytes], where: Where) -> Itera
 
 def _matching(talk: Conversation, where: Where, either: Sequence[str]) -> Iterator[Group]:
     wanted = f"(&{where.filter}(|{''.join(either)}))"
-    for row in talk.search_all(where.base, wanted, ["cn"], COUNT):
+    try:
+        rows = talk.search_all(where.base, wanted, ["cn"], COUNT)
+    except TooMany:
+        raise TooManyGroups from None
+    for row in rows:
         yield Group(row.dn, row.text("cn") or names.common_name(row.dn))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 from ldap.filter import escape_filter_chars
@@ -13,7 +13,7 @@ from idp_adapters.directory import names, people, policy, refusals
 from idp_adapters.directory.channel import DOWN, trusting
 from idp_adapters.directory.checking import findings
 from idp_adapters.directory.connection import SUBTREE, TooMany, conversation
-from idp_adapters.directory.groups import AT_ONCE, groups_of
+from idp_adapters.directory.groups import AT_ONCE, TooManyGroups, groups_of
 from idp_adapters.directory.schema import read_schema
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 SIGN_IN: Final = 12.0  # seconds for all of it
 SURVEY: Final = 300.0
+NOBODY: Final = "cn=nobody-of-this-name"
 ANOTHER: Final = frozenset(
     {"server-down", "certificate", "no-tls", "timeout", "unavailable", "busy"}
 )  # server may do better
@@ -48,7 +49,7 @@ class LdapProvider:
         asked, secret = policy.read_login(login), policy.read_password(password)
         with self._talk(SIGN_IN) as talk:
             schema = self._known_schema(talk)
-            row = self._one(talk, asked, schema)
+            row = self._asked_for(talk, asked, secret, schema)
             talk.prove(row.dn, secret)
             if people.is_disabled(row, self._equipment.now()):
                 raise IdentityRefused("account-disabled", refusals.DISABLED)
@@ -65,7 +66,7 @@ class LdapProvider:
                 self._see_anybody(talk, schema)
             now = self._equipment.now()
             used = [row for row in rows if not people.is_disabled(row, now)]
-            found = [self._identity(talk, row, schema, ()) for row in used]
+            found = list(self._identities(talk, used, schema))
         return [identity for identity in found if identity.subject in wanted]
 
     def check(self) -> Iterator[Finding]:
@@ -111,6 +112,15 @@ class LdapProvider:
             self._schema = read_schema(talk, self._config)
         return self._schema
 
+    def _asked_for(self, talk: Conversation, asked: Login, secret: str, schema: Schema) -> Row:
+        """Where there is nobody, a password is tried all the same: whoever guesses names waits as long."""
+        try:
+            return self._one(talk, asked, schema)
+        except IdentityRefused:
+            with suppress(IdentityRefused):
+                talk.prove(f"{NOBODY},{self._config.base}", secret)
+            raise
+
     def _one(self, talk: Conversation, asked: Login, schema: Schema) -> Row:
         """The entry to bind as: the only one, where it should be, with the very name that was asked for."""
         attribute = people.login_attribute(asked, schema)
@@ -146,6 +156,12 @@ class LdapProvider:
 
     def _attributes(self, schema: Schema) -> list[str]:
         return people.attributes(schema, self._config.carry)
+
+    def _identities(self, talk: Conversation, rows: Sequence[Row], schema: Schema) -> Iterator[ExternalIdentity]:
+        """Without whoever could not sign in for having too many groups: one person must not end a survey of all."""
+        for row in rows:
+            with suppress(TooManyGroups):
+                yield self._identity(talk, row, schema, ())
 
     def _identity(self, talk: Conversation, row: Row, schema: Schema, amr: tuple[str, ...]) -> ExternalIdentity:
         groups = groups_of(schema.how, talk, row, schema.groups)

@@ -80,7 +80,7 @@ def test_t_36_nobody_binds_as_somebody_who_was_not_asked_for(lab, found, reason)
         with pytest.raises(IdentityRefused) as refused:
             lab.adapter(directory.url).authenticate("alice", PASSWORD)
         assert refused.value.reason == reason
-        assert [dn for dn, _ in directory.seen.binds] == [READER]
+        assert [dn for dn, _ in directory.seen.binds] == [READER, f"cn=nobody-of-this-name,{BASE}"]
 
 
 @pytest.mark.parametrize("more", [{"entryUUID": []}, {"entryUUID": [b"one", b"two"]}, {"entryUUID": [b"a\0b"]}])

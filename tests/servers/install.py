@@ -1,7 +1,10 @@
-"""Installs the Debian packages that the tests against real servers need: as root with CI=true, or after asking."""
+"""Installs what the tests against real servers need: Debian packages, as root with CI=true or after asking, and what
+compiles against them.
+"""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -18,13 +21,13 @@ NEEDED = {
     "/usr/include/sasl/sasl.h": "libsasl2-dev",
     "/usr/bin/gcc": "gcc",
     "/usr/sbin/slapd": "slapd",
-    "/usr/bin/ldapmodify": "ldap-utils",
     "/usr/sbin/samba": "samba-ad-dc",
-    "/usr/bin/samba-tool": "samba",
+    "/usr/sbin/smbd": "samba",
     "/usr/share/samba/setup/provision.ldif": "samba-ad-provision",
-    "/usr/lib/x86_64-linux-gnu/samba/ldb/samba_dsdb.so": "samba-dsdb-modules",
-    "/usr/lib/x86_64-linux-gnu/samba/vfs/acl_xattr.so": "samba-vfs-modules",
+    "/usr/share/doc/samba-dsdb-modules": "samba-dsdb-modules",
+    "/usr/share/doc/samba-vfs-modules": "samba-vfs-modules",
     "/usr/sbin/winbindd": "winbind",
+    "/usr/bin/unshare": "util-linux",
     "/usr/sbin/ip": "iproute2",
     "/usr/bin/xmlsec1": "xmlsec1",
     "/usr/bin/php": "php-cli",
@@ -43,10 +46,24 @@ def missing() -> list[str]:
     ]
 
 
+LOCKED = Path(__file__).parents[2] / "requirements/ldap.txt"
+
+
 def main() -> None:
     packages = missing()
-    if not packages:
-        return
+    if packages:
+        _install(packages)
+    _compile()
+
+
+def _compile() -> None:
+    """python-ldap has no wheel; `make test` needs neither it nor a compiler. Its tools are those of the lock."""
+    if importlib.util.find_spec("ldap") is None:
+        flags = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--no-build-isolation")
+        subprocess.run([sys.executable, "-m", "pip", "install", *flags, "-r", str(LOCKED)], check=True)
+
+
+def _install(packages: list[str]) -> None:
     command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
     if os.geteuid() != 0:
         sys.exit(f"these Debian packages are needed: {' '.join(packages)}\nrun as root: {' '.join(command)}")

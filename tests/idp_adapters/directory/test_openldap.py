@@ -113,6 +113,20 @@ def test_more_groups_than_the_server_gives_at_once_count(server, adapter):
     assert len(adapter.authenticate("frank", "franks password").groups) == 12
 
 
+def test_who_is_in_too_many_groups_is_refused_alone(server, monkeypatch):
+    """Otherwise they could keep everybody who left."""
+    monkeypatch.setattr("idp_adapters.directory.groups.COUNT", 3)
+    member = server.person("greedy", "greedys password")
+    adapter = opened(server, READER, READER_PASSWORD, BASE, groups="walk")
+    known = [adapter.authenticate(*who).subject for who in (("greedy", "greedys password"), ("bob", PASSWORDS["bob"]))]
+    for number in range(4):
+        server.group(f"cn=greedy-{number},{GROUPS}", member)
+    with pytest.raises(ProviderDown) as down:
+        adapter.authenticate("greedy", "greedys password")
+    assert down.value.reason == "too-many-groups"
+    assert [identity.login for identity in adapter.survey(known)] == ["bob"]
+
+
 def test_somebody_who_is_renamed_is_the_same_and_a_namesake_is_another(server, adapter):
     dn = server.person("grace", "graces password")
     before = adapter.authenticate("grace", "graces password")
