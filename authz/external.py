@@ -14,7 +14,7 @@ from sqlmodel import Session, col, delete, func, select, update
 
 from authz import families
 from authz.accounts import LOCAL_ISSUER, disable_person
-from authz.errors import AccountRefused, SignInRefused
+from authz.errors import SignInRefused
 from authz.sessions import end_session
 from authz.tables import (
     ClaimMapping,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _LONGEST_LOGIN: Final = 60
 _LONGEST_TEXT: Final = 256
+_LONGEST_NAME: Final = 512
 _NOT_IN_A_HANDLE: Final = re.compile(r"[^a-z0-9._+-]+")
 
 
@@ -43,7 +44,9 @@ def admit(session: Session, provider: str, identity: ExternalIdentity, now: floa
 
     Raises SignInRefused for whoever an administrator disabled, and for an identity that another provider vouches for.
     """
-    person = find(session, identity.issuer, identity.subject) or _made(session, provider, identity, now)
+    if not (_is_name(identity.issuer) and _is_name(identity.subject)) or identity.issuer == LOCAL_ISSUER:
+        raise SignInRefused("nameless")
+    person = find(session, identity.issuer, identity.subject) or make(session, provider, identity, now)
     if person.provider != provider and session.get(Provider, person.provider) is not None:
         raise SignInRefused("other_provider")
     if person.disabled_at is not None and person.disabled_by != provider:
@@ -155,9 +158,8 @@ def handle_for(login: str, provider: str) -> str:
     return f"{name or 'person'}@{provider}"
 
 
-def _made(session: Session, provider: str, identity: ExternalIdentity, now: float) -> Person:
-    if not identity.issuer or not identity.subject or identity.issuer == LOCAL_ISSUER:
-        raise AccountRefused("the provider did not say who this is")
+def make(session: Session, provider: str, identity: ExternalIdentity, now: float) -> Person:
+    """Somebody who was not known before; in no group."""
     person = Person(
         id=f"usr_{secrets.token_hex(16)}",
         issuer=identity.issuer,
@@ -199,6 +201,11 @@ def _families(session: Session, hash_: str) -> Iterable[str]:
     held = session.exec(select(RefreshToken.family).where(RefreshToken.session == hash_))
     given = session.exec(select(Code.family).where(Code.session == hash_))
     return {*held, *given}
+
+
+def _is_name(text: str) -> bool:
+    """What can name somebody in a table, in a record and in an index."""
+    return 0 < len(text) <= _LONGEST_NAME and text.isprintable()
 
 
 def _plain(text: str) -> str:

@@ -43,6 +43,7 @@ class Membership(SQLModel, table=True):
     group: str = Field(primary_key=True)
     until: float | None = None
     mapped: bool = False  # a sign-in gave it, and the next one may take it
+    provisioned: bool = False  # a provider's SCIM client gave it, and may take it
 
 
 class RoleBinding(SQLModel, table=True):
@@ -207,14 +208,13 @@ class PendingSignIn(SQLModel, table=True):
 
 
 class SecondFactor(SQLModel, table=True):
-    """A person's time-based codes (RFC 6238); the secret sealed. They count once confirmed."""
+    """A person's time-based codes (RFC 6238); their key is sealed."""
 
     __tablename__ = "second_factor"
     person: str = Field(primary_key=True)
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     step: int = 0  # the last time step whose code was used: none is used twice
     created_at: float
-    confirmed_at: float | None = None
 
 
 class RecoveryCode(SQLModel, table=True):
@@ -368,4 +368,34 @@ class PersonalToken(SQLModel, table=True):
     created_at: float
     expires_at: float
     last_used_at: float | None = None
+    ended_at: float | None = None
+
+
+class ScimResource(SQLModel, table=True):
+    """A user or group as a provider's SCIM client keeps it here; `document` is all that it said (RFC 7643)."""
+
+    __tablename__ = "scim_resource"
+    provider: str = Field(primary_key=True)
+    id: str = Field(primary_key=True)
+    kind: str  # User or Group
+    name: str  # userName or displayName, case-folded
+    external_id: str = ""
+    person: str = Field(default="", index=True)  # of a user: who they are here
+    document: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    version: int = 1
+    created_at: float
+    modified_at: float
+
+    __table_args__ = (UniqueConstraint("provider", "kind", "name"),)
+
+
+class ScimToken(SQLModel, table=True):
+    """What a provider's SCIM client presents, by its SHA-256."""
+
+    __tablename__ = "scim_token"
+    hash: str = Field(primary_key=True)
+    id: str = Field(unique=True)
+    provider: str = Field(index=True)
+    created_at: float
+    expires_at: float
     ended_at: float | None = None

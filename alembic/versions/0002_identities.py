@@ -138,7 +138,6 @@ def upgrade() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("step", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.Float(), nullable=False),
-        sa.Column("confirmed_at", sa.Float(), nullable=True),
         sa.PrimaryKeyConstraint("person"),
     )
     op.create_table(

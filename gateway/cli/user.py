@@ -132,6 +132,23 @@ def user_password(office: Office, handle: str, *, generate: bool, as_json: bool)
     say(f"user:{handle} has a new password", {"handle": handle}, made, as_json=as_json)
 
 
+@user.command("reset-totp")
+@click.argument("handle")
+@as_json
+@with_office
+def user_reset_totp(office: Office, handle: str, *, as_json: bool) -> None:
+    """Take somebody's second factor away, when their device is lost; their browsers are signed out."""
+    from authz.accounts import find_person
+    from authz.second_factor import reset
+    from authz.sessions import end_sessions
+
+    with office.change("second_factor.reset", who=operator(), person=f"user:{handle}") as (session, _):
+        person = find_person(session, handle)
+        reset(session, person.id)
+        end_sessions(session, person.id)
+    say(f"user:{handle} signs in without a second factor, or sets up a new one", {"handle": handle}, as_json=as_json)
+
+
 @user.command("admin")
 @click.argument("handle")
 @click.option("--off", is_flag=True, help="take it back")

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from authz.accounts import add_person, new_hash
+from authz import second_factor
+from authz.accounts import LOCAL_ISSUER, add_person, new_hash
 from authz.errors import AccountRefused, LinkSpent, SignInRefused
 from authz.sessions import ADMIN_LINK, end_sessions, look_at_link, use_link
 from authz.signin import sign_in
 from authz.tables import OneTimeLink, Person
-from gateway.pages.arriving import admit
+from gateway.identity.providers import title_of
+from gateway.pages.arriving import record_refusal
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
-from gateway.pages.render import message, page
+from gateway.pages.render import message, page, see_other
+from gateway.pages.second_factor import admit
 from gateway.pages.session import check_csrf, world_of
-from gateway.pages.signin import record_refusal
 from registry.database import Concern
 
 if TYPE_CHECKING:
@@ -28,8 +30,23 @@ if TYPE_CHECKING:
 
 
 @for_person
-def show_password(request: Request, _me: SignedIn) -> Response:
+def show(request: Request, me: SignedIn) -> Response:
+    """GET /account: how this person signed in, and what is theirs to change."""
+    world, local = world_of(request), me.person.issuer == LOCAL_ISSUER
+    row = None if local else world.providers.find(me.person.provider)
+    with world.office.database.read() as session:
+        second = local and second_factor.is_set(session, me.person.id)
+    return page(
+        request, "account.html", local=local, second=second, by=title_of(row) if row else me.person.provider,
+        at=me.auth_time, until=me.expires_at, methods=me.amr.split(), acr="" if local else me.acr,
+    )  # fmt: skip
+
+
+@for_person
+def show_password(request: Request, me: SignedIn) -> Response:
     """GET /account/password"""
+    if me.person.issuer != LOCAL_ISSUER:
+        return see_other("/account")
     return page(request, "password.html", done=False, error="")
 
 

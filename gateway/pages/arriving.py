@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import IntegrityError
 
 from authz import external
 from authz.errors import SignInRefused
@@ -26,38 +29,59 @@ if TYPE_CHECKING:
     from idp_adapters.contract import ExternalIdentity, IdentityProblem
 
 
-def admit(request: Request, person: Person, following: str, amr: str = "pwd") -> Response:
-    """A new session for this browser; the one it had ends, so that nobody's session can be planted here."""
+def enter(request: Request, person: Person, response: Response, *, amr: str) -> Response:
+    """A new session for this browser, with this response; nobody's session can be planted here."""
     if clock.moved():
         return _clock_moved(request)
     office, address = world_of(request).office, address_of(request)
     with office.change("signin", who=f"user:{person.handle}", address=address, method=amr) as (session, _):
         token = _begin(request, session, person, amr=amr)
-    return _welcome(request, following, token)
+    give_session(response, office.settings, token)
+    return response
 
 
 def admit_external(request: Request, opened: Opened, identity: ExternalIdentity, following: str) -> Response:
     """The same for somebody whom a provider vouches for, and who becomes a person of ours at the first time."""
     if clock.moved():
         return _clock_moved(request)
-    office, now, address = world_of(request).office, time.time(), address_of(request)
-    amr = " ".join(identity.amr)
     try:
-        with office.database.change(Concern.PEOPLE) as session:
-            known = external.find(session, identity.issuer, identity.subject) is not None
-            person = external.admit(session, opened.slug, identity, now, office.settings.session_life)
-            token = _begin(request, session, person, amr=amr, acr=identity.acr, auth_time=identity.authenticated_at)
-            keep_session(session, office, token, opened, person, identity, now)
-            session.flush()
-            who, facts = f"user:{person.handle}", {"provider": opened.slug, "address": address}
-            if not known:
-                office.journal.note("person.added", who=who, person=who, **facts)
-            office.journal.note("signin", who=who, method=amr, **facts)
+        token = _admitted(request, opened, identity)
+    except IntegrityError:  # their very first sign-in, in two browsers at once: by now the other one made them
+        token = _admitted(request, opened, identity)
     except SignInRefused as refused:
         return refusal(request, opened.slug, IdentityRefused(refused.reason, _WORDS[refused.reason]))
-    response = _welcome(request, following, token)
-    take_departure(response, office.settings)
+    response, settings = onward(request, following), world_of(request).settings
+    give_session(response, settings, token)
+    take_departure(response, settings)
     return response
+
+
+def _admitted(request: Request, opened: Opened, identity: ExternalIdentity) -> str:
+    office, now, address = world_of(request).office, time.time(), address_of(request)
+    amr = " ".join(method for method in identity.amr if _METHOD.fullmatch(method))
+    acr = identity.acr if _METHOD.fullmatch(identity.acr) else ""
+    with office.database.change(Concern.PEOPLE) as session:
+        known = external.find(session, identity.issuer, identity.subject) is not None
+        person = external.admit(session, opened.slug, identity, now, office.settings.session_life)
+        token = _begin(request, session, person, amr=amr, acr=acr, auth_time=identity.authenticated_at)
+        keep_session(session, office, token, opened, person, identity, now)
+        session.flush()
+        who, facts = f"user:{person.handle}", {"provider": opened.slug, "address": address}
+        if not known:
+            office.journal.note("person.added", who=who, person=who, **facts)
+        office.journal.note("signin", who=who, method=amr, **facts)
+    return token
+
+
+def record_refusal(request: Request, handle: str, refused: SignInRefused) -> None:
+    """A name that nobody has is not written down: people type passwords into the wrong field."""
+    journal, address = world_of(request).journal, address_of(request)
+    if refused.reason == "throttled":  # as often as somebody likes to come: counted, not written one by one
+        journal.refused_unauthenticated(address, reason="signin_throttled")
+        return
+    known = refused.reason in {"wrong_password", "disabled"}
+    who = f"user:{handle}" if known else "nobody"
+    journal.note("signin.refused", who=who, reason=refused.reason, address=address)
 
 
 def refusal(request: Request, provider: str, problem: IdentityProblem) -> Response:
@@ -93,13 +117,7 @@ def _begin(request: Request, session: Session, person: Person, **proof: Any) -> 
     )
 
 
-def _welcome(request: Request, following: str, token: str) -> Response:
-    response = _onward(request, following)
-    give_session(response, world_of(request).settings, token)
-    return response
-
-
-def _onward(request: Request, following: str) -> Response:
+def onward(request: Request, following: str) -> Response:
     """To an OAuth client by way of a page: `form-action` would stop a form that ends at a foreign address."""
     if following.startswith("/oauth/"):
         title, text = "You are signed in", "One moment: back to where you came from."
@@ -111,7 +129,9 @@ def _clock_moved(request: Request) -> Response:
     return message(request, 503, "Nobody can sign in just now", clock.MOVED)
 
 
+_METHOD = re.compile(r"[\x21-\x7e]{1,128}")  # one word, as claims of ours hold it
 _WORDS = {
+    "nameless": "The provider did not say who you are in a way that could be kept.",
     "disabled": "Your account here is switched off. An administrator can switch it on again.",
     "other_provider": "You are known here through another identity provider. Sign in with that one.",
 }

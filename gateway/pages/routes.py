@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, delegations, external, home, leaving, reviewing, signin, tokens
+from gateway.pages import account, delegations, external, home, leaving, reviewing, second_factor, signin, tokens
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def routes() -> list[BaseRoute]:
         Route("/signin/{slug}/finish", external.finish),
         Route("/signin/{slug}/logout", leaving.hear, methods=["GET", "POST"]),
         Route("/signin/{slug}/metadata", leaving.publish),
+        Route("/signin-code", second_factor.answer, methods=["POST"]),
+        Route("/account", account.show),
+        Route("/account/second-factor", second_factor.show),
+        Route("/account/second-factor", second_factor.change, methods=["POST"]),
         Route("/account/password", account.show_password),
         Route("/account/password", account.change_password, methods=["POST"]),
         Route("/account/tokens", tokens.show),

@@ -9,10 +9,11 @@ from authz.errors import SignInBusy, SignInRefused
 from authz.signin import sign_in
 from gateway.identity.providers import title_of
 from gateway.pages import external
-from gateway.pages.arriving import admit
+from gateway.pages.arriving import record_refusal
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, own_path
 from gateway.pages.render import page, see_other
+from gateway.pages.second_factor import admit
 from gateway.pages.session import check_csrf, signed_in, world_of
 
 if TYPE_CHECKING:
@@ -63,14 +64,3 @@ def _form(request: Request, following: str, handle: str = "", error: str = "", s
         request, "signin.html", status=status, next=following, handle=handle, error=error,
         providers=[(row.slug, title_of(row)) for row in rows], by_domain=any(row.domains for row in rows),
     )  # fmt: skip
-
-
-def record_refusal(request: Request, handle: str, refused: SignInRefused) -> None:
-    """A name that nobody has is not written down: people type passwords into the wrong field."""
-    journal, address = world_of(request).journal, address_of(request)
-    if refused.reason == "throttled":  # as often as somebody likes to come: counted, not written one by one
-        journal.refused_unauthenticated(address, reason="signin_throttled")
-        return
-    known = refused.reason in {"wrong_password", "disabled"}
-    who = f"user:{handle}" if known else "nobody"
-    journal.note("signin.refused", who=who, reason=refused.reason, address=address)
