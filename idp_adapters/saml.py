@@ -42,6 +42,7 @@ class SamlProvider:
         self._config = config
         self._equipment = equipment
         self._source = MetadataSource(config, equipment)
+        self._published: tuple[bytes, bytes] = (b"", b"")
         place = f"{equipment.base_url.rstrip('/')}/signin/{equipment.slug}"
         self._us, self._callback, self._logout = f"{place}/metadata", f"{place}/callback", f"{place}/logout"
 
@@ -49,7 +50,12 @@ class SamlProvider:
         return saml_check.walk(self._config, self._equipment, self._source, self._us)
 
     def metadata(self) -> bytes:
-        return saml_messages.metadata(us=self._us, callback=self._callback, logout=self._logout, key=self._key())
+        """Signed once for each key: anybody may ask for it, as often as they like."""
+        key, (signed_with, document) = self._key(), self._published
+        if key.pem != signed_with:
+            document = saml_messages.metadata(us=self._us, callback=self._callback, logout=self._logout, key=key)
+            self._published = (key.pem, document)
+        return document
 
     def depart(self, callback: str, state: str) -> Departure:
         """A signed AuthnRequest; the answer comes by POST."""
@@ -163,7 +169,7 @@ class SamlProvider:
         return saml_judge.state(self._verified(raw, _assertion(root)), expected)
 
     def _verified(self, raw: bytes, element: Element) -> Element:
-        """The element again, from the bytes that its signature covers."""
+        """The element again, from the bytes that its signature covers: the same one, of all that there may be."""
         signed, idp = saml_shape.signature_of(element), self._source.current()
         try:
             covered = saml_xmlsec.verify(raw, signed, idp.certificates)
@@ -172,7 +178,10 @@ class SamlProvider:
             if other is None:
                 raise
             covered = saml_xmlsec.verify(raw, signed, other.certificates)
-        return saml_shape.parse(covered)
+        found = saml_shape.parse(covered)
+        if (found.tag, found.get("ID")) != (signed.tag, signed.id):
+            raise refused("signature_elsewhere", "a signature in the message is for another part than the one it is in")
+        return found
 
     def _expected(self, audience: str, recipient: str, request: str) -> Expected:
         now = self._equipment.now()

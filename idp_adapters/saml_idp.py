@@ -33,6 +33,7 @@ SAML2: Final = "urn:oasis:names:tc:SAML:2.0:protocol"
 LARGEST = 1024 * 1024  # of one provider; a whole federation's document is not for us
 TIMEOUT = 5.0
 AGAIN = 60.0  # between two attempts to fetch what could not be fetched, or did not help
+SOON = 5.0  # the same while there is none at all
 STALE = 7 * 86400.0  # how long the last good metadata serves while no new one can be had
 
 
@@ -94,7 +95,8 @@ class MetadataSource:
 
     def _renewed(self, oldest: float) -> IdpMetadata:
         now = self._equipment.now()
-        if now - self._read_at > oldest and now - self._tried_at > min(oldest, AGAIN):
+        pause = SOON if self._good is None else AGAIN
+        if now - self._read_at > oldest and now - self._tried_at > pause:
             self._tried_at = now
             try:
                 self._good, self._read_at = self.judge(self.fetch()), now
@@ -102,7 +104,7 @@ class MetadataSource:
                 if not self._serves(now):
                     raise
         if self._good is None or not self._serves(now):
-            raise _down("none", "the provider's metadata could not be had a moment ago; try again in a minute")
+            raise _down("none", "the provider's metadata could not be had a moment ago")
         return self._good
 
     def _serves(self, now: float) -> bool:

@@ -7,7 +7,6 @@ program itself, the very bytes that it hashed, and hashed again by us: nobody re
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 import os
@@ -78,7 +77,7 @@ def _covered(out: bytes, signed: Signed) -> bytes:
     covered, end, _ = rest.rpartition(_END)
     try:
         expected = base64.b64decode(signed.value, validate=False)
-    except binascii.Error as error:
+    except ValueError as error:
         raise refused("digest", "the signature of the identity provider does not hold") from error
     if not mark or not end or not hmac.compare_digest(hashlib.new(signed.digest, covered).digest(), expected):
         raise refused("digest", "the signature of the identity provider does not hold")

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, quote_plus, urlsplit
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idp_adapters.contract import Arrival
@@ -48,7 +48,7 @@ RESPONSE = "urn:oasis:names:tc:SAML:2.0:protocol:Response"
 
 @dataclass(frozen=True)
 class Pair:
-    key: rsa.RSAPrivateKey
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
 
     @property
@@ -68,10 +68,20 @@ class Pair:
 @cache
 def pair(name: str) -> Pair:
     """The same for the same name, within a process: keys take a while."""
+    if name.startswith("ec"):
+        return _on_a_curve(name)
     secret = generate(name)
     key = serialization.load_pem_private_key(secret, None)
     assert isinstance(key, rsa.RSAPrivateKey)
     return Pair(key, x509.load_pem_x509_certificate(secret))
+
+
+def _on_a_curve(name: str) -> Pair:
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    called = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    described = x509.CertificateBuilder().subject_name(called).issuer_name(called).serial_number(1)
+    lasting = described.not_valid_before(now).not_valid_after(now + dt.timedelta(days=1))
+    return Pair(key, lasting.public_key(key.public_key()).sign(key, hashes.SHA256()))
 
 
 @cache
@@ -288,8 +298,15 @@ def redirected(name: str, xml: str, signer: str = "idp", algorithm: str = RSA_SH
     packed = base64.b64encode(deflate.compress(xml.encode()) + deflate.flush()).decode()
     query = f"{name}={quote_plus(packed)}" + (f"&RelayState={quote_plus(state)}" if state else "")
     query += f"&SigAlg={quote_plus(algorithm)}"
-    made = pair(signer).key.sign(query.encode(), padding.PKCS1v15(), hashes.SHA256())
+    made = _made(pair(signer), query.encode())
     return landed(f"{LOGOUT}?{query}&Signature={quote_plus(base64.b64encode(made).decode())}")
+
+
+def _made(with_: Pair, signed: bytes) -> bytes:
+    if isinstance(with_.key, rsa.RSAPrivateKey):
+        return with_.key.sign(signed, padding.PKCS1v15(), hashes.SHA256())
+    r, s = utils.decode_dss_signature(with_.key.sign(signed, ec.ECDSA(hashes.SHA256())))
+    return r.to_bytes(32) + s.to_bytes(32)
 
 
 def landed(url: str) -> Arrival:

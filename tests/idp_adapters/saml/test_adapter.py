@@ -70,6 +70,24 @@ def test_an_honest_answer_says_who_it_is(subject: House, encrypt: bool) -> None:
     assert found.acr.endswith("PasswordProtectedTransport")
 
 
+def test_a_provider_may_sign_with_a_key_on_a_curve(subject: House) -> None:
+    method = "http://www.w3.org/2001/04/xmldsig-more#ecdsa-sha256"
+    subject.file.write_text(idp_metadata(signer="ec"))
+    assert subject.arrive(Said(signer="ec", method=method)).subject == "alice-for-good"
+    assert subject.adapter.hear(redirected("SAMLRequest", logout_request(), signer="ec", algorithm=method)) is not None
+    with pytest.raises(IdentityRefused):
+        subject.adapter.hear(redirected("SAMLRequest", logout_request(), signer="ec-other", algorithm=method))
+    with pytest.raises(IdentityRefused):
+        subject.adapter.hear(redirected("SAMLRequest", logout_request(), signer="idp"))
+
+
+@pytest.mark.parametrize("bits", ["384", "512"])
+def test_longer_digests_than_needed_are_taken(subject: House, bits: str) -> None:
+    more = "http://www.w3.org/2001/04/xmldsig-more#"
+    digest = f"{more}sha384" if bits == "384" else "http://www.w3.org/2001/04/xmlenc#sha512"
+    assert subject.arrive(Said(method=f"{more}rsa-sha{bits}", digest=digest)).subject == "alice-for-good"
+
+
 def test_it_can_do_all_that_saml_can(subject: House) -> None:
     for able in (Redirecting, LoggingOut, Publishing, Vouching):
         assert isinstance(subject.adapter, able)
@@ -118,6 +136,9 @@ class TestMetadata:
         assert b"AssertionConsumerService" in saml_xmlsec.verify(document, signed, [pem])
         with pytest.raises(IdentityRefused):
             saml_xmlsec.verify(document.replace(b"callback", b"elsewhere"), signed, [pem])
+
+    def test_it_is_signed_once_however_often_it_is_asked_for(self, subject: House) -> None:
+        assert subject.adapter.metadata() is subject.adapter.metadata()
 
     def test_nothing_private_is_in_it(self, subject: House) -> None:
         assert b"PRIVATE" not in subject.adapter.metadata()
