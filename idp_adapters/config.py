@@ -156,6 +156,14 @@ class EntraConfig(ProviderConfig):
         (), description="client ids whose ID tokens may be exchanged for ours; none unless named"
     )
 
+    @field_validator("certificate")
+    @classmethod
+    def _public(cls, certificate: str) -> str:
+        """Files often hold both; what stands here is no secret, and shown."""
+        if "PRIVATE KEY" in certificate or (certificate and "BEGIN CERTIFICATE" not in certificate):
+            raise ValueError("paste the certificate alone (PEM); its key is stored as the secret certificate_key")
+        return certificate
+
     @model_validator(mode="after")
     def _pinned(self) -> Self:
         """A tenant is always pinned: whoever has a directory of their own could otherwise sign in here."""
