@@ -18,6 +18,7 @@ import uvloop
 from authz.errors import AuthzError
 from gateway.journal import JournalDown
 from gateway.settings import ConfigurationError, Settings
+from gateway.starting.memory import give_back_large_blocks
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def serve_here(office: Office, sockets: list[socket.socket], *, leader: bool = T
 
     `parent` is the process that a worker does not outlive.
     """
+    give_back_large_blocks()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(office, sockets, leader=leader, parent=parent))

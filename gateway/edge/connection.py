@@ -28,7 +28,8 @@ HEAD_LIMIT: Final = 64 * 1024  # bytes of request line and headers
 HEADER_LIMIT: Final = 100
 HEAD_DEADLINE: Final = 5.0  # seconds from a head's first byte to its last
 BODY_DEADLINE: Final = 30.0
-WRITE_DEADLINE: Final = 30.0  # how long a client may not read at all
+WRITE_DEADLINE: Final = 30.0  # seconds in which a client that is behind reads at least
+WRITE_LEAST: Final = 64 * 1024  # bytes: who is merely slow gets its answer, who reads a byte now and then does not
 LINGER: Final = 2.0  # seconds for which a client that was refused may go on sending
 FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trailers beyond the body's own length
 _FRAMED: Final = frozenset((b"expect", b"transfer-encoding"))
@@ -72,6 +73,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._parting = False
         self._deadline: TimerHandle | None = None
         self._write_deadline: TimerHandle | None = None
+        self._behind = 0
         self._idle: TimerHandle | None = None
         self._idle_since = 0.0
 
@@ -302,7 +304,18 @@ class EdgeProtocol(HttpToolsProtocol):
         super().pause_writing()
         self.unread.add(self.transport)
         if self._write_deadline is None:
-            self._write_deadline = self.loop.call_later(WRITE_DEADLINE, self.transport.abort)
+            self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        self._behind = self.transport.get_write_buffer_size()
+        self._write_deadline = self.loop.call_later(WRITE_DEADLINE, self._look_at_reader)
+
+    def _look_at_reader(self) -> None:
+        if self.transport.get_write_buffer_size() > self._behind - WRITE_LEAST:
+            self.transport.abort()
+            return
+        self.unread.add(self.transport)
+        self._watch_reader()
 
     def resume_writing(self) -> None:
         super().resume_writing()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from asyncio import Transport
 
-UNREAD_LIMIT: Final = 256 * 1024 * 1024  # bytes
+UNREAD_LIMIT: Final = 128 * 1024 * 1024  # bytes; with those in flight and the process itself below 512 MiB (P-10)
 
 
 class Unread:

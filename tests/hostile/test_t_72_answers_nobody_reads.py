@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import TYPE_CHECKING
 
@@ -22,13 +23,13 @@ async def large(*_: object) -> Answer:
     return Answer(result=LARGE)
 
 
-def asked(door) -> socket.socket:
+def asked(door, buffer: int = 4096) -> socket.socket:
     """A client that has asked and does not read."""
     headers, body = modern(door.token(), "tools/call", CALL)
     host = door.base.removeprefix("http://")
     lines = ["POST /mcp HTTP/1.1", f"Host: {host}", f"Content-Length: {len(body)}", *(f"{n}: {v}" for n, v in headers)]
     client = socket.socket()
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
     client.connect(("127.0.0.1", door.port))
     client.sendall("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
     return client
@@ -89,3 +90,34 @@ def test_t_72_one_large_answer_alone_is_let_through() -> None:
     unread, alone = Unread(10), Wire(20)
     unread.add(alone)
     assert not alone.aborted
+
+
+async def test_t_72_who_reads_slowly_but_steadily_gets_its_answer(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.connection.WRITE_DEADLINE", 0.2)
+    async with open_door(tmp_path) as door:
+        door.upstreams.script = large
+        loop, came = asyncio.get_running_loop(), 0
+        with asked(door, 256 * 1024) as client:
+            client.setblocking(False)
+            while came < len(LARGE):
+                piece = await asyncio.wait_for(loop.sock_recv(client, 128 * 1024), 10)
+                assert piece, "the connection was closed"
+                came += len(piece)
+                await asyncio.sleep(0.01)  # slower than the deadline for the whole, faster than the least
+
+
+async def test_t_72_who_reads_a_byte_now_and_then_does_not(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gateway.edge.connection.WRITE_DEADLINE", 0.2)
+    unread = Unread()
+    monkeypatch.setattr(EdgeProtocol, "unread", unread)
+    async with open_door(tmp_path) as door:
+        door.upstreams.script = large
+        with asked(door) as client:
+            await eventually(lambda: unread.size > 0)
+            client.setblocking(False)
+            for _ in range(100):
+                await asyncio.get_running_loop().sock_recv(client, 1)
+                await asyncio.sleep(0.02)
+                if unread.size == 0:
+                    break
+            assert unread.size == 0
