@@ -35,6 +35,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         "refresh": Refresher(world).run,
         "identities": Refreshing(world.office, world.providers).run,
         "uses": lambda: note_uses_forever(world),
+        "counts": world.telemetry.settle_forever,
     }
     if leader:
         works["index"] = Indexer(world.settings.journal, world.office.database).run

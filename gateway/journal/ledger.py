@@ -11,7 +11,7 @@ import time
 import weakref
 from contextlib import suppress
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -69,7 +69,10 @@ class Ledger:
             if segment is None or segment.size >= self._limit:
                 segment = self._current()
             line, digest = chain(self._head, self.seq + 1, body)
-            self._write(segment, line)
+            try:
+                segment.write(line)
+            except OSError as error:
+                self._refuse(segment, error)
             self.seq += 1
             self._head = digest
             if opens:
@@ -113,12 +116,10 @@ class Ledger:
         """In a forked child: the segment is the parent's."""
         self.closed, self._segment, self._life, self._lock = True, None, None, Lock()
 
-    def _write(self, segment: SegmentFile, line: bytes) -> None:
-        try:
-            segment.write(line)
-        except OSError as error:
-            self._leave(error, confirmed=_confirms(segment))
-            raise JournalDown(f"the journal cannot be written ({error.strerror})") from error
+    def _refuse(self, segment: SegmentFile, error: OSError) -> NoReturn:
+        """The record that failed; its segment is left."""
+        self._leave(error, confirmed=_confirms(segment))
+        raise JournalDown(f"the journal cannot be written ({error.strerror})") from error
 
     def _current(self) -> SegmentFile:
         segment = self._segment
@@ -160,7 +161,10 @@ class Ledger:
     def _seal(self, segment: SegmentFile) -> None:
         body = sealing(self._key, segment.name, self.seq + 1, self._head, by=self.writer, still_open=self._open)
         line, digest = chain(self._head, self.seq + 1, body)
-        self._write(segment, line)
+        try:
+            segment.write(line)
+        except OSError as error:
+            self._refuse(segment, error)
         try:
             segment.sync()
         except OSError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hmac
 import re
+from binascii import hexlify
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
@@ -66,7 +67,7 @@ def chain(previous: bytes, seq: int, body: bytes) -> tuple[bytes, bytes]:
     """The finished line, line feed included, and its digest."""
     start = b'{"seq":%d,%b' % (seq, body[1:-1])
     digest = sha256(previous + start).digest()
-    return b"".join((start, b',"hash":"', digest.hex().encode(), b'"}\n')), digest
+    return b'%b,"hash":"%b"}\n' % (start, hexlify(digest)), digest
 
 
 def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:

@@ -31,8 +31,6 @@ _SECRET_VALUE = re.compile(
     r"|-----BEGIN |(?:Bearer|Basic) [\w.~+/-]{8}|://[^\s/@:]*:[^\s/@]+@|(?:token|key|sig|secret|password|code)=",
     re.IGNORECASE,
 )
-# Something of each alternative above. One look over the whole text: usually none is there, and no string is examined.
-_HINTS = ("eyj", "akia", "aiza", "bearer", "basic", "@", "=", "\\")  # the last: escapes could hide the others
 _DASHED = ("sk-", "xox", "-----", "ost_", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_")
 _COMPOSED = frozenset((dict, list))
 
@@ -69,6 +67,19 @@ class Redactor:
             facts["arguments"] = shown
         return facts
 
+    def members(self, arguments: bytes) -> bytes | None:
+        """The same facts as members of a record, for arguments that may stand in it as they are; None for all others.
+
+        Nearly all calls have such arguments, and what is not made need not be written again.
+        """
+        if self._keep is not ArgumentRecord.REDACTED or not is_readable(arguments):
+            return None
+        return b',"arguments_hmac":"%b","arguments_size":%d,"arguments":%b' % (
+            self.digest(arguments).encode(),
+            len(arguments),
+            arguments,
+        )
+
     def _shown(self, arguments: bytes) -> Any:
         if self._keep is ArgumentRecord.REDACTED:
             return redacted(arguments)
@@ -82,10 +93,23 @@ def redacted(arguments: bytes) -> Any:
     if len(arguments) > LOOKED_AT:
         return None
     try:
-        value, suspicious = _decode(arguments), _hints_at_a_secret(arguments)
+        value, suspicious = _decode(arguments), _hints_at_a_secret(arguments.decode().lower())
         return value if not suspicious and _is_plain(value) else _Walk(suspicious=suspicious).clean(value)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, _TooMuch):
         return None
+
+
+def is_readable(arguments: bytes) -> bool:
+    """Whether `redacted` would take nothing out of these arguments, nor escape anything in them."""
+    if not 0 < len(arguments) <= LOOKED_AT or not arguments.isascii():
+        return False
+    text = arguments.decode("ascii")
+    if not text.isprintable() or _hints_at_a_secret(text.lower()):
+        return False
+    try:
+        return _is_plain(_decode(arguments))
+    except msgspec.DecodeError:
+        return False
 
 
 def whole(arguments: bytes) -> Any:
@@ -142,11 +166,12 @@ class _Walk:
         return value
 
 
-def _hints_at_a_secret(arguments: bytes) -> bool:
-    lower = arguments.decode().lower()
-    for hint in _HINTS:
-        if hint in lower:
-            return True
+def _hints_at_a_secret(lower: str) -> bool:
+    """Whether there is something of any alternative above. Usually none is, and then no string is examined."""
+    if "@" in lower or "=" in lower or "\\" in lower or "eyj" in lower:  # the third: escapes could hide the others
+        return True
+    if "akia" in lower or "aiza" in lower or "bearer" in lower or "basic" in lower:
+        return True
     return ("-" in lower or "_" in lower) and any(hint in lower for hint in _DASHED)
 
 

@@ -78,6 +78,7 @@ class SegmentFile:
         self.name = name
         self.size = 0
         self._disk = disk
+        self._write = disk.write
         self._closing = threading.Lock()  # a sync under way must not find its descriptor reused
         self._hidden = directory / f".{name}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -90,18 +91,17 @@ class SegmentFile:
 
     def write(self, line: bytes) -> None:
         """All of it, or OSError; after an error nothing may be appended any more."""
-        size = len(line)
-        self.size += size
-        while True:
+        self.size += len(line)
+        while line:
             try:
-                written = self._disk.write(self._fd, line)
+                written = self._write(self._fd, line)
             except InterruptedError:
                 continue
-            if written == size:
+            if written == len(line):
                 return
             if written <= 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            line, size = line[written:], size - written
+            line = line[written:]
 
     def sync(self) -> None:
         with self._closing:

@@ -24,7 +24,13 @@ if TYPE_CHECKING:
     from authz.principals import Principal
     from registry.database import Database
 
+    Key = tuple[int, str, str, str, str, str, int, str]
+
 COMMAND = "cli"  # the role of a process that lives for one command
+KNOWN = 1024  # principals with what they do, of which the fixed part of an intent is kept
+OUTCOMES = frozenset(("ok", "tool_error", "error", "cancelled", "timeout", "broken", "unknown"))
+_INTENT = b'{"at":%.6f,"event":"call.intent","call":"%b","decision":"%b","request_id":"%b",%b%b}'
+_OUTCOME = b'{"at":%.6f,"event":"call.outcome","call":"%b","outcome":"%b"}'
 DISK_WARNING = 0.10  # of the disk still free
 
 
@@ -76,6 +82,7 @@ class FileJournal:
         self._redactor = redactor
         self.book = book
         self._strict = strict
+        self._abouts: dict[Key, _About] = {}
         self._flood = Flood(self.note)
         ledger.syncing.chores.append(self._count_flood)
 
@@ -103,31 +110,61 @@ class FileJournal:
         request_id: str,
         era: str,
     ) -> None:
-        fields = {
-            "at": time.time(),
-            "event": "call.intent",
-            "call": call,
+        key = (id(principal), portal, method, server, object, rule, epoch, era)
+        known = self._abouts.get(key)
+        if known is None or known.principal is not principal:
+            known = self._know(key, principal)
+        ids, readable = f"{call}{decision}{request_id}", self._redactor.members(arguments)
+        if readable is None or not _is_plain(ids):
+            facts = {"at": time.time(), "event": "call.intent", "call": call, "decision": decision}
+            facts |= {"request_id": request_id} | known.facts | self._redactor.facts(arguments)
+            body = encode(facts)
+        else:
+            body = _INTENT % (
+                time.time(),
+                call.encode(),
+                decision.encode(),
+                request_id.encode(),
+                known.written,
+                readable,
+            )
+        self._ledger.append(body, opens=call)
+
+    def _know(self, key: Key, principal: Principal) -> _About:
+        """Who does what where by which rule: the same for call after call, so it is written once."""
+        _, portal, method, server, object_, rule, epoch, era = key
+        about: dict[str, Any] = {
             "who": principal.label,
             "subject": principal.subject,
             "client": principal.client,
             "portal": portal,
             "method": method,
             "server": server,
-            "object": object,
-            "decision": decision,
+            "object": object_,
             "rule": rule,
             "epoch": epoch,
-            "request_id": request_id,
             "era": era,
         }
         if principal.actor is not None:
-            fields["actors"] = _actors(principal.actor)
-        fields.update(self._redactor.facts(arguments))
-        self._ledger.append(encode(fields), opens=call)
+            about["actors"] = _actors(principal.actor)
+        if len(self._abouts) >= KNOWN:
+            self._abouts.clear()
+        known = self._abouts[key] = _About(principal, about)
+        return known
 
     def conclude(self, call: str, outcome: str, **facts: Any) -> None:
-        fields = {"at": time.time(), "event": "call.outcome", "call": call, "outcome": outcome, **presentable(facts)}
-        self._ledger.append(encode(fields), closes=call)
+        if facts or not _is_plain(call) or outcome not in OUTCOMES:
+            fields = {
+                "at": time.time(),
+                "event": "call.outcome",
+                "call": call,
+                "outcome": outcome,
+                **presentable(facts),
+            }
+            body = encode(fields)
+        else:
+            body = _OUTCOME % (time.time(), call.encode(), outcome.encode())
+        self._ledger.append(body, closes=call)
 
     def note(self, event: str, *, who: str, **facts: Any) -> None:
         self._ledger.append(encode({"at": time.time(), "event": event, "who": who, **presentable(facts)}))
@@ -166,6 +203,22 @@ class FileJournal:
         with suppress(JournalDown):
             return self._flood.tell()
         return True
+
+
+class _About:
+    """Facts about a principal's calls, and the same as members of a record."""
+
+    __slots__ = ("facts", "principal", "written")
+
+    def __init__(self, principal: Principal, facts: dict[str, Any]) -> None:
+        self.principal = principal
+        self.facts = facts
+        self.written = encode(facts)[1:-1]
+
+
+def _is_plain(ids: str) -> bool:
+    """Whether names of calls and decisions can be written as they are; ours are hexadecimal."""
+    return ids.isascii() and ids.isalnum()
 
 
 def _actors(actor: Principal | None) -> list[dict[str, str]]:

@@ -13,6 +13,7 @@ import signal
 import socket
 import tempfile
 import threading
+from bisect import bisect_left
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -20,9 +21,10 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from prometheus_client import CollectorRegistry, Counter
+    from prometheus_client.metrics_core import Metric
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps the files of several processes
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)  # seconds
@@ -34,49 +36,96 @@ def shared_directory() -> str | None:
 
 
 class Counts:
-    """The counters of a process. Children are looked up once: `labels()` costs more than the counting."""
+    """The counters of a process.
+
+    What happens on the path of a call is only added up in plain numbers, because a labelled counter of the library
+    costs more than the step it counts; `settle` hands over what came since: when they are read, and now and then.
+    """
 
     def __init__(self) -> None:
         from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
 
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every series to say when we started
         self.registry = CollectorRegistry()
+        self.registry.register(_BeforeReading(self.settle))  # asked first
         decisions = self._counter(Counter, "decisions", "Answers of policy.", "decision")
-        self._allowed = decisions.labels("allowed").inc
-        self._denied = decisions.labels("denied").inc
+        self._allowed, self._denied = decisions.labels("allowed"), decisions.labels("denied")
         self._refusals = self._counter(Counter, "refusals", "Requests refused, by the stage that refused.", "stage")
         self._calls = self._counter(Counter, "calls", "Calls that left, by server and outcome.", "server", "outcome")
         self._lists = self._counter(Counter, "lists", "Lists answered, by what was listed.", "kind")
         self._seconds = Histogram(
             "ostiary_call_seconds", "From intent to outcome.", ["server"], buckets=BUCKETS, registry=self.registry
         )
-        self._children: dict[tuple[str, ...], Any] = {}
+        self._settling = threading.Lock()
+        self._settled: dict[object, float] = {}
+        self._decided = {True: 0, False: 0}
+        self._outcomes: dict[tuple[str, str], int] = {}
+        self._times: dict[str, _Times] = {}
 
     def decided(self, allowed: bool) -> None:
-        self._allowed() if allowed else self._denied()
+        self._decided[allowed] += 1
 
     def refused(self, stage: str) -> None:
-        child = self._children.get((stage,))
-        if child is None:
-            child = self._children[stage,] = self._refusals.labels(stage)
-        child.inc()
+        self._refusals.labels(stage).inc()
 
     def listed(self, kind: str) -> None:
-        child = self._children.get(("list", kind, ""))
-        if child is None:
-            child = self._children["list", kind, ""] = self._lists.labels(kind)
-        child.inc()
+        self._lists.labels(kind).inc()
 
     def concluded(self, server: str, outcome: str, seconds: float) -> None:
-        pair = self._children.get((server, outcome))
-        if pair is None:
-            pair = (self._calls.labels(server, outcome), self._seconds.labels(server))
-            self._children[server, outcome] = pair
-        pair[0].inc()
-        pair[1].observe(seconds)
+        pair = (server, outcome)
+        self._outcomes[pair] = self._outcomes.get(pair, 0) + 1
+        times = self._times.get(server)
+        if times is None:
+            times = self._times[server] = _Times()
+        times.total += seconds
+        times.counts[bisect_left(BUCKETS, seconds)] += 1
+
+    def settle(self) -> None:
+        """Hands over what was added up. From any thread: what is being added meanwhile is in the next one."""
+        with self._settling:
+            for allowed, child in ((True, self._allowed), (False, self._denied)):
+                child.inc(self._since(allowed, self._decided[allowed]))
+            for (server, outcome), count in self._outcomes.copy().items():
+                self._calls.labels(server, outcome).inc(self._since((server, outcome), count))
+            for server, times in self._times.copy().items():
+                self._settle_times(server, times)
+
+    def _settle_times(self, server: str, times: _Times) -> None:
+        child: Any = self._seconds.labels(server)  # which can be told of one time at a time only
+        child._sum.inc(self._since((server,), times.total))  # noqa: SLF001
+        for place, count in enumerate(times.counts):
+            child._buckets[place].inc(self._since((server, place), count))  # noqa: SLF001
+
+    def _since(self, what: object, now: float) -> float:
+        before, self._settled[what] = self._settled.get(what, 0.0), now
+        return now - before
 
     def _counter(self, kind: type[Counter], name: str, text: str, *labels: str) -> Counter:
         return kind(f"ostiary_{name}", text, labels, registry=self.registry)
+
+
+class _Times:
+    """How long calls took: as many as in each bucket of the histogram, and how long all together."""
+
+    __slots__ = ("counts", "total")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.total = 0.0
+
+
+class _BeforeReading:
+    """A collector with nothing of its own, which has the others brought up to date."""
+
+    def __init__(self, settle: Callable[[], None]) -> None:
+        self._settle = settle
+
+    def collect(self) -> Iterable[Metric]:
+        self._settle()
+        return ()
+
+    def describe(self) -> Iterable[Metric]:
+        return ()
 
 
 class Exporter:

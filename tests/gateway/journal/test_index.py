@@ -92,7 +92,7 @@ def test_a_record_that_does_not_fit_is_not_copied(opened: Open, directory: Path,
     journal.close()
     (path,) = directory.glob("*.jsonl")
     path.chmod(0o600)
-    path.write_bytes(path.read_bytes().replace(b'"call":"c1","who":"user:editor"', b'"call":"c1","who":"user:eve"'))
+    path.write_bytes(path.read_bytes().replace(b'"call":"c1","decision":"d-c1"', b'"call":"c1","decision":"d-cx"'))
     indexer = Indexer(directory, database)
     indexer.catch_up()
     assert [entry.call for entry in entries(database)] == ["", "c0", "c0"]

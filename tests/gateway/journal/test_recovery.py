@@ -117,7 +117,7 @@ def test_a_last_line_with_its_end_but_a_wrong_hash_is_not_accepted(opened: Open,
 
 def test_a_changed_segment_is_not_continued_but_its_calls_are_closed(opened: Open, directory: Path) -> None:
     path = left_by_the_dead(directory)
-    changed = path.read_bytes().replace(b'"notes.add","decision":"d-c6"', b'"notes.xxx","decision":"d-c6"')
+    changed = path.read_bytes().replace(b'"call":"c6","decision":"d-c6"', b'"call":"c6","decision":"d-cx"')
     path.write_bytes(changed)
     opened()
     assert path.read_bytes() == changed

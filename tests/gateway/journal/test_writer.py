@@ -33,6 +33,35 @@ def test_a_call_is_an_intent_and_an_outcome_that_name_each_other(opened: Open, d
     assert outcome["outcome"] == "ok"
 
 
+ARGUMENTS = [
+    b'{"text":"hi"}',
+    b'{ "text" : "hi",\t"n": 1.50 }',
+    b'{"text":"two\\nlines"}',
+    b'{"password":"hunter2"}',
+    b'{"deep":{"a":[1]}}',
+    '{"text":"gr\u00fc\u00df \u202e"}'.encode(),
+    b'{"text":"%s"}' % (b"x" * 500),
+    b'{"text":"\x7f"}',
+    b"{}",
+    b"",
+]
+
+
+@pytest.mark.parametrize("arguments", ARGUMENTS)
+@pytest.mark.parametrize("label", ["user:editor", 'user:"}\u2028\x1b[2J'])
+def test_an_intent_says_the_same_however_it_is_written(
+    opened: Open, directory: Path, monkeypatch: pytest.MonkeyPatch, arguments: bytes, label: str
+) -> None:
+    journal = opened()
+    who = principal(label)
+    intend(journal, "c1", arguments, who=who, decision="d1")
+    monkeypatch.setattr("gateway.journal.writer._is_plain", lambda _: False)
+    intend(journal, "c1", arguments, who=who, decision="d1")
+    _, ready, made = lines(directory)
+    assert {**ready, "seq": 0, "at": 0, "hash": ""} == {**made, "seq": 0, "at": 0, "hash": ""}
+    assert all(line.isprintable() for line in next(directory.glob("*.jsonl")).read_text().split("\n"))
+
+
 def test_a_record_is_in_the_file_when_the_call_returns(opened: Open, directory: Path) -> None:
     journal = opened()
     for number in range(50):

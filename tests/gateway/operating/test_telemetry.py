@@ -91,6 +91,7 @@ with metrics.shared("127.0.0.1:0") as address:
             assert telemetry.address is None
             telemetry.decided(True)
             telemetry.concluded("notes", "ok", 0.1)
+            telemetry.close()
             os._exit(0)
         os.wait()
     sys.stdout.write(urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read().decode())
