@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from idp_adapters.oidc_kept import Kept
 
 ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - RFC 8693 section 3
+ABOUT_THE_SIGN_IN: Final = frozenset({"auth_time", "acr", "amr", "sid", "azp", "iat"})
 
 
 class OidcProvider:
@@ -161,11 +162,12 @@ class OidcProvider:
         return Expected(**(ours | more))
 
     def _completed(self, claims: Mapping[str, Any], tokens: Tokens) -> Mapping[str, Any]:
-        """With what userinfo adds; what is signed stands over it."""
+        """With what userinfo adds about the person; how they signed in is said by what is signed, or by nobody."""
         url = self._userinfo_url()
         if not (url and tokens.access_token):
             return claims
-        return {**self.endpoints.userinfo(url, tokens.access_token, claims["sub"]), **claims}
+        said = self.endpoints.userinfo(url, tokens.access_token, claims["sub"])
+        return {**{name: value for name, value in said.items() if name not in ABOUT_THE_SIGN_IN}, **claims}
 
     def _userinfo_url(self) -> str:
         return self.issuer.metadata().userinfo_endpoint if self.config.userinfo else ""

@@ -61,6 +61,15 @@ def test_what_is_signed_stands_over_what_userinfo_says(oidc):
     assert (found.issuer, found.groups) == (oidc.provider.issuer, {"devs"})
 
 
+def test_how_they_signed_in_is_not_taken_from_what_is_unsigned(oidc):
+    told = {"sub": "sub-alice", "acr": "mfa", "amr": ["hwk"], "auth_time": 2**40, "sid": "another"}
+    oidc.provider.replies["/userinfo"] = lambda _: Reply(200, told)
+    oidc.provider.twist = changed(auth_time=None)
+    found = oidc.sign_in()
+    assert (found.acr, found.amr, found.session) == ("", (), "sid-1")
+    assert abs(found.authenticated_at - oidc.provider.now()) < 60
+
+
 def test_a_sign_in_that_is_too_long_ago_is_refused(oidc):
     strict = again(oidc, max_age=300)
     assert strict.sign_in()
