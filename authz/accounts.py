@@ -17,6 +17,7 @@ from authz.passwords import check_strength, hash_password
 from authz.principals import ADMINS, Member
 from authz.sessions import end_sessions
 from authz.tables import Client, Group, Membership, Person, RoleBinding, Rule
+from registry.database import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -151,7 +152,7 @@ def rules_about(session: Session, subject: str) -> int:
 def join(session: Session, group: str, member: str, until: float | None = None) -> None:
     """`member` is the id of a person or an agent."""
     find_group(session, group)
-    session.merge(Membership(member=member, group=group, until=until))
+    upsert(session, Membership(member=member, group=group, until=until))
 
 
 def leave(session: Session, group: str, member: str) -> None:

@@ -16,6 +16,7 @@ from authz.accounts import add_group, find_group
 from authz.errors import AccountRefused
 from authz.principals import ADMINS
 from authz.tables import ClaimMapping, Group, Membership, PendingSignIn, Person, Provider
+from registry.database import upsert
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,7 +95,7 @@ def add_mapping(session: Session, slug: str, claim: str, value: str, group: str)
     key = {"claim": _line(claim, "claim"), "value": _line(value, "value", 1024)}
     if not all(key.values()):
         raise AccountRefused("a mapping needs a claim and a value of it")
-    session.merge(ClaimMapping(provider=slug, group=group, **key))
+    upsert(session, ClaimMapping(provider=slug, group=group, **key))
 
 
 def remove_mapping(session: Session, slug: str, claim: str, value: str, group: str) -> None:

@@ -17,6 +17,7 @@ from authz.enforcing import ALLOW, DENY
 from authz.errors import RuleRefused
 from authz.rulebook import ALLOWED_BY
 from authz.tables import Client, RoleBinding, Rule
+from registry.database import upsert
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -109,8 +110,7 @@ def remove_rule(session: Session, rule_id: str) -> Rule:
 
 def bind_role(session: Session, binding: Binding) -> None:
     check_binding(binding)
-    session.merge(RoleBinding(subject=binding.subject, role=binding.role, portal=binding.portal))
-    session.flush()
+    upsert(session, RoleBinding(subject=binding.subject, role=binding.role, portal=binding.portal))
 
 
 def unbind_role(session: Session, binding: Binding) -> None:

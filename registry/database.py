@@ -91,14 +91,31 @@ def ensure(session: Session, row: Row) -> Row:
 
     One statement does either, so that of two transactions at once the second waits and sees what the first did.
     """
+    keys = _keys(row)
+    _upsert(session, row, keys[:1])
+    return session.get_one(type(row), tuple(getattr(row, key) for key in keys), populate_existing=True)
+
+
+def upsert(session: Session, row: SQLModel) -> None:
+    """Stores `row`, in place of the one that has its key if there is one; of two at once neither fails."""
+    keys = _keys(row)
+    _upsert(session, row, [name for name in row.model_dump() if name not in keys] or keys[:1])
+    session.get(type(row), tuple(getattr(row, key) for key in keys), populate_existing=True)  # for who had read it
+
+
+def _keys(row: SQLModel) -> list[str]:
     table: Table = type(row).__table__  # type: ignore[attr-defined]
-    keys = [column.name for column in table.primary_key]
+    return [column.name for column in table.primary_key]
+
+
+def _upsert(session: Session, row: SQLModel, changed: list[str]) -> None:
+    table: Table = type(row).__table__  # type: ignore[attr-defined]
     session.flush()
     connection = session.connection()
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     new = insert(table).values(**row.model_dump())
-    connection.execute(new.on_conflict_do_update(index_elements=keys, set_={keys[0]: new.excluded[keys[0]]}))
-    return session.get_one(type(row), tuple(getattr(row, key) for key in keys), populate_existing=True)
+    same = {name: new.excluded[name] for name in changed}
+    connection.execute(new.on_conflict_do_update(index_elements=_keys(row), set_=same))
 
 
 def sqlite_url(data: Path) -> str:

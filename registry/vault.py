@@ -62,7 +62,8 @@ class Vault:
 
     def seal(self, session: Session, owner: str, purpose: str, value: bytes) -> None:
         """Store `value` for (owner, purpose), in place of what was there."""
-        row = session.get(Secret, (owner, purpose))
+        self._pages.lock(session, owner)  # of two that seal the same, the second follows the first
+        row = session.get(Secret, (owner, purpose), populate_existing=True)
         if row is None:
             row = Secret(owner=owner, purpose=purpose, version=0, key_id=self._newest, sealed=b"")
         row.version += 1
@@ -84,6 +85,7 @@ class Vault:
 
     def forget(self, session: Session, owner: str) -> None:
         """Remove every secret of `owner`."""
+        self._pages.lock(session, owner)
         for row in session.exec(select(Secret).where(Secret.owner == owner)):
             session.delete(row)
         self._pages.strike(session, owner)

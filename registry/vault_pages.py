@@ -26,6 +26,10 @@ class Pages:
     def __init__(self, seal: Callable[[bytes, bytes], bytes], unseal: Callable[[bytes, bytes], bytes]) -> None:
         self._seal, self._unseal = seal, unseal
 
+    def lock(self, session: Session, owner: str) -> None:
+        """Until the transaction ends nobody else writes secrets of this kind."""
+        ensure(session, VaultPage(kind=kind_of(owner), sealed=b""))
+
     def enter(self, session: Session, row: Secret) -> None:
         """From now on `row` is the one that opens. Within the transaction that writes the row."""
         page, entries = self._locked(session, row.owner)

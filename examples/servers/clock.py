@@ -130,7 +130,7 @@ class HandshakeOnly:
 
 def main() -> None:
     chosen = options(__doc__).parse_args()
-    serve(HandshakeOnly(server.streamable_http_app(host=chosen.host)), chosen.host, chosen.port)
+    serve(HandshakeOnly(server.streamable_http_app(host=chosen.host)), chosen.host, chosen.port, chosen.parent)
 
 
 if __name__ == "__main__":

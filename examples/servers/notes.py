@@ -247,7 +247,7 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.file:
         book.open(chosen.file)
-    serve(server.streamable_http_app(host=chosen.host), chosen.host, chosen.port)
+    serve(server.streamable_http_app(host=chosen.host), chosen.host, chosen.port, chosen.parent)
 
 
 if __name__ == "__main__":

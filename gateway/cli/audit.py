@@ -51,13 +51,14 @@ def audit() -> None:
 @audit.command()
 @click.option("-n", "--lines", default=20, show_default=True, type=click.IntRange(0, 100_000), help="how many records")
 @click.option("-f", "--follow", is_flag=True, help="go on with what comes")
+@click.option("--all", "everything", is_flag=True, help="also where segments begin and end (as --json does)")
 @as_json
 @with_office
-def tail(office: Office, lines: int, *, follow: bool, as_json: bool) -> None:
+def tail(office: Office, lines: int, *, follow: bool, everything: bool, as_json: bool) -> None:
     """The newest records, of all processes."""
     from gateway.journal.tail import Tail
 
-    reader = Tail(office.settings.journal)
+    reader = Tail(office.settings.journal, frames=everything or as_json)
     newest = reader.newest(lines)
     coming: Iterator[bytes] = reader.following() if follow else iter(())
     try:

@@ -19,11 +19,15 @@ CHUNK = 64 * 1024
 SLACK = 2.0  # seconds by which the time of a file may lag behind the time in its records
 
 
-class Tail:
-    """`newest` first, then `following` goes on where it ended."""
+FRAMES = frozenset({"journal.opened", "journal.sealed"})  # of each segment, which a command has for itself
 
-    def __init__(self, directory: Path) -> None:
+
+class Tail:
+    """`newest` first, then `following` goes on where it ended. Without `frames`, only what happened is told."""
+
+    def __init__(self, directory: Path, *, frames: bool = True) -> None:
         self._directory = directory
+        self._frames = frames
         self._read: dict[str, int] = {}  # by segment, the offset up to which whole lines were seen
 
     def newest(self, number: int) -> list[bytes]:
@@ -34,8 +38,8 @@ class Tail:
             if len(kept) >= number and kept and changed + SLACK < kept[0][0]:
                 self._read[path.name] = size
                 continue
-            lines, self._read[path.name] = last_lines(path, size, number)
-            for line in lines:
+            lines, self._read[path.name] = last_lines(path, size, number + len(FRAMES))
+            for line in filter(self._is_told, lines):
                 heapq.heappush(kept, (_at(line), len(kept), line))
                 if len(kept) > number:
                     heapq.heappop(kept)
@@ -44,9 +48,17 @@ class Tail:
     def following(self) -> Iterator[bytes]:
         """For ever; blocks."""
         while True:
-            new = [line for _changed, path in self._files() for line in self._new(path)]
+            new = [line for _changed, path in self._files() for line in self._new(path) if self._is_told(line)]
             yield from sorted(new, key=_at)
             time.sleep(LOOK)
+
+    def _is_told(self, line: bytes) -> bool:
+        if self._frames:
+            return True
+        try:
+            return gist(line).event not in FRAMES
+        except BadLine:
+            return True
 
     def _files(self) -> list[tuple[float, Path]]:
         found = []

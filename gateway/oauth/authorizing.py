@@ -19,7 +19,7 @@ from gateway.oauth.asking import Ask
 from gateway.oauth.grants.code import CodeGrant, S256Only
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import InvalidRequest, Refused
-from registry.database import Concern
+from registry.database import Concern, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -142,7 +142,7 @@ def _remember(question: Question) -> None:
         return
     desk, person = question.server.desk, question.me.person
     facts = {"client": question.client.id, "redirect_uri": question.redirect_uri, "resource": question.resource}
-    desk.session.merge(Consent(person=person.id, scope=question.scope, given_at=desk.now, **facts))
+    upsert(desk.session, Consent(person=person.id, scope=question.scope, given_at=desk.now, **facts))
     desk.note("consent.given", f"user:{person.handle}", scope=question.scope, **facts)
 
 

@@ -12,9 +12,9 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from authz.departures import LIFE
 from sqlalchemy.exc import SQLAlchemyError
 
+from authz.departures import LIFE
 from authz.sessions import SignedIn, find_session, keep_session
 from gateway.edge import own_origins
 from gateway.pages.forms import FormRefused

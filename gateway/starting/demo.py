@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -64,7 +65,8 @@ def _server(slug: str, ports: _Ports) -> Iterator[str]:
 
 def _start(slug: str, port: int) -> tuple[subprocess.Popen[str], str | None]:
     """The process and the URL it printed, or None if it ended without one (its port was taken)."""
-    command = [sys.executable, str(_folder() / f"{slug}.py"), "--port", str(port)]
+    # Whoever asks who its parent is, once it runs, may be an orphan already, and never learn that it is one.
+    command = [sys.executable, str(_folder() / f"{slug}.py"), "--port", str(port), "--parent", str(os.getpid())]
     process = subprocess.Popen(  # noqa: S603 - our own file, no shell
         command,
         stdout=subprocess.PIPE,

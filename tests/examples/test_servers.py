@@ -135,6 +135,17 @@ def test_a_server_ends_when_its_parent_is_gone() -> None:
     parent.stdin.close()
 
 
+def test_a_server_whose_parent_was_gone_before_it_looked_ends_too() -> None:
+    """The process that is named never was its parent: as if that had died while the server was being imported."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    process = start(NOTES, "--parent", str(dead.pid))
+    try:
+        assert process.wait(15) == 0
+    finally:
+        end(process)
+
+
 def _ends(pipe: int) -> bool:
     import select
 

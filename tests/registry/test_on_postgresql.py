@@ -7,13 +7,15 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
-from registry.database import Database, ensure
+from registry.database import Database, ensure, upsert
+from registry.errors import SecretRefused
 from registry.hidden import visible
 from registry.leases import give_back, take
 from registry.screening import Described
 from registry.servers import retire
-from registry.tables import Auth, Kind, Lease, ServerState
+from registry.tables import Auth, Kind, Lease, Secret, ServerState
 from tests.registry.shelf import Shelf, resource, tool
 from tests.servers.postgres import postgresql
 
@@ -82,3 +84,47 @@ def test_of_many_who_add_the_same_row_at_once_none_fails_and_each_sees_the_one_b
         thread.join()
     with shelf.database.read() as session:
         assert session.get_one(Lease, "count").until == 8
+
+
+def test_of_many_who_store_the_same_row_at_once_none_fails_and_one_stays(shelf: Shelf) -> None:
+    """As when two say yes to the same consent, or give the same role: a look first and then an INSERT would fail."""
+    failed: list[str] = []
+    together = threading.Barrier(8)
+
+    def store(number: int) -> None:
+        try:
+            with shelf.database.change() as session:
+                together.wait(20)
+                upsert(session, Lease(name="same", holder=str(number), until=number))
+        except SQLAlchemyError as error:
+            failed.append(type(error).__name__)
+
+    threads = [threading.Thread(target=store, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failed == []
+    with shelf.database.read() as session:
+        stored = session.get_one(Lease, "same")
+        assert stored.holder == str(int(stored.until))
+
+
+def test_a_secret_put_back_is_refused_and_two_who_seal_at_once_both_stand(shelf: Shelf) -> None:
+    def seal(number: int) -> None:
+        with shelf.database.change() as session:
+            shelf.vault.seal(session, f"server:s{number % 4}", "header", b"X-Key: x")
+
+    threads = [threading.Thread(target=seal, args=(number,)) for number in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with shelf.database.read() as session:
+        assert shelf.vault.problems(session) == []
+        old = session.get_one(Secret, ("server:s1", "header")).model_dump()
+    seal(1)
+    with shelf.database.change() as session:
+        session.get_one(Secret, ("server:s1", "header")).sqlmodel_update(old)
+    with shelf.database.read() as session, pytest.raises(SecretRefused):
+        shelf.vault.open_secret(session, "server:s1", "header")

@@ -44,11 +44,20 @@ def printed(data: Path, *arguments: str) -> Any:
 
 
 def test_tail_prints_the_newest_records_as_lines_for_people(data: Path) -> None:
-    lines = run(data, "tail", "-n", "3").output.splitlines()
-    assert len(lines) == 3
+    lines = run(data, "tail", "-n", "2").output.splitlines()
+    assert len(lines) == 2
     assert "call.outcome  ok" in lines[0]
     assert "call.refused  user:reader  notes.delete\\x1b[2J\\n  decision=d-no  reason=no_rule" in lines[1]
     assert "hunter2" not in run(data, "tail").output
+
+
+def test_tail_leaves_away_where_segments_begin_and_end_unless_asked(data: Path) -> None:
+    lines = run(data, "tail", "-n", "100").output
+    assert "call.refused" in lines
+    assert "journal." not in lines
+    everything = run(data, "tail", "-n", "100", "--all").output
+    assert ("journal.opened" in everything, "journal.sealed" in everything) == (True, True)
+    assert len(run(data, "tail", "-n", "1").output.splitlines()) == 1
 
 
 def test_tail_prints_json_lines_as_they_are(data: Path) -> None:
