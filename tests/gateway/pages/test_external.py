@@ -241,3 +241,31 @@ def test_what_a_provider_gave_to_keep_is_stored_sealed(desk: Desk, organisation:
         row = session.exec(select(ForeignSession)).one()
     assert row.keep
     assert b"alice sid" not in row.keep
+
+
+def test_an_administrator_by_a_group_of_a_provider_is_one_for_no_longer_than_the_group(
+    desk: Desk, organisation: Organisation
+) -> None:
+    with desk.office.database.change(Concern.PEOPLE) as session:
+        add_group(session, "ostiary-admins")
+        session.add(ClaimMapping(provider="corp", claim="groups", value="devs", group="ostiary-admins"))
+    browser = desk.browser()
+    sign_in(browser)
+    assert browser.get("/admin/servers").status_code == 200
+    with desk.office.database.change(Concern.PEOPLE) as session:
+        for row in session.exec(select(Membership)):
+            row.until = 1.0
+    assert "Hello" in browser.get("/").text
+    assert browser.get("/admin/servers").status_code == 404
+
+
+def test_people_of_a_provider_have_no_password_and_no_second_factor_here(
+    desk: Desk, organisation: Organisation
+) -> None:
+    browser = desk.browser()
+    sign_in(browser)
+    text = browser.get("/account").text
+    assert "With Corp" in text
+    assert "/account/password" not in text
+    assert browser.get("/account/password").headers["location"] == "/account"
+    assert browser.get("/account/second-factor").status_code == 404
