@@ -12,6 +12,7 @@ from cryptography import x509
 from idp_adapters import saml_keys
 from idp_adapters.config import SamlConfig
 from idp_adapters.contract import (
+    Arrival,
     HttpAnswer,
     IdentityRefused,
     LoggingOut,
@@ -68,6 +69,54 @@ def test_an_honest_answer_says_who_it_is(subject: House, encrypt: bool) -> None:
     assert found.groups == {"devs", "eng"}
     assert found.session == "session-of-alice"
     assert found.acr.endswith("PasswordProtectedTransport")
+
+
+def unprefixed(xml: str) -> str:
+    """As Entra ID and ADFS write it."""
+    return xml.replace("<saml:", "<").replace("</saml:", "</").replace("xmlns:saml=", "xmlns=")
+
+
+def typed(xml: str) -> str:
+    """As OpenSAML does, with what the types need declared far above."""
+    declared = 'xmlns:xs="http://www.w3.org/2001/XMLSchema" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" '
+    xml = xml.replace("<samlp:Response ", f"<samlp:Response {declared}", 1)
+    return xml.replace("<saml:AttributeValue>", '<saml:AttributeValue xsi:type="xs:string">')
+
+
+def inclusive(xml: str) -> str:
+    """As Okta and Shibboleth do."""
+    exclusive = "http://www.w3.org/2001/10/xml-exc-c14n#"
+    kept = f'<ec:InclusiveNamespaces xmlns:ec="{exclusive}" PrefixList="xs"/>'
+    whole = f'<ds:Transform Algorithm="{exclusive}">{kept}</ds:Transform>'
+    return typed(xml).replace(f'<ds:Transform Algorithm="{exclusive}"/>', whole)
+
+
+def spacious(xml: str) -> str:
+    return xml.replace("><", ">\n  <")
+
+
+def in_sections(xml: str) -> str:
+    return xml.replace(">alice<", "><![CDATA[alice]]><")
+
+
+FORMS = (unprefixed, typed, inclusive, spacious, in_sections)  # the house encrypts what bears its own prefix
+
+
+@pytest.mark.parametrize(
+    ("written", "encrypt"),
+    [*((form, False) for form in FORMS), *((form, True) for form in FORMS if form is not unprefixed)],
+)
+def test_what_others_write_otherwise_means_the_same(subject: House, written: Any, encrypt: bool) -> None:
+    found = subject.arrive(Said(edit=written, encrypt=encrypt))
+    assert (found.subject, found.login, found.groups) == ("alice-for-good", "alice", {"devs", "eng"})
+
+
+def test_a_declaration_and_lines_of_base64_are_read(subject: House) -> None:
+    departure = subject.depart()
+    xml = '<?xml version="1.0" encoding="UTF-8"?>\n' + Said(request=departure.kept["request"]).signed()
+    lines = base64.encodebytes(xml.encode()).decode().replace("\n", "\r\n")
+    arrival = Arrival(method="POST", url=ACS, parameters={"SAMLResponse": lines})
+    assert subject.adapter.arrive(arrival, departure.kept).login == "alice"
 
 
 def test_a_provider_may_sign_with_a_key_on_a_curve(subject: House) -> None:
