@@ -145,7 +145,8 @@ class EntraProvider:
         if not self.config.accepted_clients:
             raise IdentityRefused("no_accepted_clients", "this identity provider's ID tokens are not exchanged here")
         claims = self._judge(credential, clients=frozenset(self.config.accepted_clients))
-        return replace(self._identity(claims, {}), presented_to=client_of(claims))
+        asking = {} if "groups" in claims else {"hasgroups": True}  # that client's tokens may be made without them
+        return replace(self._identity({**claims, **asking}, {}), presented_to=client_of(claims))
 
     def _judged(self, found: Mapping[str, Any], **more: Any) -> Mapping[str, Any]:
         raw, access_token = found.get("id_token"), found.get("access_token", "")
@@ -195,7 +196,7 @@ class EntraProvider:
             return entra_graph.groups(self._equipment, base, self._graph_token(claims["tid"]), claims["oid"])
         if way == "person" and found.get("access_token"):
             return entra_graph.groups(self._equipment, base, found["access_token"])
-        raise ProviderDown("groups_overage", "too many groups for a token, and Graph cannot be asked (graph_as)")
+        raise ProviderDown("groups_overage", "too many groups for a token, or none in it, and Graph cannot be asked")
 
     def _graph_token(self, tenant: str) -> str:
         """Ours, not the person's (RFC 6749 section 4.4)."""

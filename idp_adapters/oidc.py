@@ -13,7 +13,7 @@ from authlib.oauth2.rfc7636 import create_s256_code_challenge
 from idp_adapters.contract import Departure, Ended, IdentityRefused, ProviderDown
 from idp_adapters.oidc_answer import read_answer
 from idp_adapters.oidc_checking import walk
-from idp_adapters.oidc_claims import carried, identity_of, text
+from idp_adapters.oidc_claims import carried, identity_of, says, text
 from idp_adapters.oidc_discovery import Issuer
 from idp_adapters.oidc_endpoints import Endpoints
 from idp_adapters.oidc_judging import FRESH, LOGOUT_FRESH, Expected, client_of, judge_id_token, judge_logout_token
@@ -133,12 +133,17 @@ class OidcProvider:
         return issuer == self.config.issuer
 
     def vouch(self, credential: str, audience: str, recipient: str) -> ExternalIdentity:  # noqa: ARG002 - SAML's
-        """An ID token for one of the clients that were named: nobody else's proves anything here (T-14)."""
+        """An ID token for one of the clients that were named: nobody else's proves anything here (T-14).
+
+        Where userinfo completes what the token leaves out, one without groups does not mean that there are none.
+        """
         if not self.config.accepted_clients:
             raise IdentityRefused("no_accepted_clients", "this identity provider's ID tokens are not exchanged here")
         token = self.issuer.verify(credential, self.config.algorithms)
         clients = frozenset(self.config.accepted_clients)
         claims = judge_id_token(token, self._expected(clients=clients))
+        if self._userinfo_url() and not says(claims, self.config.groups_claim):
+            raise IdentityRefused("groups_unsaid", "the ID token leaves the groups out, and nobody else can be asked")
         return self._identity(claims, presented_to=client_of(claims))
 
     def _judge(self, tokens: Tokens, *, nonce: str) -> Mapping[str, Any]:

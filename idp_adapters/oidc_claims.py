@@ -53,12 +53,21 @@ def carried(claims: Mapping[str, Any], groups_claim: str, others: Iterable[str])
 
 def values_at(claims: Mapping[str, Any], place: str) -> frozenset[str]:
     """The values of a claim: by its name, or by a JSON pointer (RFC 6901) such as `/realm_access/roles`."""
+    return _values(_at(claims, place), place)
+
+
+def says(claims: Mapping[str, Any], place: str) -> bool:
+    """Whether the claim is there at all: an empty list says something, and nothing does not."""
+    return not place or _at(claims, place) is not None
+
+
+def _at(claims: Mapping[str, Any], place: str) -> Any:
     value: Any = claims
     for name in _steps(place):
         if name in _elsewhere(value):
             raise IdentityRefused("claims_elsewhere", f"the provider keeps the claim {place!r} elsewhere (distributed)")
         value = value.get(name) if isinstance(value, dict) else None
-    return _values(value, place)
+    return value
 
 
 def text(claims: Mapping[str, Any], name: str) -> str:

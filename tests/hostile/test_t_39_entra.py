@@ -285,6 +285,15 @@ def test_t_39_an_id_token_vouches_for_clients_that_were_named_in_tenants_that_ar
         entra.adapter.vouch(entra.provider.sign(claims), "us", "there")
 
 
+def test_t_39_a_presented_token_without_groups_is_completed_by_graph_or_refused(entra):
+    silent = {name: value for name, value in entra.provider.claims_of("alice").items() if name != "groups"}
+    token = entra.provider.sign(silent | {"aud": "desktop"})
+    assert again(entra, accepted_clients=["desktop"]).adapter.vouch(token, "us", "there").groups == {"devs", "eng"}
+    for way in ("person", "nobody"):
+        with pytest.raises(ProviderDown, match="Graph cannot be asked"):
+            again(entra, accepted_clients=["desktop"], graph_as=way).adapter.vouch(token, "us", "there")
+
+
 UNCLEAR = [{}, {"iss": "x", "sid": "s"}, {"sid": "sid-1"}, {"iss": "ours"}, {"iss": "ours", "sid": 256 * "s"}]
 
 

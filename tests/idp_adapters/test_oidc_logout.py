@@ -79,7 +79,7 @@ def test_a_logout_token_that_is_not_right_ends_nobody(oidc, case):
 
 def test_an_id_token_logs_nobody_out_and_a_logout_token_signs_nobody_in(oidc):
     judge = again(oidc, accepted_clients=[CLIENT])
-    identity = oidc.provider.sign(oidc.provider.claims_of("alice"))
+    identity = oidc.provider.sign(oidc.provider.claims_of("alice") | {"groups": []})
     assert judge.adapter.vouch(identity, "us", "there")
     with pytest.raises(IdentityRefused):
         judge.adapter.hear(Arrival(method="POST", url="x", parameters={"logout_token": identity}))

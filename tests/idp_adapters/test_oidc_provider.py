@@ -110,7 +110,9 @@ def test_an_id_token_is_exchanged_only_for_clients_that_were_named(subject):
     from idp_adapters.oidc_kept import read_kept
 
     raw = read_kept(subject.sign_in().keep).id_token
-    found = Relying(subject.provider, options={"accepted_clients": ["web"]}).adapter.vouch(raw, "us", "there")
+    found = Relying(subject.provider, options={"accepted_clients": ["web"], "userinfo": False}).adapter.vouch(
+        raw, "us", "there"
+    )
     assert (found.subject, found.presented_to) == ("alice", "web")
     with pytest.raises(IdentityRefused):
         Relying(subject.provider, options={"accepted_clients": ["other"]}).adapter.vouch(raw, "us", "there")
@@ -214,7 +216,7 @@ def test_leaving_ends_the_session_there_and_the_back_channel_says_so():
         assert identity.session
         with pytest.raises(IdentityRefused, match="heard before"):
             relying.adapter.hear(arrival)
-        judge = Relying(server, options={"accepted_clients": ["web"]}).adapter
+        judge = Relying(server, options={"accepted_clients": ["web"], "userinfo": False}).adapter
         with pytest.raises(IdentityRefused):
             judge.vouch(told["logout_token"], "us", "there")
         again_asked = parse_qs(urlsplit(relying.depart().url).query)

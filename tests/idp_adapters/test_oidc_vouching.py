@@ -31,6 +31,17 @@ def test_an_id_token_for_another_client_vouches_for_nobody(oidc, claims):
         judge.vouch(token, "us", "there")
 
 
+def test_a_token_that_leaves_the_groups_out_does_not_mean_that_there_are_none(oidc):
+    silent = oidc.provider.claims_of("alice") | {"aud": "desktop"}
+    judge = again(oidc, accepted_clients=["desktop"]).adapter
+    with pytest.raises(IdentityRefused, match="leaves the groups out"):
+        judge.vouch(oidc.provider.sign(silent), "us", "there")
+    assert judge.vouch(oidc.provider.sign(silent | {"groups": []}), "us", "there").groups == frozenset()
+    for options in ({"userinfo": False}, {"groups_claim": ""}):
+        sure = again(oidc, accepted_clients=["desktop"], **options).adapter
+        assert sure.vouch(oidc.provider.sign(silent), "us", "there").groups == frozenset()
+
+
 def test_unless_clients_are_named_nothing_vouches(oidc):
     with pytest.raises(IdentityRefused, match="not exchanged here"):
         oidc.adapter.vouch(oidc.provider.sign(oidc.provider.claims_of("alice")), "us", "there")
