@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.decisions import Action, Word
+from authz.scopes import scope_for
 
 if TYPE_CHECKING:
     from authz.decisions import Party, Verdict
@@ -26,7 +27,7 @@ def explain(
     if verdict.word is Word.SCOPE:
         return (
             f"The access token does not cover {name}, although {who} may {verb} it.",
-            f"Ask for a token with the scope {name} (or mcp) and try again.",
+            f"Ask for a token with the scope {scope_for(name)} (or mcp) and try again.",
         )
     return _reason(verdict, who, f"{verb} {name}"), _remedy(verdict, party.label, f"{verb} {name}", decision)
 

@@ -58,9 +58,9 @@ class Plan:
     def lines(self) -> list[str]:
         """The difference as people read it."""
         return [
-            *(f"- {draft}{_extras(draft)}" for _, draft in self.remove),
-            *(f"+ {draft}{_extras(draft)}" for draft in self.add),
-            *(f"~ {new}{_extras(old)} -> {_extras(new) or ' no note, no end'}" for old, new in self.change),
+            *(f"- {draft}{extras(draft)}" for _, draft in self.remove),
+            *(f"+ {draft}{extras(draft)}" for draft in self.add),
+            *(f"~ {new}{extras(old)} -> {extras(new) or ' no note, no end'}" for old, new in self.change),
             *(f"- {binding}" for binding in self.unbind),
             *(f"+ {binding}" for binding in self.bind),
         ]
@@ -193,7 +193,8 @@ def _without_defaults(item: Draft | Binding) -> dict[str, Any]:
     return said
 
 
-def _extras(draft: Draft) -> str:
+def extras(draft: Draft) -> str:
+    """What a rule says besides itself: until when, and why."""
     ends = "" if draft.ends_at is None else f" until {datetime.fromtimestamp(draft.ends_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
     note = f" ({draft.note})" if draft.note else ""
     return f"{ends}{note}"

@@ -6,7 +6,20 @@ import re
 
 from authz.errors import ScopeRefused
 
-__all__ = ["ALL", "LIMIT", "ScopeRefused", "covers", "intersect", "names_one", "parse_scope", "write_scope"]
+__all__ = [
+    
+    "ALL",
+    "LIMIT",
+    "ScopeRefused",
+    "covers",
+    "intersect",
+    "names_one",
+    "parse_scope",
+    "scope_for",
+    "wider",
+    "write_scope",
+,
+]
 
 ALL = "mcp"
 LIMIT = 32  # in one token
@@ -32,6 +45,17 @@ def parse_scope(text: str) -> frozenset[str]:
 def names_one(text: str) -> bool:
     """Whether this is a scope for a single thing. What is called otherwise is covered by its server's, or by `mcp`."""
     return text != ALL and not text.endswith(".*") and _SCOPE.fullmatch(text) is not None
+
+
+def scope_for(name: str) -> str:
+    """The narrowest scope that covers `server.name`: its own, or its server's where a scope cannot spell it."""
+    return name if names_one(name) else f"{name.partition('.')[0]}.*"
+
+
+def wider(scopes: frozenset[str], name: str) -> str:
+    """What to ask for so that `server.name` is covered as well, in as many scopes as a token may have."""
+    more = scopes | {scope_for(name)}
+    return write_scope(more) if len(more) <= LIMIT else ALL
 
 
 def write_scope(scopes: frozenset[str]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from authz.policy_file import Plan
-    from authz.rules import Binding, Draft
+    from authz.rules import Binding
     from authz.tables import Rule
     from gateway.office import Office
 
@@ -236,13 +236,9 @@ def _fields(rule: Rule) -> dict[str, Any]:
 
 
 def _table(rules: list[Rule], roles: list[Binding]) -> str:
+    from authz.policy_file import extras
     from authz.rules import draft_of
 
-    lines = [f"{rule.id}  {draft_of(rule)}{_extras(draft_of(rule))}" for rule in rules]
+    lines = [f"{rule.id}  {draft_of(rule)}{extras(draft_of(rule))}" for rule in rules]
     lines += [f"{'':18}  {role}" for role in roles]
     return "\n".join(lines) or "no rules: nobody may do anything; begin with `ostiary policy add group:NAME 'server.*'`"
-
-
-def _extras(draft: Draft) -> str:
-    ends = f"  until {datetime.fromtimestamp(draft.ends_at, UTC):%Y-%m-%d %H:%M} UTC" if draft.ends_at else ""
-    return f"{ends}{'  # ' + draft.note if draft.note else ''}"

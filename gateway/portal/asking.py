@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from authz.scopes import wider
 from gateway.oauth.challenges import challenge_403
 from gateway.oauth.resources import metadata_url
 from gateway.portal.exchange import relayable
@@ -111,7 +112,7 @@ def _param_headers(exchange: Exchange, target: Target) -> tuple[tuple[bytes, byt
 
 def insufficient_scope(exchange: Exchange, target: Target, decision: Decision) -> Problem:
     """A wider token would help: the challenge says which (RFC 6750 section 3.1, MCP authorization, step-up)."""
-    scope = " ".join(sorted({*exchange.principal.scopes, target.object}))
+    scope = wider(exchange.principal.scopes, target.object)
     url = metadata_url(exchange.world.settings.base_url, exchange.mount.path)
     data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}
     challenge = challenge_403(url, scope=scope, description=decision.reason)
