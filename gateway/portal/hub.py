@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from gateway.rendezvous import RendezvousDown
+from gateway.upstream.news import hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.snapshots import Snapshot
+    from gateway.upstream.news import ServerLists
     from gateway.world import World
+
+    Letter = Snapshot | ServerLists | str
 
 HELD: Final = 256  # things a listener may be behind before its stream ends
 LISTENERS: Final = 10_000
 PER_PRINCIPAL: Final = 50
+PAUSE: Final = 5.0  # seconds before a rendezvous that was down is listened to again
 
 
 @dataclass(slots=True, eq=False)
@@ -23,10 +30,10 @@ class Listener:
     """One open stream. A Snapshot in `letters` means that lists may have changed, a string is a changed resource."""
 
     who: str
-    letters: asyncio.Queue[Snapshot | str] = field(default_factory=lambda: asyncio.Queue(HELD))
+    letters: asyncio.Queue[Letter] = field(default_factory=lambda: asyncio.Queue(HELD))
     ended: bool = False
 
-    def tell(self, letter: Snapshot | str) -> None:
+    def tell(self, letter: Letter) -> None:
         try:
             self.letters.put_nowait(letter)
         except asyncio.QueueFull:
@@ -43,12 +50,12 @@ class TooMany(Exception):
 
 
 class Hub:
-    """The listeners of one process. One task watches the snapshots, for as long as anybody listens."""
+    """The listeners of one process. Two tasks watch what there is to hear, for as long as anybody listens."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._listeners: set[Listener] = set()
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: list[asyncio.Task[None]] = []
 
     @contextmanager
     def listener(self, who: str) -> Iterator[Listener]:
@@ -57,17 +64,28 @@ class Hub:
             raise TooMany
         listener = Listener(who)
         self._listeners.add(listener)
-        if self._watching is None or self._watching.done():
-            self._watching = asyncio.create_task(self._watch())
+        if not self._watching:
+            self._watching = [asyncio.create_task(self._watch()), asyncio.create_task(self._hear())]
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
-            if not self._listeners and self._watching is not None:
-                self._watching.cancel()
-                self._watching = None
+            if not self._listeners:
+                for task in self._watching:
+                    task.cancel()
+                self._watching = []
 
     async def _watch(self) -> None:
         async for snapshot in self._world.snapshots.changes():
-            for listener in tuple(self._listeners):
-                listener.tell(snapshot)
+            self._tell(snapshot)
+
+    async def _hear(self) -> None:
+        while True:
+            with suppress(RendezvousDown):
+                async for lists in hear(self._world.rendezvous):
+                    self._tell(lists)
+            await asyncio.sleep(PAUSE)
+
+    def _tell(self, letter: Letter) -> None:
+        for listener in tuple(self._listeners):
+            listener.tell(letter)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final
@@ -23,6 +23,7 @@ from gateway.portal.lasting import judged_by
 from gateway.portal.relay import notification
 from gateway.portal.targets import aimed, decided, invalid, unknown
 from gateway.problems import Problem
+from gateway.upstream.news import ServerLists
 from registry.tables import Kind
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from gateway.snapshots import Snapshot
 
 URI_LIMIT: Final = 200
+GATHER: Final = 1.0  # seconds in which what servers say of their lists is said once
+SOONEST: Final = 0.05  # seconds
 LOOK: Final = 5.0  # seconds between looks at a legacy session's subscriptions
 
 # What a client may ask to hear → the list it is about, the notification that says so.
@@ -58,22 +61,32 @@ class Stream:
     uris: frozenset[str]
     tag: bytes
     marks: dict[str, bytes]
+    told: dict[str, float] = field(default_factory=dict)
 
     async def follow(self, listener: Listener) -> None:
         """Until the token ends, is cut off, or the client falls too far behind."""
         while not listener.ended:
-            left = self.exchange.principal.expires_at - time.time()
-            if left <= 0:
+            now = time.time()
+            if now >= self.exchange.principal.expires_at:
                 return
             try:
-                letter = await asyncio.wait_for(listener.letters.get(), left)
+                letter = await asyncio.wait_for(listener.letters.get(), self._until() - now)
             except TimeoutError:
-                return
+                await self._lists_changed()  # a rule, a grant or a server's grace has ended
+                continue
             if not await self.tell(letter):
                 return
 
-    async def tell(self, letter: Snapshot | str) -> bool:
+    def _until(self) -> float:
+        """When this must be looked at again, whatever happens: what may be seen can change with time alone."""
+        ends = [self.lists.view(self.exchange, method).until for name in self.wanted for method in _LISTS[name][0]]
+        return max(min((self.exchange.principal.expires_at, *ends)), time.time() + SOONEST)
+
+    async def tell(self, letter: Snapshot | ServerLists | str) -> bool:
         """Passes on what concerns this client; whether its stream goes on."""
+        if isinstance(letter, ServerLists):
+            await self._server_says(letter)
+            return True
         if isinstance(letter, str):
             if letter in self.uris:
                 await self._say(UPDATED, {"uri": letter})
@@ -89,7 +102,21 @@ class Stream:
         for name, mark in self.look().items():
             if mark != self.marks.get(name):
                 self.marks[name] = mark
+                self.told[name] = time.monotonic()
                 await self._say(_LISTS[name][1], {})
+
+    async def _server_says(self, said: ServerLists) -> None:
+        """Only to who sees anything of that server in that list, and not while the same is fresh in its mind."""
+        now = time.monotonic()
+        for name in self.wanted:
+            fresh = now - self.told.get(name, -GATHER) < GATHER
+            if _LISTS[name][1] in said.methods and not fresh and self._sees(said.server, name):
+                self.told[name] = now
+                await self._say(_LISTS[name][1], {})
+
+    def _sees(self, server: str, name: str) -> bool:
+        views = [self.lists.view(self.exchange, method) for method in _LISTS[name][0]]
+        return any(entry.server == server for view in views for entry in view.entries)
 
     def look(self) -> dict[str, bytes]:
         """What the wanted lists look like now, to this principal."""

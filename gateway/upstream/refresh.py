@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.journal import JournalDown
+from gateway.rendezvous import RendezvousDown
 from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
+from gateway.upstream.news import spread
 from gateway.upstream.reading import read_server
 from registry.assembling import upstream_of
 from registry.database import Concern
@@ -56,14 +58,20 @@ class Refresher:
         self._following: dict[str, asyncio.Task[None]] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._again: set[str] = set()  # kicked while being asked
+        self._said: dict[str, set[str]] = {}  # what servers said of their lists since they were last asked
+        self._snapshots = world.snapshots
+        self._rendezvous = world.rendezvous
+        self._leading = False
 
     async def run(self) -> None:
         """Until cancelled."""
+        watching = asyncio.create_task(self._watch())
         try:
             while True:
                 await self._turn()
                 await self._wait()
         finally:
+            watching.cancel()
             await self._leave()
 
     def kick(self, slug: str) -> None:
@@ -78,9 +86,21 @@ class Refresher:
         except SQLAlchemyError as error:
             log.warning("servers cannot be refreshed now: the database does not answer (%s)", type(error).__name__)
             return
+        self._leading = leading
         for slug in slugs:
             self._begin(slug)
         self._follow(set(slugs))
+
+    async def _watch(self) -> None:
+        """A server that was just approved, or has changed, is listened to from then on, and not in half a minute."""
+        known = self._snapshots.current.catalogue.upstreams
+        async for snapshot in self._snapshots.changes():
+            upstreams = snapshot.catalogue.upstreams
+            for slug in {slug for slug, upstream in upstreams.items() if _other(upstream, known.get(slug))}:
+                if self._leading:
+                    self._unfollow(slug)
+                    self.kick(slug)
+            known = upstreams
 
     async def _wait(self) -> None:
         """Until the next round; what is kicked in between is refreshed at once, at most once a second."""
@@ -94,6 +114,8 @@ class Refresher:
             for slug in kicked:
                 self._again.add(slug)
                 self._begin(slug)
+            if self._leading:
+                self._follow(self._following.keys() | kicked)
             if kicked:
                 await asyncio.sleep(1)
 
@@ -112,8 +134,11 @@ class Refresher:
     async def _refresh(self, slug: str) -> None:
         async with self._at_once:
             try:
+                said = self._said.pop(slug, set())
                 await refresh(self._office, self._upstreams, slug)
-            except (SQLAlchemyError, JournalDown, UnknownServer) as error:
+                if said:
+                    await spread(self._rendezvous, slug, said)
+            except (SQLAlchemyError, JournalDown, UnknownServer, RendezvousDown) as error:
                 log.warning("%s could not be refreshed: %s", slug, type(error).__name__)
 
     def _slugs(self) -> list[str]:
@@ -123,18 +148,24 @@ class Refresher:
     def _follow(self, slugs: set[str]) -> None:
         """Listens to the servers that were just refreshed, and to no others."""
         for slug in self._following.keys() - slugs:
-            self._following.pop(slug).cancel()
+            self._unfollow(slug)
         for slug in slugs:
             task = self._following.get(slug)
             if task is None or task.done():
                 self._following[slug] = asyncio.create_task(self._hear(slug))
+
+    def _unfollow(self, slug: str) -> None:
+        task = self._following.pop(slug, None)
+        if task is not None:
+            task.cancel()
 
     async def _hear(self, slug: str) -> None:
         """A server that says that a list changed is asked at once; one that says nothing is asked in time."""
         with suppress(UpstreamError, AddressRefused, SQLAlchemyError, UnknownServer):
             server, opened = await asyncio.to_thread(reach, self._office, slug)
             if any(isinstance(one, dict) and one.get("listChanged") for one in server.capabilities.values()):
-                async for _event in self._upstreams.events(server, None, frozenset(), opened):
+                async for event in self._upstreams.events(server, None, frozenset(), opened):
+                    self._said.setdefault(slug, set()).add(event.method)
                     self.kick(slug)
 
     async def _leave(self) -> None:
@@ -143,6 +174,13 @@ class Refresher:
             task.cancel()
         with suppress(SQLAlchemyError):
             await asyncio.to_thread(give_back, self._office.database, LEASE, self._holder)
+
+
+def _other(upstream: Upstream, before: Upstream | None) -> bool:
+    """Whether what a server is listened to with has changed, or what it says that it tells of."""
+    if before is None:
+        return True
+    return (upstream.url, upstream.era, upstream.capabilities) != (before.url, before.era, before.capabilities)
 
 
 async def refresh(office: Office, upstreams: Upstreams, slug: str, *, who: str = WHO) -> Observation | None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 from authz.cutoffs import Cut, CutOffs
 from authz.policy import Policy
 from authz.tables import Rule
 from gateway.upstream import FeedEvent
+from gateway.upstream.news import spread
 from tests.fakes.door import RULES, Line, ask, modern, open_door
 
 ALL = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
@@ -106,3 +108,36 @@ async def test_a_door_that_closes_ends_its_streams_first(tmp_path) -> None:
     event = await line.event()
     assert event["result"]["resultType"] == "complete"
     await line.__aexit__()
+
+
+async def test_what_a_server_says_of_its_lists_is_passed_on_to_who_sees_anything_of_it(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as mine, Line(door) as theirs:
+        await listening(door, mine, {"toolsListChanged": True})
+        await listening(door, theirs, ALL, who="reader")
+        for method in ("notifications/prompts/list_changed", "notifications/tools/list_changed"):
+            await spread(door.world.rendezvous, "clock", [method])
+        assert (await mine.event())["method"] == "notifications/tools/list_changed"
+        await spread(door.world.rendezvous, "notes", ["notifications/prompts/list_changed"])
+        assert (await theirs.event())["method"] == "notifications/prompts/list_changed"
+
+
+async def test_a_server_that_says_so_all_the_time_is_passed_on_once_in_a_while(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        await listening(door, line, ALL)
+        for _ in range(50):
+            await spread(door.world.rendezvous, "notes", ["notifications/tools/list_changed"])
+        await spread(door.world.rendezvous, "notes", ["notifications/prompts/list_changed"])
+        assert [(await line.event())["method"] for _ in range(2)] == [
+            "notifications/tools/list_changed",
+            "notifications/prompts/list_changed",
+        ]
+
+
+async def test_a_list_that_changes_with_time_alone_is_told(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        soon = time.time() + 0.5
+        grant = Rule(id="g1", subject="user:reader", object="clock.now", action="call", ends_at=soon)
+        door.snapshots.turn(policy=Policy([*RULES, grant], epoch=2))
+        await listening(door, line, {"toolsListChanged": True}, who="reader")
+        assert (await asyncio.wait_for(line.event(), 10))["method"] == "notifications/tools/list_changed"
+        assert time.time() >= soon

@@ -16,8 +16,10 @@ from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
+from gateway.snapshots import Snapshots
 from gateway.upstream import UpstreamBroken
 from gateway.upstream.connections import open_upstreams
+from gateway.upstream.news import ServerLists, hear
 from gateway.upstream.reading import read_server
 from gateway.upstream.refresh import Refresher, reach, refresh
 from registry.assembling import load_catalogue
@@ -260,7 +262,14 @@ async def test_t_92_a_server_whose_secret_was_tampered_with_is_suspended(office:
 
 @asynccontextmanager
 async def running(office: Office, upstreams: Upstreams) -> AsyncIterator[Refresher]:
-    refresher = Refresher(SimpleNamespace(office=office, upstreams=upstreams, settings=office.settings))  # type: ignore[arg-type]
+    world = SimpleNamespace(
+        office=office,
+        upstreams=upstreams,
+        settings=office.settings,
+        snapshots=Snapshots(office),
+        rendezvous=MemoryRendezvous(),
+    )
+    refresher = Refresher(world)  # type: ignore[arg-type]
     task = asyncio.create_task(refresher.run())
     try:
         yield refresher
@@ -308,6 +317,39 @@ async def test_a_server_that_says_its_list_changed_is_asked_at_once(office: Offi
             shop.pages["tools/list"] = [[tool("a", "Other.")]]
             stream.write(event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}}))
             await until(lambda: tools(office) == [])
+
+
+async def test_what_a_server_says_of_its_lists_is_spread_when_it_has_been_asked(
+    office: Office, upstreams: Upstreams
+) -> None:
+    office = replace(office, settings=office.settings.model_copy(update={"refresh_interval": 3600}))
+    shop = Shop({"tools/list": [[tool("a")]]}, capabilities={"tools": {"listChanged": True}})
+    async with registered(office, shop) as server:
+        await refresh(office, upstreams, "shop")
+        approve_all(office)
+        async with running(office, upstreams) as refresher:
+            heard = hear(refresher._rendezvous)
+            listening = asyncio.ensure_future(anext(heard))
+            stream = await asyncio.wait_for(shop.streams.get(), DEADLINE)
+            await until(lambda: len(server.asked_for("tools/list")) == 2)
+            stream.write(event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}}))
+            said = await asyncio.wait_for(listening, DEADLINE)
+            assert said == ServerLists("shop", ("notifications/tools/list_changed",))
+            assert len(server.asked_for("tools/list")) == 3
+            await heard.aclose()
+
+
+async def test_a_server_that_was_just_approved_is_listened_to_at_once(office: Office, upstreams: Upstreams) -> None:
+    office = replace(office, settings=office.settings.model_copy(update={"refresh_interval": 3600}))
+    shop = Shop({"tools/list": [[tool("a")]]}, capabilities={"tools": {"listChanged": True}})
+    async with running(office, upstreams) as refresher:
+        await until(lambda: refresher._leading)
+        watching = asyncio.create_task(refresher._snapshots.watch())
+        async with registered(office, shop):
+            await refresh(office, upstreams, "shop")
+            approve_all(office)
+            await asyncio.wait_for(shop.streams.get(), DEADLINE)
+        watching.cancel()
 
 
 async def test_only_one_process_refreshes_and_the_next_takes_over(office: Office, upstreams: Upstreams) -> None:
