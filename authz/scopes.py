@@ -7,7 +7,6 @@ import re
 from authz.errors import ScopeRefused
 
 __all__ = [
-    
     "ALL",
     "LIMIT",
     "ScopeRefused",
@@ -18,7 +17,6 @@ __all__ = [
     "scope_for",
     "wider",
     "write_scope",
-,
 ]
 
 ALL = "mcp"

@@ -23,18 +23,18 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--host", default="127.0.0.1", help="address to bind (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="port to bind; 0, the default, takes a free one")
-    parser.add_argument("--parent", type=int, default=os.getppid(), help="process that we do not outlive")
+    parser.add_argument("--parent", type=int, default=0, help="process that we do not outlive")
     return parser
 
 
-def serve(app: ASGIApp, host: str, port: int, parent: int) -> None:
+def serve(app: ASGIApp, host: str, port: int, parent: int = 0) -> None:
     """Serve until SIGTERM or SIGINT, or until whoever started us is gone.
 
     Prints one JSON line, `{"url": ...}`, once connections are accepted: with port 0 nobody else knows the port.
     """
     listener = _listen(host, port)
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none", timeout_graceful_shutdown=2))
-    threading.Thread(target=_end_with_parent, args=(server, parent), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(server, parent or os.getppid()), daemon=True).start()
     authority = f"[{host}]" if ":" in host else host
     print(json.dumps({"url": f"http://{authority}:{listener.getsockname()[1]}{PATH}"}), flush=True)
     server.run(sockets=[listener])
