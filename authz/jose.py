@@ -173,7 +173,8 @@ def _foreign_header(token: bytes, algorithms: Collection[str]) -> dict[str, Any]
     header = _read_foreign(token.split(b".", 1)[0])
     if not header.keys() <= FOREIGN_HEADER_NAMES:
         raise _refused("header_name")
-    if header.get("alg") not in FOREIGN_ALGORITHMS.intersection(algorithms):
+    algorithm = header.get("alg")
+    if not isinstance(algorithm, str) or algorithm not in FOREIGN_ALGORITHMS.intersection(algorithms):
         raise _refused("algorithm")
     return header
 

@@ -24,7 +24,7 @@ def too_many(claims: Mapping[str, Any]) -> bool:
     The address in `_claim_sources` is of a service that is gone, and no address to be taken from a token anyway.
     """
     names = claims.get("_claim_names")
-    return (isinstance(names, dict) and "groups" in names) or claims.get("hasgroups") in {True, "true"}
+    return (isinstance(names, dict) and "groups" in names) or bool(claims.get("hasgroups"))
 
 
 def groups(equipment: Equipment, base: str, token: str, person: str = "") -> list[str]:

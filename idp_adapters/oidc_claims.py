@@ -109,7 +109,8 @@ def _value(value: Any, place: str) -> str:
 
 def _email(claims: Mapping[str, Any]) -> str:
     """Not one that the provider itself does not believe (Core section 5.1)."""
-    return "" if claims.get("email_verified", True) not in {True, "true"} else text(claims, "email")
+    believed = claims.get("email_verified", True)
+    return text(claims, "email") if believed is True or believed == "true" else ""
 
 
 def _methods(claims: Mapping[str, Any]) -> tuple[str, ...]:
