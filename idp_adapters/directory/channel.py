@@ -55,7 +55,7 @@ def trusting(ca_file: Path | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file)
     except OSError as error:
-        raise NoChannel("ca-file", f"ca_file {ca_file} cannot be read as certificates (PEM)") from error
+        raise NoChannel("ca_file", f"ca_file {ca_file} cannot be read as certificates (PEM)") from error
 
 
 def reached(url: str) -> socket.socket:
@@ -65,7 +65,7 @@ def reached(url: str) -> socket.socket:
     try:
         plain = socket.create_connection((str(parts.hostname), port), PATIENCE)
     except OSError as error:
-        raise NoChannel("server-down", _unreached(error, port)) from error
+        raise NoChannel("server_down", _unreached(error, port)) from error
     plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # a question is small, and waits for its answer
     return plain
 
@@ -83,7 +83,7 @@ def encrypted(plain: socket.socket, url: str, context: ssl.SSLContext) -> ssl.SS
             raise NoChannel("certificate", advice) from error
         except (OSError, ValueError) as error:
             advice = "it does not speak TLS there: is the port right, and ldap:// or ldaps://?"
-            raise NoChannel("no-tls", advice) from error
+            raise NoChannel("no_tls", advice) from error
 
 
 def carried(outer: ssl.SSLSocket, deadline: float) -> socket.socket:
@@ -96,7 +96,7 @@ def carried(outer: ssl.SSLSocket, deadline: float) -> socket.socket:
 def _start(plain: socket.socket) -> None:
     plain.sendall(START_TLS)
     if STARTED not in plain.recv(1024)[:16]:
-        raise NoChannel("no-tls", "it does not offer StartTLS: have it set up there, or use ldaps://")
+        raise NoChannel("no_tls", "it does not offer StartTLS: have it set up there, or use ldaps://")
 
 
 def _carry(inner: socket.socket, outer: ssl.SSLSocket, deadline: float) -> None:

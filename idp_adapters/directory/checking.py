@@ -24,15 +24,15 @@ PATIENCE: Final = 20.0
 SAMPLE: Final = 5  # people or groups that are looked at
 
 WORDS: Final = {
-    "invalid-credentials": "bind_dn or bind_password is wrong, or that account is locked",
-    "invalid-dn-syntax": "this is no distinguished name: it is written like cn=reader,dc=example,dc=org",
-    "no-such-object": "there is no such entry, or the account may not see it",
-    "insufficient-access": "the account may not read there: give it the right to",
+    "invalid_credentials": "bind_dn or bind_password is wrong, or that account is locked",
+    "invalid_dn_syntax": "this is no distinguished name: it is written like cn=reader,dc=example,dc=org",
+    "no_such_object": "there is no such entry, or the account may not see it",
+    "insufficient_access": "the account may not read there: give it the right to",
     "referral": "another server has this entry, and referrals are not followed: name that server in urls",
-    "filter-error": "this is no search filter: it is written like (objectClass=person)",
-    "operations-error": "the server wants a sign-in first, or has a fault: look into its log",
+    "filter_error": "this is no search filter: it is written like (objectClass=person)",
+    "operations_error": "the server wants a sign-in first, or has a fault: look into its log",
     "timeout": "no answer came in time",
-    "not-active-directory": "groups = in-chain and token-groups are understood by Active Directory alone: use walk",
+    "not_active_directory": "groups = in-chain and token-groups are understood by Active Directory alone: use walk",
 }
 
 

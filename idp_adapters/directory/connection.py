@@ -91,15 +91,18 @@ class Conversation:
         with _translated():
             self._bind(dn, password)
 
-    def prove(self, dn: str, password: str) -> None:
-        """Speaks as somebody, whose password this then was. Raises IdentityRefused."""
+    def prove(self, dn: str, password: str, *, policy: bool) -> None:
+        """Speaks as somebody, whose password this then was. Raises IdentityRefused.
+
+        `policy` asks for the password policy's word, of servers that know it: one that does not may break over it.
+        """
         with _translated():
             try:
-                controls = self._bind(dn, password)
+                controls = self._bind(dn, password, [PasswordPolicyControl()] if policy else [])
             except ldap.INVALID_CREDENTIALS as error:
                 raise _refusal(error) from None  # the cause holds names and the server's own text
             except REFUSALS as error:
-                raise refusals.wrong(f"refused ({_code(error)})") from None
+                raise refusals.wrong(f"refused.{_code(error)}") from None
         for control in controls:
             if isinstance(control, PasswordPolicyControl) and control.error is not None:
                 raise refusals.by_policy(control.error)
@@ -131,10 +134,10 @@ class Conversation:
                 if not cookie:
                     return found
 
-    def _bind(self, dn: str, password: str) -> list[Any]:
+    def _bind(self, dn: str, password: str, asked: Sequence[Any] = ()) -> list[Any]:
         if not dn or not password:  # either would be a bind as nobody, which succeeds
-            raise ProviderDown("empty-bind", DOWN)
-        message = self._connection.simple_bind(dn, password, serverctrls=[PasswordPolicyControl()])
+            raise ProviderDown("empty_bind", DOWN)
+        message = self._connection.simple_bind(dn, password, serverctrls=list(asked))
         *_, controls = self._connection.result3(message, timeout=self._patience())
         return list(controls)
 
@@ -208,7 +211,7 @@ def _said(error: ldap.LDAPError) -> Mapping[str, Any]:
 
 
 def _code(error: Exception) -> str:
-    return type(error).__name__.lower().replace("_", "-")
+    return type(error).__name__.lower()
 
 
 @contextmanager
@@ -221,4 +224,4 @@ def _translated() -> Iterator[None]:
     except ldap.LDAPError as error:
         raise ProviderDown(_code(error), DOWN) from None
     except (PyAsn1Error, UnicodeDecodeError):
-        raise ProviderDown("malformed-answer", DOWN) from None
+        raise ProviderDown("malformed_answer", DOWN) from None

@@ -33,7 +33,7 @@ class TooManyGroups(ProviderDown):
     """Of one person: nobody else has to be without an answer for it."""
 
     def __init__(self) -> None:
-        super().__init__("too-many-groups", MANY)
+        super().__init__("too_many_groups", MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _token_groups(talk: Conversation, person: Row, where: Where) -> Iterable[Gro
     rows = talk.search(person.dn, BASE, "(objectClass=*)", ["tokenGroups"], 1)
     sids = [sid for row in rows for sid in row.values("tokenGroups")]
     if not sids:  # everybody has a primary group there
-        raise ProviderDown("no-token-groups", UNREAD)
+        raise ProviderDown("no_token_groups", UNREAD)
     return _with_sids(talk, sids, where)
 
 

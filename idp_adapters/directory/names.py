@@ -25,7 +25,7 @@ def parsed(dn: str) -> Name:
     try:
         parts = ldap.dn.str2dn(dn)
     except ldap.DECODING_ERROR as error:
-        raise ProviderDown("malformed-name", MALFORMED) from error
+        raise ProviderDown("malformed_name", MALFORMED) from error
     return tuple(
         frozenset((kind.lower(), " ".join(value.casefold().split())) for kind, value, _ in part) for part in parts
     )
@@ -52,11 +52,11 @@ def subject(attribute: str, value: bytes) -> str:
     """The stable id as text; ProviderDown where it is none."""
     if attribute.lower() in BINARY_IDS:
         if len(value) != 16:
-            raise ProviderDown("malformed-id", MALFORMED)
+            raise ProviderDown("malformed_id", MALFORMED)
         return str(uuid.UUID(bytes_le=value))
     text = value.decode("utf-8", "replace")
     if not 0 < len(text) <= 255 or not text.isprintable():
-        raise ProviderDown("malformed-id", MALFORMED)
+        raise ProviderDown("malformed_id", MALFORMED)
     return text.lower() if UUID.fullmatch(text.lower()) else text
 
 
@@ -77,5 +77,5 @@ def escaped(value: bytes) -> str:
 def primary_group(sid: bytes, relative: str) -> bytes:
     """The SID of an account's primary group: the account's own, with another last number (MS-DTYP 2.4.2.2)."""
     if len(sid) < 12 or not relative.isdecimal() or int(relative) >= 2**32:
-        raise ProviderDown("malformed-id", MALFORMED)
+        raise ProviderDown("malformed_id", MALFORMED)
     return sid[:-4] + int(relative).to_bytes(4, "little")

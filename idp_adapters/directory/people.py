@@ -61,7 +61,7 @@ def is_disabled(row: Row, now: float) -> bool:
 def subject(row: Row, schema: Schema) -> str:
     values = row.values(schema.id)
     if len(values) != 1:
-        raise ProviderDown("no-lasting-id", NO_ID)
+        raise ProviderDown("no_lasting_id", NO_ID)
     return names.subject(schema.id, values[0])
 
 

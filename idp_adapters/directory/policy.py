@@ -30,20 +30,20 @@ class Login:
 def read_login(typed: object) -> Login:
     """Raises IdentityRefused for whatever is no plain name, so that escaping is never the only thing in the way."""
     if not isinstance(typed, str) or not 0 < len(typed) <= LOGIN:
-        raise _refused("login-form")
+        raise _refused("login_form")
     domain, backslash, name = typed.rpartition("\\")
     parts = (domain, name) if backslash else (name,)
     if not all(_is_plain(part) for part in parts) or (backslash and "@" in typed):
-        raise _refused("login-form")
+        raise _refused("login_form")
     return Login(name, domain)
 
 
 def read_password(typed: object) -> str:
     """An empty password binds as nobody, which many servers call success (RFC 4513 section 5.1.2): never sent."""
     if not isinstance(typed, str) or not typed.strip() or "\0" in typed:
-        raise _refused("password-form")
+        raise _refused("password_form")
     if len(typed.encode(errors="surrogatepass")) > PASSWORD or _has_surrogates(typed):
-        raise _refused("password-form")
+        raise _refused("password_form")
     return typed
 
 

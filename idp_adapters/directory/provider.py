@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ldap.filter import escape_filter_chars
 
-from idp_adapters.contract import ExternalIdentity, IdentityRefused, ProviderDown
+from idp_adapters.contract import ExternalIdentity, IdentityProblem, IdentityRefused, ProviderDown
 from idp_adapters.directory import names, people, policy, refusals
 from idp_adapters.directory.channel import DOWN, trusting
 from idp_adapters.directory.checking import findings
@@ -30,7 +30,7 @@ SIGN_IN: Final = 12.0  # seconds for all of it
 SURVEY: Final = 300.0
 NOBODY: Final = "cn=nobody-of-this-name"
 ANOTHER: Final = frozenset(
-    {"server-down", "certificate", "no-tls", "timeout", "unavailable", "busy"}
+    {"server_down", "certificate", "no_tls", "timeout", "unavailable", "busy"}
 )  # server may do better
 
 
@@ -50,9 +50,9 @@ class LdapProvider:
         with self._talk(SIGN_IN) as talk:
             schema = self._known_schema(talk)
             row = self._asked_for(talk, asked, secret, schema)
-            talk.prove(row.dn, secret)
+            talk.prove(row.dn, secret, policy=schema.password_policy)
             if people.is_disabled(row, self._equipment.now()):
-                raise IdentityRefused("account-disabled", refusals.DISABLED)
+                raise IdentityRefused("account_disabled", refusals.DISABLED)
             self._serve(talk)
             return self._identity(talk, row, schema, ("pwd",))
 
@@ -117,8 +117,8 @@ class LdapProvider:
         try:
             return self._one(talk, asked, schema)
         except IdentityRefused:
-            with suppress(IdentityRefused):
-                talk.prove(f"{NOBODY},{self._config.base}", secret)
+            with suppress(IdentityProblem):
+                talk.prove(f"{NOBODY},{self._config.base}", secret, policy=schema.password_policy)
             raise
 
     def _one(self, talk: Conversation, asked: Login, schema: Schema) -> Row:
@@ -128,13 +128,13 @@ class LdapProvider:
         try:
             rows = talk.search(self._config.base, SUBTREE, wanted, self._attributes(schema), 1)
         except TooMany:
-            raise refusals.wrong("several-people") from None
+            raise refusals.wrong("several_people") from None
         if not rows:
-            raise refusals.wrong("unknown-person")
+            raise refusals.wrong("unknown_person")
         if not names.is_under(rows[0].dn, self._config.base):
-            raise refusals.wrong("outside-the-base")
+            raise refusals.wrong("outside_the_base")
         if not people.is_asked_for(rows[0], asked, schema):
-            raise refusals.wrong("another-name")
+            raise refusals.wrong("another_name")
         return rows[0]
 
     def _known(self, talk: Conversation, subjects: Sequence[str], schema: Schema) -> list[Row]:
@@ -152,7 +152,7 @@ class LdapProvider:
         except TooMany:
             return
         if not any(row.values(schema.id) for row in rows):
-            raise ProviderDown("nobody-to-be-seen", DOWN)
+            raise ProviderDown("nobody_to_be_seen", DOWN)
 
     def _attributes(self, schema: Schema) -> list[str]:
         return people.attributes(schema, self._config.carry)

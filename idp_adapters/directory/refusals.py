@@ -30,21 +30,21 @@ class Cause:
 
 # draft-behera-ldap-password-policy section 6.2
 PASSWORD_POLICY: Final = {
-    0: Cause("password-expired", EXPIRED),
-    1: Cause("account-locked"),
-    2: Cause("password-must-change", CHANGE),
+    0: Cause("password_expired", EXPIRED),
+    1: Cause("account_locked"),
+    2: Cause("password_must_change", CHANGE),
 }
 # The Win32 codes in the text of Active Directory's answer to a bind
 ACTIVE_DIRECTORY: Final = {
-    "525": Cause("unknown-account"),
-    "52e": Cause("wrong-password"),
-    "530": Cause("outside-logon-hours", NOT_NOW),
-    "531": Cause("wrong-workstation", NOT_NOW),
-    "532": Cause("password-expired", EXPIRED),
-    "533": Cause("account-disabled", DISABLED),
-    "701": Cause("account-expired", ENDED),
-    "773": Cause("password-must-change", CHANGE),
-    "775": Cause("account-locked"),
+    "525": Cause("unknown_account"),
+    "52e": Cause("wrong_password"),
+    "530": Cause("outside_logon_hours", NOT_NOW),
+    "531": Cause("wrong_workstation", NOT_NOW),
+    "532": Cause("password_expired", EXPIRED),
+    "533": Cause("account_disabled", DISABLED),
+    "701": Cause("account_expired", ENDED),
+    "773": Cause("password_must_change", CHANGE),
+    "775": Cause("account_locked"),
 }
 
 
@@ -54,15 +54,15 @@ def wrong(reason: str) -> IdentityRefused:
 
 
 def by_policy(code: int) -> IdentityRefused:
-    cause = PASSWORD_POLICY.get(code, Cause("password-policy"))
-    return IdentityRefused(f"{cause.reason} (policy {code})", cause.words)
+    cause = PASSWORD_POLICY.get(code, Cause("password_policy"))
+    return IdentityRefused(f"{cause.reason}.policy_{code}", cause.words)
 
 
 def by_text(text: str) -> IdentityRefused:
     """From the diagnostic message, which itself is never shown or kept."""
     found = CODE.search(text[:1000])
     if found is None:
-        return wrong("wrong-password")
+        return wrong("wrong_password")
     code = found[1].lower()
     cause = ACTIVE_DIRECTORY.get(code, Cause("refused"))
-    return IdentityRefused(f"{cause.reason} (data {code})", cause.words)
+    return IdentityRefused(f"{cause.reason}.{code}", cause.words)

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from idp_adapters.directory.connection import Conversation
 
 ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, MS-ADTS 3.1.1.3.4.3
-ROOT: Final = ("supportedCapabilities", "configurationNamingContext", "defaultNamingContext")
+POLICY_CONTROL: Final = "1.3.6.1.4.1.42.2.27.8.5.1"  # draft-behera-ldap-password-policy section 6.1
+ROOT: Final = ("supportedControl", "supportedCapabilities", "configurationNamingContext", "defaultNamingContext")
 ONLY_THERE: Final = frozenset({"in-chain", "token-groups"})
 
 
@@ -25,6 +26,7 @@ ONLY_THERE: Final = frozenset({"in-chain", "token-groups"})
 class Schema:
     active_directory: bool
     domain: str  # of Active Directory: what may stand before a backslash in a login
+    password_policy: bool  # whether the server knows the control
     login: str
     id: str
     people: str  # a filter
@@ -37,10 +39,11 @@ def read_schema(talk: Conversation, config: LdapConfig) -> Schema:
     said = _said_of_itself(talk)
     active = _is_active_directory(said, config)
     if config.groups in ONLY_THERE and not active:
-        raise ProviderDown("not-active-directory", DOWN)
+        raise ProviderDown("not_active_directory", DOWN)
     return Schema(
         active_directory=active,
         domain=_domain(talk, said) if active else "",
+        password_policy=POLICY_CONTROL in said.texts("supportedControl"),
         login=config.login_attribute or ("sAMAccountName" if active else "uid"),
         id=config.id_attribute or ("objectGUID" if active else "entryUUID"),
         people=config.people_filter or _people(active),

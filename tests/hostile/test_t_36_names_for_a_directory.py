@@ -64,15 +64,15 @@ def test_t_36_a_name_in_the_directory_is_escaped_where_it_is_asked_about(lab):
 @pytest.mark.parametrize(
     ("found", "reason"),
     [
-        ([person(f"uid=admin,{BASE}", "admin")], "another-name"),
-        ([person(ALICE, "alice\0")], "another-name"),
-        ([person(ALICE, "aliсe")], "another-name"),  # noqa: RUF001
-        ([entry(ALICE, {"entryUUID": [b"x"]})], "another-name"),
-        ([person("uid=alice,dc=evil,dc=test")], "outside-the-base"),
-        ([person(rf"uid=alice\,{BASE}")], "outside-the-base"),
-        ([person("") ], "outside-the-base"),
-        ([person(), person(f"uid=alice,ou=other,{BASE}")], "several-people"),
-        ([], "unknown-person"),
+        ([person(f"uid=admin,{BASE}", "admin")], "another_name"),
+        ([person(ALICE, "alice\0")], "another_name"),
+        ([person(ALICE, "aliсe")], "another_name"),  # noqa: RUF001
+        ([entry(ALICE, {"entryUUID": [b"x"]})], "another_name"),
+        ([person("uid=alice,dc=evil,dc=test")], "outside_the_base"),
+        ([person(rf"uid=alice\,{BASE}")], "outside_the_base"),
+        ([person("") ], "outside_the_base"),
+        ([person(), person(f"uid=alice,ou=other,{BASE}")], "several_people"),
+        ([], "unknown_person"),
     ],
 )  # fmt: skip
 def test_t_36_nobody_binds_as_somebody_who_was_not_asked_for(lab, found, reason):

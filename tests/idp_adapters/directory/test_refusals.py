@@ -25,7 +25,7 @@ def test_whoever_knows_the_password_is_told_what_to_do(code):
 
 def test_a_lock_is_told_by_the_policy_control_with_any_password_and_said_to_nobody():
     assert str(refusals.by_policy(1)) == WRONG
-    assert refusals.by_policy(1).reason == "account-locked (policy 1)"
+    assert refusals.by_policy(1).reason == "account_locked.policy_1"
 
 
 @pytest.mark.parametrize("code", [0, 2])
