@@ -85,16 +85,17 @@ class SimpleSamlPhp:
 
 
 @contextmanager
-def simplesamlphp(providers: list[ServiceProvider]) -> Iterator[SimpleSamlPhp]:
-    """Fails where it is not installed or does not come up."""
+def simplesamlphp(providers: list[ServiceProvider], host: str = "127.0.0.1") -> Iterator[SimpleSamlPhp]:
+    """Fails where it is not installed or does not come up. As `localhost` it is another site than our own."""
     if not WWW.exists() or shutil.which("php") is None:
         pytest.fail("SimpleSAMLphp is not installed (Debian: simplesamlphp php-cli php-xml php-sqlite3)")
     place = Path(tempfile.mkdtemp(prefix="ostiary-ssp-"))
-    server = SimpleSamlPhp(f"http://127.0.0.1:{_free_port()}", place)
+    port = _free_port()
+    server = SimpleSamlPhp(f"http://{host}:{port}", place)
     _configure(server, providers)
     with (place / "php.log").open("wb") as log:
         process = subprocess.Popen(
-            ["php", "-d", "error_reporting=0", "-S", server.url.removeprefix("http://")],
+            ["php", "-d", "error_reporting=0", "-S", f"127.0.0.1:{port}"],
             cwd=WWW,
             env=_environment(place),
             stdout=log,
