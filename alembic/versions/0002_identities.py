@@ -133,6 +133,38 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_recovery_code_person"), ["person"], unique=False)
 
     op.create_table(
+        "scim_resource",
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("external_id", sa.String(), nullable=False),
+        sa.Column("person", sa.String(), nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("modified_at", sa.Float(), nullable=False),
+        sa.PrimaryKeyConstraint("provider", "id"),
+        sa.UniqueConstraint("provider", "kind", "name"),
+    )
+    with op.batch_alter_table("scim_resource", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_scim_resource_person"), ["person"], unique=False)
+
+    op.create_table(
+        "scim_token",
+        sa.Column("hash", sa.String(), nullable=False),
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("provider", sa.String(), nullable=False),
+        sa.Column("created_at", sa.Float(), nullable=False),
+        sa.Column("expires_at", sa.Float(), nullable=False),
+        sa.Column("ended_at", sa.Float(), nullable=True),
+        sa.PrimaryKeyConstraint("hash"),
+        sa.UniqueConstraint("id"),
+    )
+    with op.batch_alter_table("scim_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_scim_token_provider"), ["provider"], unique=False)
+
+    op.create_table(
         "second_factor",
         sa.Column("person", sa.String(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
@@ -192,6 +224,7 @@ def upgrade() -> None:
 
     with op.batch_alter_table("membership", schema=None) as batch_op:
         batch_op.add_column(sa.Column("mapped", sa.Boolean(), nullable=False, server_default=sa.false()))
+        batch_op.add_column(sa.Column("provisioned", sa.Boolean(), nullable=False, server_default=sa.false()))
 
     with op.batch_alter_table("person", schema=None) as batch_op:
         batch_op.add_column(sa.Column("provider", sa.String(), nullable=False, server_default=""))
@@ -222,6 +255,7 @@ def downgrade() -> None:
         batch_op.drop_column("provider")
 
     with op.batch_alter_table("membership", schema=None) as batch_op:
+        batch_op.drop_column("provisioned")
         batch_op.drop_column("mapped")
 
     with op.batch_alter_table("code", schema=None) as batch_op:
@@ -248,6 +282,14 @@ def downgrade() -> None:
 
     op.drop_table("spent")
     op.drop_table("second_factor")
+    with op.batch_alter_table("scim_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_scim_token_provider"))
+
+    op.drop_table("scim_token")
+    with op.batch_alter_table("scim_resource", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_scim_resource_person"))
+
+    op.drop_table("scim_resource")
     with op.batch_alter_table("recovery_code", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_recovery_code_person"))
 
