@@ -8,6 +8,7 @@ from typing import Final
 
 from sqlmodel import Session, col, delete, select, update
 
+from authz.assurance import Assured
 from authz.errors import LinkSpent
 from authz.fingerprints import fingerprint
 from authz.principals import ADMINS, Member, Principal, VerifiedClaims
@@ -33,10 +34,16 @@ class SignedIn:
     is_admin: bool = False
     worn: bool = False  # it is time to write down that it is in use
 
+    @property
+    def assured(self) -> Assured:
+        return Assured(self.acr, frozenset(self.amr.split()), self.auth_time)
+
     def principal(self, member: Member, resource: str, now: float) -> Principal:
         """Who this is at `resource`, to be asked about; the session is the verified credential."""
         return Principal(
-            claims=VerifiedClaims({"sub": self.person.id, "auth_time": int(self.auth_time), "acr": self.acr}),
+            claims=VerifiedClaims(
+                {"sub": self.person.id, "auth_time": int(self.auth_time), "acr": self.acr, "amr": self.amr.split()}
+            ),
             issuer=self.person.issuer,
             subject=self.person.id,
             label=member.label,
@@ -72,7 +79,7 @@ def begin_session(
             created_at=now,
             seen_at=now,
             expires_at=now + life,
-            auth_time=now if auth_time is None else min(auth_time, now),
+            auth_time=now if auth_time is None else max(1.0, min(auth_time, now)),
             acr=acr,
             amr=amr,
             address=address,

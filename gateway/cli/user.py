@@ -75,7 +75,7 @@ def user_list(office: Office, *, as_json: bool) -> None:
         groups = groups_by_member(session)
         people = session.exec(select(Person).order_by(Person.handle)).all()
         rows = [_person_row(person, groups.get(person.id, [])) for person in people]
-    show(rows, as_json=as_json, text=lambda: table(rows, "handle name admin groups state", "nobody yet"))
+    show(rows, as_json=as_json, text=lambda: table(rows, "handle name admin provider groups state", "nobody yet"))
 
 
 @user.command("disable")
@@ -173,6 +173,7 @@ def _person_row(person: Person, groups: list[str]) -> dict[str, Any]:
         "name": person.name,
         "email": person.email,
         "admin": person.is_admin,
+        "provider": person.provider,
         "groups": groups,
         "state": "enabled" if person.disabled_at is None else "disabled",
     }
