@@ -29,13 +29,10 @@ from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailabl
 from gateway.running import as_task
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
-
     from authz.principals import Principal
     from gateway.edge import Arrival
     from gateway.edge.request import Request
     from gateway.snapshots import Snapshot
-    from gateway.upstream import Answer
     from gateway.world import World
     from registry.catalog import Mount
 
@@ -95,34 +92,48 @@ class Portal:
             request.taker = partial(self._take, exchange)
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
             exchange.modern = False
-            request.serve(self._serve(exchange, self._without_body(exchange)))
+            request.serve(self._without_body(exchange))
         else:
             raise Problem(405, 0, "This endpoint takes POST.", headers=(_ALLOW,))
 
     def _take(self, exchange: Exchange, body: bytes) -> None:
-        _request(exchange).serve(self._serve(exchange, self._post(exchange, body)))
+        _request(exchange).serve(self._post(exchange, body))
 
-    async def _serve(self, exchange: Exchange, work: Awaitable[None]) -> None:
-        """Whatever breaks, there is an answer, and nobody gets a 2xx for it."""
+    async def _post(self, exchange: Exchange, body: bytes) -> None:
+        """A message from its body to its answer, in as few coroutines within each other as can be: each costs."""
         try:
-            await work
+            if exchange.proof:
+                await as_task()
+                await self._once(exchange)
+            self._judge_anew(exchange)
+            if self._read(exchange, body):
+                await self._call(exchange)
+            else:
+                await self._other(exchange, body)
         except asyncio.CancelledError:
-            request = _request(exchange)
-            if not request.disconnected or request.run.uncancel() > 0:
+            if not _gave_up(exchange):
                 raise
         except Exception as error:  # noqa: BLE001 - the edge of the data plane
-            await self._tell(exchange.reply, _problem(error))
+            await self._tell(exchange.reply, self._noted(exchange, error))
         finally:
             self._pulse.discard(exchange.reply)
 
     async def _without_body(self, exchange: Exchange) -> None:
         await as_task()
-        if exchange.proof:
-            await self._once(exchange)
         request = _request(exchange)
-        request.ends_with_client = True
-        self._pulse.add(exchange.reply)
-        await (self._legacy.get if request.method == "GET" else self._legacy.delete)(exchange)
+        try:
+            if exchange.proof:
+                await self._once(exchange)
+            request.ends_with_client = True
+            self._pulse.add(exchange.reply)
+            await (self._legacy.get if request.method == "GET" else self._legacy.delete)(exchange)
+        except asyncio.CancelledError:
+            if not _gave_up(exchange):
+                raise
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            await self._tell(exchange.reply, _problem(error))
+        finally:
+            self._pulse.discard(exchange.reply)
 
     def _principal(self, path: str, arrival: Arrival, snapshot: Snapshot) -> Principal:
         """Before anything of the body is looked at. There is one way to be somebody here, and no other."""
@@ -170,24 +181,6 @@ class Portal:
         challenge = challenge_401(metadata_url(self._base, path), invalid=refused.reason != "absent")
         return Problem(401, 0, "A bearer token for this resource is needed.", headers=(challenge,))
 
-    async def _post(self, exchange: Exchange, body: bytes) -> None:
-        if exchange.proof:
-            await as_task()
-            await self._once(exchange)
-        self._judge_anew(exchange)
-        exchange.modern = is_modern(exchange.arrival)
-        try:
-            if not exchange.modern and is_batch(body):
-                await as_task()
-                await self._legacy.batch(exchange, body)
-                return
-            exchange.message = parse(body)
-            await (self._modern if exchange.modern else self._legacy.post)(exchange)
-        except Problem as problem:
-            problem.ident = problem.ident or exchange.message.id
-            self._note(exchange, problem)
-            raise
-
     def _judge_anew(self, exchange: Exchange) -> None:
         """A body may take half a minute: what was revoked while it came is revoked for its call too (T-84)."""
         snapshot = self._world.snapshots.current
@@ -198,19 +191,41 @@ class Portal:
         exchange.mount = _mount(path, _request(exchange), snapshot)
         exchange.snapshot = snapshot
 
-    async def _modern(self, exchange: Exchange) -> None:
-        message = exchange.message
+    def _read(self, exchange: Exchange, body: bytes) -> bool:
+        """Takes the message apart, and through the checks of its era if it is a modern one; whether that is a call."""
+        exchange.modern = is_modern(exchange.arrival)
+        if not exchange.modern and is_batch(body):
+            return False
+        message = exchange.message = parse(body)
+        if not exchange.modern:
+            return False
         if message.reply is not None:
             raise Problem(400, -32600, "Clients send no responses in this protocol version.")
         check_modern(exchange.arrival, message)
         _request(exchange).ends_with_client = True  # in this era that cancels
-        if not message.id:
+        return message.method in call.METHODS and message.id != b""
+
+    async def _call(self, exchange: Exchange) -> None:
+        reply, ident = exchange.reply, exchange.message.id
+        self._pulse.add(reply)
+        answer = await call.call(exchange)
+        if answer.result:
+            status, body = 200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result)
+        else:
+            status = _STATUS.get(_CODED.decode(answer.error).code, 200)
+            body = b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error)
+        if reply.started:
+            await reply.finish(status, body)
+        else:
+            reply.whole(status, JSON, body)
+
+    async def _other(self, exchange: Exchange, body: bytes) -> None:
+        """What is no call of the modern era."""
+        method = exchange.message.method
+        if not exchange.modern:
+            await self._legacy_post(exchange, body)
+        elif not exchange.message.id:
             await exchange.reply.text(202, "")
-            return
-        method = message.method
-        if method in call.METHODS:
-            self._pulse.add(exchange.reply)
-            await self._finish(exchange, await call.call(exchange))
         elif method in listing.METHODS:
             await exchange.reply.json(200, self._lists.envelope(exchange))
         elif method == "subscriptions/listen":
@@ -221,13 +236,20 @@ class Portal:
             known = f" This is {MODERN}; the handshake belongs to earlier versions." if method == "initialize" else ""
             raise Problem(404, METHOD_NOT_FOUND, f"Method not found.{known}")
 
-    async def _finish(self, exchange: Exchange, answer: Answer) -> None:
-        ident = exchange.message.id
-        if answer.result:
-            await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result))
+    async def _legacy_post(self, exchange: Exchange, body: bytes) -> None:
+        if exchange.message is _NOTHING:
+            await as_task()
+            await self._legacy.batch(exchange, body)
         else:
-            status = _STATUS.get(_CODED.decode(answer.error).code, 200)
-            await exchange.reply.finish(status, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error))
+            await self._legacy.post(exchange)
+
+    def _noted(self, exchange: Exchange, error: Exception) -> Problem:
+        """What ends a message, on record unless it was a call, which has a record of its own."""
+        problem = _problem(error)
+        if isinstance(error, Problem):
+            problem.ident = problem.ident or exchange.message.id
+            self._note(exchange, problem)
+        return problem
 
     def _note(self, exchange: Exchange, problem: Problem) -> None:
         """A message that never became a call; those that did are on record already."""
@@ -261,6 +283,12 @@ def _problem(error: Exception) -> Problem:
         return journal_down()
     log.error("a request broke: %s", type(error).__name__, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
     return unavailable("Something broke on our side; it is in the gateway's log.")
+
+
+def _gave_up(exchange: Exchange) -> bool:
+    """Whether a request was cancelled because its client is gone, and for no other reason."""
+    request = _request(exchange)
+    return request.disconnected and request.run.uncancel() <= 0
 
 
 def _request(exchange: Exchange) -> Request:

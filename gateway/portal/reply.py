@@ -60,12 +60,13 @@ class Reply:
         self.trail: Trail | None = None  # of a legacy client, which may lose the stream and come back for the rest
 
     async def json(self, status: int, body: bytes, headers: Lines = ()) -> None:
-        self._whole(status, JSON, body, headers)
+        self.whole(status, JSON, body, headers)
 
     async def text(self, status: int, text: str, headers: Lines = ()) -> None:
-        self._whole(status, b"text/plain; charset=utf-8", f"{text}\n".encode() if text else b"", headers)
+        self.whole(status, b"text/plain; charset=utf-8", f"{text}\n".encode() if text else b"", headers)
 
-    def _whole(self, status: int, kind: bytes, body: bytes, headers: Lines) -> None:
+    def whole(self, status: int, kind: bytes, body: bytes, headers: Lines = ()) -> None:
+        """All of it at once."""
         self.started = self.ended = True
         self._request.whole(status, kind, body, headers + self._always)
 
@@ -96,7 +97,7 @@ class Reply:
     async def finish(self, status: int, message: bytes, headers: Lines = ()) -> None:
         """The answer itself, as JSON if nothing was said before."""
         if not self.started:
-            self._whole(status, JSON, message, headers)
+            self.whole(status, JSON, message, headers)
             return
         await self.event(message)
         await self.end()
