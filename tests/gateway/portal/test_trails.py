@@ -232,3 +232,30 @@ async def test_an_id_of_another_kind_is_harmless(tmp_path) -> None:
             async with Line(door) as line:
                 await following(line, client, last)
                 assert (await line.event())["method"] == "notifications/tools/list_changed"
+
+
+async def test_the_official_client_gets_its_answer_although_the_stream_breaks(tmp_path) -> None:
+    """It comes back by itself: that is what the event without data at the beginning is for."""
+    import httpx2
+    from mcp import Client
+    from mcp.client.streamable_http import streamable_http_client
+
+    async def breaks(server, ask, down) -> Answer:
+        await down.notify("notifications/progress", b'{"progress":1}')
+        await asyncio.sleep(0.1)
+        down._exchange.arrival.request.line.transport.abort()
+        await asyncio.sleep(0.1)
+        return Answer(result=b'{"resultType":"complete","content":[{"type":"text","text":"in the end"}]}')
+
+    async def heard(*_: object) -> None: ...
+
+    async with open_door(tmp_path) as door:
+        door.upstreams.script = breaks
+        headers = {"Authorization": f"Bearer {door.token()}"}
+        async with (
+            httpx2.AsyncClient(headers=headers, timeout=20, trust_env=False) as http,
+            Client(streamable_http_client(door.base + "/mcp", http_client=http), mode="legacy") as client,
+        ):
+            got = await client.call_tool("notes_add", {}, progress_callback=heard)
+        assert got.content[0].text == "in the end"
+        assert len(door.upstreams.asks) == 1
