@@ -15,7 +15,7 @@ from authlib.common.urls import add_params_to_uri
 from idp_adapters import entra_graph
 from idp_adapters.config import GUID
 from idp_adapters.contract import Departure, Ended, IdentityRefused, ProviderDown
-from idp_adapters.entra_msal import SURPRISES, client, tokens_of
+from idp_adapters.entra_msal import acquired, client
 from idp_adapters.oidc_answer import read_answer
 from idp_adapters.oidc_checking import clock, follow, keys
 from idp_adapters.oidc_claims import carried, identity_of, text
@@ -97,11 +97,7 @@ class EntraProvider:
         read_answer(arrival.parameters, kept, self._names, promises_iss=self._home.metadata().promises_iss)
         flow = msgspec.json.decode(kept["flow"])
         application = self._client(self.config.tenant, self._home)
-        try:
-            result = application.acquire_token_by_auth_code_flow(flow, dict(arrival.parameters))
-        except SURPRISES:  # their texts quote tokens
-            raise refused("not_msals") from None
-        found = tokens_of(result)
+        found = acquired(lambda: application.acquire_token_by_auth_code_flow(flow, dict(arrival.parameters)))
         nonce = hashlib.sha256(flow["nonce"].encode()).hexdigest()  # what MSAL sends of it
         claims = self._judged(found, nonce=nonce, max_age=self.config.max_age)
         return self._with_keep(self._identity(claims, found), claims, application)
@@ -110,12 +106,7 @@ class EntraProvider:
         """Groups as they are now; when they signed in, and in which session, stays as it was."""
         kept = _read_kept(keep)
         application = self._client(kept.tenant, self._tenant(kept.tenant), kept.cache)
-        account = next(iter(application.get_accounts()), None)
-        try:
-            result = application.acquire_token_silent_with_error(self._scopes(), account, force_refresh=True)
-        except SURPRISES:
-            raise refused("not_msals") from None
-        found = tokens_of(result)
+        found = acquired(lambda: _refreshed(application, self._scopes()))
         claims = self._judged(found)
         if (claims["tid"], claims["oid"]) != (kept.tenant, kept.person):
             raise IdentityRefused("other_subject", "the identity provider speaks of somebody else now")
@@ -201,8 +192,8 @@ class EntraProvider:
     def _graph_token(self, tenant: str) -> str:
         """Ours, not the person's (RFC 6749 section 4.4)."""
         application = self._client(tenant, self._tenant(tenant))
-        found = tokens_of(application.acquire_token_for_client([f"{_origin(self.config.graph)}/.default"]))
-        return str(found["access_token"])
+        scopes = [f"{_origin(self.config.graph)}/.default"]
+        return str(acquired(lambda: application.acquire_token_for_client(scopes))["access_token"])
 
     def _with_keep(self, found: ExternalIdentity, claims: Mapping[str, Any], application: Any) -> ExternalIdentity:
         kept = Kept(
@@ -235,6 +226,12 @@ class EntraProvider:
     def _addresses(self) -> str:
         ours = f"{self._equipment.base_url}/signin/{self._equipment.slug}"
         return f"redirect (web): {ours}/callback; front-channel logout: {ours}/logout"
+
+
+def _refreshed(application: Any, scopes: list[str]) -> Any:
+    """With the refresh token of the one account in its cache."""
+    account = next(iter(application.get_accounts()), None)
+    return application.acquire_token_silent_with_error(scopes, account, force_refresh=True)
 
 
 def _unverified_tenant(raw: str) -> str:

@@ -17,7 +17,7 @@ from idp_adapters.contract import IdentityRefused, ProviderDown
 from idp_adapters.oidc_discovery import TIMEOUT, read_object
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from idp_adapters.config import EntraConfig
     from idp_adapters.contract import Equipment, HttpAnswer
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 ANSWER_LIMIT = 256 * 1024
 ENDED = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
 
-SURPRISES = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)  # MSAL on a token that is none
+SURPRISES = (ValueError, LookupError, TypeError, AttributeError)  # MSAL on a token that is none
 
 # It logs answers that it cannot read, and on the debug level whole requests: tokens are in both.
 logging.getLogger("msal").setLevel(logging.CRITICAL + 1)
@@ -87,21 +87,31 @@ def client(config: EntraConfig, equipment: Equipment, issuer: Issuer, authority:
             http_client=WayOut(equipment, issuer),
             token_cache=tokens,
         )
-    except ValueError:  # its texts quote what it was given
+    except SURPRISES:  # their texts quote what it was given
         raise ProviderDown("client", "the certificate, its key or the authority cannot be used") from None
 
 
-def tokens_of(result: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    """The answer of the token endpoint, if it is one with tokens."""
+def acquired(acquire: Callable[[], Mapping[str, Any] | None]) -> Mapping[str, Any]:
+    """What MSAL brings, if it is an answer with tokens. What surprises it is a provider that answers as none would."""
+    try:
+        result = acquire()
+    except RuntimeError:  # MSAL's own, for a nonce of another sign-in; like all its texts, this one quotes tokens
+        raise IdentityRefused("id_token_nonce", "the answer belongs to another sign-in; start again") from None
+    except SURPRISES:
+        raise ProviderDown("token_answer", "Entra ID answered with what is no token") from None
     if result is None:
         raise ProviderDown("not_renewable", "nothing was kept to ask Entra ID again with")
     if "error" in result:
         refuse(result["error"])
+    if not isinstance(result.get("access_token"), str):
+        raise ProviderDown("token_answer", "Entra ID answered without a token")
     return result
 
 
 def refuse(error: Any) -> NoReturn:
     """RFC 6749 section 5.2; the description is Entra's, and not shown."""
+    if not isinstance(error, str):
+        raise ProviderDown("token_endpoint", "Entra ID gave no token")
     if error in ENDED:
         raise IdentityRefused("invalid_grant", "Entra ID has ended this sign-in or wants to ask again; start it again")
     if error in {"invalid_client", "unauthorized_client"}:
