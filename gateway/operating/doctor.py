@@ -69,8 +69,11 @@ def _tls(office: Office, now: float) -> Iterator[Check]:
 
     try:
         left = load_pem_x509_certificate(file.read_bytes()).not_valid_after_utc.timestamp() - now
-    except (OSError, ValueError) as error:
-        why = f"{file} is not a certificate that can be read ({type(error).__name__})"
+    except OSError as error:
+        yield Check("tls certificate", RED, f"{file} cannot be read ({error.strerror})", "let us read it")
+        return
+    except ValueError:
+        why = f"{file} is not a certificate"
         yield Check("tls certificate", RED, why, "give a PEM file, our certificate first")
         return
     state = RED if left <= 0 else AMBER if left < TLS_WARNING else GREEN

@@ -89,7 +89,7 @@ def _checked(file: Path) -> Manifest:
     except FileNotFoundError as error:
         raise RestoreRefused(f"there is no {file}") from error
     except _BROKEN as error:
-        raise RestoreRefused(f"{file} is not a whole backup ({type(error).__name__}): take another one") from error
+        raise RestoreRefused(f"{file} is not a whole backup: take another one") from error
     if manifest is None:
         raise RestoreRefused(f"{file} is not a whole backup (it has no {MANIFEST}): take another one")
     return _agrees(file, manifest, digests)
@@ -142,7 +142,7 @@ def _fill(database: Database, file: Path) -> None:
                 if name in tables:
                     _put_rows(session, tables[name], content)
     except SQLAlchemyError as error:
-        raise RestoreRefused(f"the database does not take the rows ({type(error).__name__})") from error
+        raise RestoreRefused("the database does not take the rows: see that it is there, and new") from error
     finally:
         database.close()
 
