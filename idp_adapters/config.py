@@ -192,6 +192,9 @@ class SamlConfig(ProviderConfig):
     subject_attribute: str = Field(
         "", description="the attribute that names a person for good, where the provider has no persistent NameID"
     )
+    authn_contexts: tuple[str, ...] = Field(
+        (), description="the AuthnContextClassRefs that are asked for and insisted on: one of these"
+    )
     login_attributes: tuple[str, ...] = Field(
         ("uid", "urn:oid:0.9.2342.19200300.100.1.1", "http://schemas.xmlsoap.org/ws/2005/05/identity/claims/name"),
         description="attributes for the short name that people are known by",

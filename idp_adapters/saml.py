@@ -66,6 +66,7 @@ class SamlProvider:
             destination=idp.sso,
             callback=callback,
             persistent=not self._config.subject_attribute,
+            contexts=self._config.authn_contexts,
             now=self._equipment.now(),
         )
         address = saml_redirect.address(idp.sso, "SAMLRequest", message, state, self._key().private)

@@ -15,6 +15,8 @@ from idp_adapters.saml_shape import ENVELOPED, EXCLUSIVE, XENC
 from idp_adapters.saml_times import written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from idp_adapters.saml_judge import NameId
     from idp_adapters.saml_keys import SpKey
 
@@ -32,9 +34,13 @@ def new_id() -> str:
     return f"_{secrets.token_hex(20)}"
 
 
-def authn_request(*, id_: str, us: str, destination: str, callback: str, persistent: bool, now: float) -> str:
-    """SAML core section 3.4.1."""
+def authn_request(
+    *, id_: str, us: str, destination: str, callback: str, persistent: bool, contexts: Sequence[str], now: float
+) -> str:
+    """SAML core section 3.4.1. One of `contexts` is asked for, exactly, if there are any."""
     policy = samlp.NameIDPolicy(format=PERSISTENT, allow_create="true") if persistent else None
+    classes = [saml.AuthnContextClassRef(text=name) for name in contexts]
+    wanted = samlp.RequestedAuthnContext(authn_context_class_ref=classes, comparison="exact") if contexts else None
     request = samlp.AuthnRequest(
         id=id_,
         version="2.0",
@@ -44,6 +50,7 @@ def authn_request(*, id_: str, us: str, destination: str, callback: str, persist
         protocol_binding=BINDING_HTTP_POST,
         issuer=saml.Issuer(text=us),
         name_id_policy=policy,
+        requested_authn_context=wanted,
     )
     return str(request)
 

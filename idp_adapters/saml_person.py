@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 
 PERSISTENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
 OVERAGE: Final = "http://schemas.microsoft.com/claims/groups.link"  # stands where more than 150 groups would
+METHODS: Final = "http://schemas.microsoft.com/claims/authnmethodsreferences"
+_CLASSES: Final = "urn:oasis:names:tc:SAML:2.0:ac:classes:"
+# What providers call the ways of proving who one is, in the words of RFC 8176, so that one rule does for all of them
+_AMR: Final = {
+    f"{_CLASSES}Password": "pwd",
+    f"{_CLASSES}PasswordProtectedTransport": "pwd",
+    f"{_CLASSES}Kerberos": "wia",
+    f"{_CLASSES}SmartcardPKI": "sc",
+    f"{_CLASSES}TimeSyncToken": "otp",
+    f"{_CLASSES}MobileTwoFactorContract": "mfa",
+    "https://refeds.org/profile/mfa": "mfa",
+    "http://schemas.microsoft.com/claims/multipleauthn": "mfa",
+}
 MOST_VALUES = 2000
 LONGEST_VALUE = 1024
 
@@ -48,6 +61,8 @@ def identify(statement: Statement, config: SamlConfig) -> ExternalIdentity:
     if said.has(OVERAGE):
         words = "you are in more groups than the identity provider puts in a statement: it has to send fewer of them"
         raise refused("overage", words)
+    if config.authn_contexts and statement.acr not in config.authn_contexts:
+        raise refused("context", "the identity provider did not sign you in in the way that is demanded here")
     subject = _subject(statement, said, config)
     name_id = statement.name_id
     return ExternalIdentity(
@@ -62,6 +77,7 @@ def identify(statement: Statement, config: SamlConfig) -> ExternalIdentity:
         },
         authenticated_at=statement.authenticated_at,
         acr=statement.acr,
+        amr=tuple(sorted({_AMR[way] for way in (statement.acr, *said.all((METHODS,))) if way in _AMR})),
         session=statement.session,
         keep=msgspec.json.encode(
             Kept(

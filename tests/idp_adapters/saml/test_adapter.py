@@ -161,6 +161,12 @@ class TestDeparting:
         with pytest.raises(IdentityRefused):
             signed_message(query.replace("RelayState=state", "RelayState=other"), "SAMLRequest", [pem])
 
+    def test_the_way_that_is_demanded_is_asked_for(self, subject: House) -> None:
+        wanted = "https://refeds.org/profile/mfa"
+        adapter = subject.opened(subject.config | {"authn_contexts": [wanted]})
+        request = ET.fromstring(message_in(adapter.depart(ACS, "state").url, "SAMLRequest"))
+        assert [one.text for one in request.iterfind("{*}RequestedAuthnContext/{*}AuthnContextClassRef")] == [wanted]
+
     def test_no_two_requests_are_alike(self, subject: House) -> None:
         assert len({subject.depart().kept["request"] for _ in range(20)}) == 20
 

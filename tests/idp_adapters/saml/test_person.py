@@ -95,6 +95,20 @@ def test_an_attribute_that_nobody_asks_for_may_look_as_it_likes() -> None:
     assert refused(with_attribute("roles", nested), group_attributes=["roles"]) == "saml_mixed"
 
 
+def test_how_somebody_proved_who_they_are_is_said_in_the_common_words() -> None:
+    assert identified(Said()).amr == ("pwd",)
+    assert identified(Said(acr="https://refeds.org/profile/mfa")).amr == ("mfa",)
+    assert identified(Said(acr="urn:something:else")).amr == ()
+    said = with_attribute(saml_person.METHODS, "http://schemas.microsoft.com/claims/multipleauthn", "urn:unknown")
+    assert identified(said).amr == ("mfa", "pwd")
+
+
+def test_the_way_that_is_demanded_is_insisted_on() -> None:
+    demanded = ["https://refeds.org/profile/mfa"]
+    assert refused(Said(), authn_contexts=demanded) == "saml_context"
+    assert identified(Said(acr=demanded[0]), authn_contexts=demanded).acr == demanded[0]
+
+
 def test_what_a_logout_needs_is_kept() -> None:
     kept = saml_person.kept(identified(Said()).keep)
     assert kept.name_id.value == "alice-for-good"
