@@ -7,6 +7,8 @@ from typing import Protocol
 
 import msgspec
 
+from authz.assurance import Assurance, Assured  # noqa: TC001 - structs resolve their annotations
+
 
 class Action(StrEnum):
     """What may be used may be seen; LIST alone shows a thing that is then refused.
@@ -52,6 +54,8 @@ class Party(Protocol):
     def scopes(self) -> frozenset[str]: ...
     @property
     def actor(self) -> Party | None: ...
+    @property
+    def assured(self) -> Assured: ...
 
 
 class Word(StrEnum):
@@ -62,6 +66,7 @@ class Word(StrEnum):
     NO_RULE = "no_rule"
     DENIED = "denied_by_rule"
     SCOPE = "scope"  # policy says yes, the token is too narrow: a wider one would help
+    STEP_UP = "step_up"  # policy says yes to somebody who signed in otherwise: a stronger token would help
     NAME = "bad_name"
     TOO_SLOW = "too_slow"
     FAULT = "fault"
@@ -75,6 +80,7 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     rule: str = ""
     note: str = ""
     until: float | None = None
+    needs: Assurance | None = None
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
@@ -91,6 +97,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     epoch: int
     until: float | None
     word: Word = Word.FAULT
+    needs: Assurance | None = None
 
     def __bool__(self) -> bool:
         return self.allowed
@@ -99,3 +106,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     def wider_token_helps(self) -> bool:
         """Whether only the scopes of the token are in the way (RFC 6750 section 3.1, insufficient_scope)."""
         return self.word is Word.SCOPE
+
+    @property
+    def stronger_token_helps(self) -> bool:
+        """Whether only how somebody signed in is in the way; `needs` says what would do (RFC 9470)."""
+        return self.word is Word.STEP_UP

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import casbin
 
+from authz.assurance import UNSURE, Context
 from authz.errors import PolicyBroken
 
 if TYPE_CHECKING:
@@ -20,12 +21,13 @@ if TYPE_CHECKING:
 MODEL = Path(__file__).with_name("model.conf")
 ALLOW = "allow"
 DENY = "deny"
+NOTHING = Context(b"", UNSURE, 0)
 
 
 class Condition(Protocol):
     """Typed data that a line may depend on."""
 
-    def holds(self, context: bytes) -> bool: ...
+    def holds(self, context: Context) -> bool: ...
 
 
 class Unknown(NamedTuple):
@@ -33,7 +35,7 @@ class Unknown(NamedTuple):
 
     answer: bool
 
-    def holds(self, _context: bytes) -> bool:
+    def holds(self, _context: Context) -> bool:
         return self.answer
 
 
@@ -57,7 +59,7 @@ class Question(NamedTuple):
     obj: str
     all: str
     act: str
-    ctx: bytes
+    ctx: Context
 
 
 class Enforcer:
@@ -96,7 +98,7 @@ class Enforcer:
         """Casbin's own word, without our second look at it."""
         with self._lock:
             self._casbin.model["p"]["p"].policy = lines
-            return bool(self._casbin.enforce_ex(subjects, "portal", "probe.tool", "probe.*", "call", b"")[0])
+            return bool(self._casbin.enforce_ex(subjects, "portal", "probe.tool", "probe.*", "call", NOTHING)[0])
 
 
 class _Casbin(casbin.Enforcer):  # type: ignore[misc]  # pycasbin is untyped
@@ -118,5 +120,5 @@ def _among(subject: str, subjects: frozenset[str]) -> bool:
     return subject in subjects
 
 
-def _holds(condition: Condition | None, context: bytes) -> bool:
+def _holds(condition: Condition | None, context: Context) -> bool:
     return condition is None or condition.holds(context)

@@ -15,8 +15,9 @@ from sqlmodel import select
 
 from authz import grammar
 from authz.acting import DEEPEST_CHAIN
+from authz.assurance import Assurance, Context
 from authz.decisions import Action, Decision, Party, Verdict, Word
-from authz.enforcing import Enforcer, Line, Question
+from authz.enforcing import NOTHING, Enforcer, Line, Question
 from authz.errors import PolicyBroken
 from authz.explaining import explain
 from authz.ids import fresh_id
@@ -106,8 +107,9 @@ class Policy:
         decision_id = fresh_id()
         reason, remedy = explain(verdict, principal, party, object, action, decision_id)
         return Decision(
-            verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word
-        )
+            verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word,
+            verdict.needs,
+        )  # fmt: skip
 
     def view_key(self, principal: Party, portal: str) -> Hashable:
         """Two principals with the same key see the same lists here, until `view_until`."""
@@ -145,23 +147,29 @@ class Policy:
         place = grammar.place(name)
         if place is None:
             return Verdict(False, Word.NAME)
-        verdict = self._verdict(self._standing(party, portal), place, action, arguments)
+        verdict = self._verdict(self._standing(party, portal), place, action, party, arguments)
         scopes = party.scopes
         if not verdict.allowed or "mcp" in scopes or name in scopes or place.all in scopes:
             return verdict
         return Verdict(False, Word.SCOPE, verdict.rule, "", verdict.until)
 
-    def _verdict(self, standing: Standing, place: Place, action: Action, arguments: bytes) -> Verdict:
+    def _verdict(self, standing: Standing, place: Place, action: Action, party: Party, arguments: bytes) -> Verdict:
         key = (place.object if self._book.is_named(place.object) else place.all, action)
         verdict = standing.verdicts.get(key)
         if verdict is not None and (verdict.until is None or verdict.until > self._clock()):
             return verdict
         lines, until = self._alive(self._book.lines(standing.subjects, standing.portal, place, action))
-        verdict = self._ask(lines, Question(standing.subjects, standing.portal, *place, action, arguments), until)
-        if verdict.word is Word.NO_RULE and action.seeing is not action:
-            verdict = self._why_only_seen(verdict, standing, place, action)
-        lasting = verdict.word is not Word.TOO_SLOW and all(line.cond is None for line in lines)
-        if lasting:
+        conditional = any(line.cond is not None for line in lines)
+        context = Context(arguments, party.assured, self._clock()) if conditional else NOTHING
+        question = Question(standing.subjects, standing.portal, *place, action, context)
+        verdict = self._ask(lines, question, until)
+        if verdict.allowed and conditional:
+            verdict = _until_unsure(verdict, lines, context)
+        elif verdict.word is Word.NO_RULE and action.seeing is not action:
+            verdict = self._supposing(lines, question, verdict) or self._why_only_seen(
+                verdict, standing, place, action, party
+            )
+        if verdict.word is not Word.TOO_SLOW and not conditional:
             _keep(standing.verdicts, key, verdict, VERDICTS)
         return verdict
 
@@ -184,9 +192,22 @@ class Policy:
             return Verdict(False, Word.DENIED, rule, self._book.notes.get(rule, ""), until)
         return Verdict(False, Word.NO_POLICY if self._book.empty else Word.NO_RULE, "", "", until)
 
-    def _why_only_seen(self, refused: Verdict, standing: Standing, place: Place, action: Action) -> Verdict:
+    def _supposing(self, lines: list[Line], question: Question, refused: Verdict) -> Verdict | None:
+        """What would be allowed to somebody who had signed in as the rules want it: with what they want."""
+        demands = {line.id: line.cond for line in lines if isinstance(line.cond, Assurance)}
+        if not demands:
+            return None
+        supposed = self._ask([_met(line) for line in lines], question, refused.until)
+        if not supposed.allowed:
+            return None
+        note = self._book.notes.get(supposed.rule, "")
+        return Verdict(False, Word.STEP_UP, supposed.rule, note, refused.until, demands.get(supposed.rule))
+
+    def _why_only_seen(
+        self, refused: Verdict, standing: Standing, place: Place, action: Action, party: Party
+    ) -> Verdict:
         """What is shown and not given is explained by the note of the rule that shows it."""
-        seen = self._verdict(standing, place, action.seeing, b"")
+        seen = self._verdict(standing, place, action.seeing, party, b"")
         return Verdict(
             False, refused.word, "", self._book.notes.get(seen.rule, ""), _earliest(refused.until, seen.until)
         )
@@ -218,6 +239,16 @@ def load_policy(session: Session, epoch: int) -> Policy:
     if None in rules or None in bindings:  # what SQLAlchemy makes of a row without a key: pages of the file are lost
         raise PolicyBroken("the table of rules is damaged; restore a backup")
     return Policy(rules, bindings, epoch=epoch)
+
+
+def _until_unsure(verdict: Verdict, lines: list[Line], context: Context) -> Verdict:
+    """A sign-in that is recent enough is so for a while."""
+    ends = (line.cond.ends(context.assured) for line in lines if isinstance(line.cond, Assurance))
+    return Verdict(True, Word.ALLOWED, verdict.rule, "", _earliest(verdict.until, *ends))
+
+
+def _met(line: Line) -> Line:
+    return line._replace(cond=None) if isinstance(line.cond, Assurance) else line
 
 
 def _keep(kept: dict[K, V], key: K, value: V, most: int) -> None:

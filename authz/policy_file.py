@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import yaml
 
 from authz import grammar
+from authz.assurance import parse
 from authz.enforcing import ALLOW
 from authz.errors import RuleRefused
 from authz.rules import (
@@ -60,7 +61,7 @@ class Plan:
         return [
             *(f"- {draft}{extras(draft)}" for _, draft in self.remove),
             *(f"+ {draft}{extras(draft)}" for draft in self.add),
-            *(f"~ {new}{extras(old)} -> {extras(new) or ' no note, no end'}" for old, new in self.change),
+            *(f"~ {new}{extras(old)} -> {extras(new) or ' no note, no end, no assurance'}" for old, new in self.change),
             *(f"- {binding}" for binding in self.unbind),
             *(f"+ {binding}" for binding in self.bind),
         ]
@@ -169,6 +170,8 @@ def _item(entry: Any, kind: Callable[..., Item]) -> Item:
     for key, value in values.items():
         if key != "ends_at" and not isinstance(value, str):
             raise RuleRefused(f"{key}: must be text")
+    if values.get("assurance"):
+        values["assurance"] = str(parse(str(values["assurance"])))  # in our one spelling, so that equal ones are equal
     try:
         return kind(**values)
     except TypeError as error:
@@ -186,7 +189,7 @@ def _ends(value: Any) -> float:
 
 
 def _without_defaults(item: Draft | Binding) -> dict[str, Any]:
-    usual = {"effect": ALLOW, "portal": grammar.ANYTHING, "note": "", "ends_at": None}
+    usual = {"effect": ALLOW, "portal": grammar.ANYTHING, "note": "", "ends_at": None, "assurance": ""}
     said = {name: value for name, value in asdict(item).items() if name not in usual or value != usual[name]}
     if "ends_at" in said:
         said["ends_at"] = datetime.fromtimestamp(said["ends_at"], UTC)
@@ -197,4 +200,5 @@ def extras(draft: Draft) -> str:
     """What a rule says besides itself: until when, and why."""
     ends = "" if draft.ends_at is None else f" until {datetime.fromtimestamp(draft.ends_at, UTC):%Y-%m-%dT%H:%M:%SZ}"
     note = f" ({draft.note})" if draft.note else ""
-    return f"{ends}{note}"
+    sure = f" if {draft.assurance}" if draft.assurance else ""
+    return f"{sure}{ends}{note}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NewType
 
+from authz.assurance import Assured
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -55,3 +57,11 @@ class Principal:
         ""  # the thumbprint of the key that the token is bound to: worth nothing without a proof of it (RFC 9449)
     )
     actor: Principal | None = None
+
+    @property
+    def assured(self) -> Assured:
+        """How they proved who they are, as the token says it."""
+        claims = self.claims
+        return Assured(
+            claims.get("acr", ""), frozenset(claims.get("amr", ())), claims.get("auth_time", 0), bool(self.jkt)
+        )

@@ -11,18 +11,21 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from authz import grammar
+from authz.assurance import read_condition
 from authz.decisions import Action
 from authz.enforcing import ALLOW, DENY, Line, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from authz.enforcing import Condition
     from authz.grammar import Place
     from authz.tables import RoleBinding, Rule
 
 log = logging.getLogger("ostiary.policy")
 
 ALL = tuple(Action)
+USING = frozenset((Action.CALL, Action.READ, Action.GET))
 # What may be used may be seen …
 ALLOWED_BY = {
     grammar.ANYTHING: ALL,
@@ -131,11 +134,18 @@ def well_formed(rule: Rule) -> bool:
     )
 
 
-def _line(rule: Rule, effect: str, action: str) -> Line:
-    # Conditions and obligations that this version cannot judge: an allow does not hold, a deny does.
-    unknown = rule.condition is not None or bool(rule.obligations)
-    condition = Unknown(effect == DENY) if unknown else None
-    return Line(rule.subject, rule.portal, rule.object, action, effect, condition, rule.id)
+def _line(rule: Rule, effect: str, action: Action) -> Line:
+    return Line(rule.subject, rule.portal, rule.object, action, effect, _condition(rule, effect, action), rule.id)
+
+
+def _condition(rule: Rule, effect: str, action: Action) -> Condition | None:
+    """Of conditions and obligations that this version cannot judge an allow does not hold, and a deny does."""
+    if rule.condition is None and not rule.obligations:
+        return None
+    assurance = read_condition(rule.condition) if effect == ALLOW and not rule.obligations else None
+    if assurance is None:
+        return Unknown(effect == DENY)
+    return assurance if action in USING else None
 
 
 def _of(by_subject: Mapping[str, list[Line]], subjects: frozenset[str]) -> Iterator[Line]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import select
 
 from authz import grammar
+from authz.assurance import KEY, parse, read_condition
 from authz.clients import Origin
 from authz.enforcing import ALLOW, DENY
 from authz.errors import RuleRefused
@@ -27,7 +28,7 @@ LONGEST_NOTE = 500
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Draft:
-    """A rule as somebody wants it. Two drafts of the same `id` are the same rule, with another note or end."""
+    """A rule as somebody wants it. Two drafts of one `id` are the same rule, with another note, end or assurance."""
 
     subject: str
     object: str
@@ -36,6 +37,7 @@ class Draft:
     portal: str = grammar.ANYTHING
     note: str = ""
     ends_at: float | None = None
+    assurance: str = ""  # as `authz.assurance` has it
 
     @property
     def id(self) -> str:
@@ -70,6 +72,7 @@ def check_rule(draft: Draft) -> None:
         *([] if draft.effect in {ALLOW, DENY} else [f"effect {draft.effect[:80]!r}: allow or deny"]),
         *([] if grammar.is_portal(draft.portal) else [_PORTAL.format(draft.portal[:80])]),
         *([] if len(draft.note) <= LONGEST_NOTE and draft.note.isprintable() else [_NOTE]),
+        *_assurance_problems(draft),
     ]
     if problems:
         raise RuleRefused("; ".join(problems))
@@ -94,6 +97,7 @@ def write_rule(session: Session, draft: Draft, *, who: str, now: float) -> Rule:
     if rule is None:
         rule = Rule(id=draft.id, **_said(draft), created_by=who, created_at=now)
     rule.note, rule.ends_at = draft.note, draft.ends_at
+    rule.condition = {KEY: str(parse(draft.assurance))} if draft.assurance else None
     session.add(rule)
     session.flush()
     return rule
@@ -133,7 +137,9 @@ def stored_bindings(session: Session) -> list[Binding]:
 
 def draft_of(rule: Rule) -> Draft:
     """What a stored rule says."""
-    return replace(Draft(**_said(rule)), note=rule.note, ends_at=rule.ends_at)
+    assurance = read_condition(rule.condition)
+    said = str(assurance) if assurance is not None else ""
+    return replace(Draft(**_said(rule)), note=rule.note, ends_at=rule.ends_at, assurance=said)
 
 
 def _said(rule: Draft | Rule) -> dict[str, Any]:
@@ -144,6 +150,18 @@ def _subject_problems(draft: Draft) -> list[str]:
     if grammar.is_client(draft.subject):
         return [] if draft.effect == DENY else [_CLIENT_GRANT]
     return [] if grammar.is_subject(draft.subject) else [_SUBJECT.format(draft.subject[:80])]
+
+
+def _assurance_problems(draft: Draft) -> list[str]:
+    if not draft.assurance:
+        return []
+    if draft.effect != ALLOW or draft.action == "list":
+        return ["assurance: only a rule that allows a use can ask for it; whoever has less is refused anyway"]
+    try:
+        parse(draft.assurance)
+    except RuleRefused as refused:
+        return [str(refused)]
+    return []
 
 
 def _refuse_client(session: Session, draft: Draft) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from authz.assurance import UNSURE, Assured
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Supposed:
@@ -14,3 +16,4 @@ class Supposed:
     client: str = ""
     scopes: frozenset[str] = frozenset({"mcp"})
     actor: Supposed | None = None
+    assured: Assured = UNSURE

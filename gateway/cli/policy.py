@@ -37,6 +37,7 @@ def policy() -> None:
 @click.option("--deny", is_flag=True, help="forbid instead of allow; a deny wins over every allow")
 @click.option("--portal", default="*", show_default=True, help="a portal's name, server:SLUG, or all")
 @click.option("--note", default="", help="why; told to whom the rule refuses, or only shows, a thing")
+@click.option("--assurance", default="", help='how they must have signed in: "acr:LEVEL amr:mfa max_age:600 dpop"')
 @click.option("--ends", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), help="when it ends (UTC)")
 @as_json
 @with_office

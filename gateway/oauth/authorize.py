@@ -16,9 +16,10 @@ from gateway.oauth.authorizing import allow, consider, deny, is_unsure, leads_to
 from gateway.oauth.documents import DocumentRefused, is_document_id, know
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import Refused
+from gateway.oauth.stepping_up import AGAIN, Unmet, has_to_sign_in
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of
-from gateway.pages.render import message, page, see_other, to_sign_in
+from gateway.pages.render import message, page, see_other, sign_in_again, to_sign_in
 from gateway.pages.session import check_csrf, signed_in, world_of
 from gateway.rendezvous import RendezvousDown
 from registry.database import Concern
@@ -109,7 +110,12 @@ def _put(request: Request, parameters: Mapping[str, str], me: SignedIn) -> Respo
         desk = new_desk(request, session)
         try:
             question = consider(desk, parameters, me)
+            if has_to_sign_in(question):
+                return sign_in_again(request, f"{AGAIN}=1")
             settled = question.settled
+        except Unmet as unmet:
+            unmet.redirect_uri, unmet.state = question.redirect_uri, parameters.get("state")
+            return _turn_away(request, desk, parameters, unmet)
         except Refused as refused:
             return _turn_away(request, desk, parameters, refused)
     return _decide(request, parameters, me, allow) if settled else _consent_page(request, question)

@@ -19,6 +19,7 @@ from gateway.oauth.asking import Ask
 from gateway.oauth.grants.code import CodeGrant, S256Only
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import InvalidRequest, Refused
+from gateway.oauth.stepping_up import read_wanted
 from registry.database import Concern, upsert
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ def consider(desk: Desk, parameters: Mapping[str, str], me: SignedIn) -> Questio
         resource = server.check_target(parameters.get("resource"), None)
         if _THUMBPRINT.fullmatch(parameters.get("dpop_jkt", "")) is None:
             raise InvalidRequest("dpop_jkt must be a SHA-256 thumbprint (RFC 7638)")
+        read_wanted(parameters)
         grant = server.get_consent_grant(ask, end_user=me.person)
     except Refused as refused:
         refused.redirect_uri, refused.state = known, parameters.get("state")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from authz.jose import FOREIGN_ALGORITHMS
 from authz.scopes import ALL
+
+if TYPE_CHECKING:
+    from authz.assurance import Assurance
 
 HEADER = b"www-authenticate"
 
@@ -21,9 +26,17 @@ def challenge_dpop(resource_metadata_url: str, *, bearer: bool) -> tuple[bytes, 
     return HEADER, f'DPoP error="{error}", algs="{algorithms}", resource_metadata="{resource_metadata_url}"'.encode()
 
 
-def challenge_403(resource_metadata_url: str, *, scope: str, description: str = "") -> tuple[bytes, bytes]:
-    """A token that is good but too narrow: `scope` is all that this operation needs (MCP authorization, step-up)."""
+def challenge_403(
+    resource_metadata_url: str, *, scope: str, description: str = "", needs: Assurance | None = None
+) -> tuple[bytes, bytes]:
+    """A token that is good but too narrow: `scope` is all that this operation needs (MCP authorization, step-up).
+
+    With `needs` it is too weak, and what is asked for stands in the parameters of RFC 9470 section 3. The error and the
+    status stay those that MCP clients know: on RFC 9470's own, which is a 401, they would throw away a good token.
+    """
     words = f', error_description="{_quotable(description)}"' if description else ""
+    words += f', acr_values="{" ".join(needs.acr)}"' if needs is not None and needs.acr else ""
+    words += f', max_age="{needs.max_age}"' if needs is not None and needs.max_age else ""
     value = f'Bearer error="insufficient_scope", scope="{scope}", resource_metadata="{resource_metadata_url}"{words}'
     return HEADER, value.encode()
 

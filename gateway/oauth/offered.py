@@ -12,6 +12,7 @@ from registry.tables import Kind
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from authz.assurance import Assurance, Assured
     from authz.decisions import Party
     from gateway.snapshots import Snapshot
 
@@ -43,11 +44,16 @@ class Offered:
     def may_use(self, thing: str) -> bool:
         return any(self._policy.decide(self._party, self._portal, thing, action) for action in self._actions[thing])
 
+    def lacking(self, thing: str) -> Assurance | None:
+        """What a stronger sign-in would have to give, where that alone is in the way."""
+        asked = (self._policy.decide(self._party, self._portal, thing, use) for use in self._actions.get(thing, ()))
+        return next((decision.needs for decision in asked if decision.stronger_token_helps), None)
 
-def supposed(snapshot: Snapshot, chain: Sequence[str], client: str, now: float) -> Supposed:
+
+def supposed(snapshot: Snapshot, chain: Sequence[str], client: str, assured: Assured, now: float) -> Supposed:
     """The first of `chain`, and each acted for by the one after; everybody has to be enabled."""
     member = snapshot.members.get(chain[0])
     if member is None:
         raise InvalidGrant("whoever this is for, or acts in it, is not enabled here any more")
-    actor = supposed(snapshot, chain[1:], client, now) if chain[1:] else None
-    return Supposed(label=member.label, subjects=member.subjects(now), client=client, actor=actor)
+    actor = supposed(snapshot, chain[1:], client, assured, now) if chain[1:] else None
+    return Supposed(label=member.label, subjects=member.subjects(now), client=client, actor=actor, assured=assured)

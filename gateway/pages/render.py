@@ -60,6 +60,13 @@ def to_sign_in(request: Request) -> Response:
     return see_other(f"/signin?next={quote(here, safe='')}")
 
 
+def sign_in_again(request: Request, mark: str) -> Response:
+    """The same for somebody who is signed in, but not as is wanted now; `mark` is a parameter for the way back."""
+    query = request.scope.get("query_string", b"").decode("latin-1")
+    here = f"{request.scope['path']}?{query}&{mark}"
+    return see_other(f"/signin?again=1&next={quote(here, safe='')}")
+
+
 def message(request: Request, status: int, title: str, text: str) -> HTMLResponse:
     """A page that says one thing."""
     return page(request, "message.html", status=status, title=title, text=text)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def show(request: Request) -> Response:
     """GET /signin"""
     following = own_path(request.query_params.get("next", "/"))
-    if signed_in(request) is not None:
+    if signed_in(request) is not None and "again" not in request.query_params:
         return see_other(following)
     return _form(request, following)
 

@@ -110,10 +110,18 @@ def _param_headers(exchange: Exchange, target: Target) -> tuple[tuple[bytes, byt
     return param_lines(declared, arguments)
 
 
+def can_sign_in_again(exchange: Exchange) -> bool:
+    """Whether somebody can be asked to: an agent under a delegation, or for itself, has nobody who would."""
+    claims = exchange.principal.claims
+    return "auth_time" in claims and "dlg" not in claims
+
+
 def insufficient_scope(exchange: Exchange, target: Target, decision: Decision) -> Problem:
-    """A wider token would help: the challenge says which (RFC 6750 section 3.1, MCP authorization, step-up)."""
+    """A wider token would help, or one of a stronger sign-in: the challenge says all that it needs, the scope of the
+    thing among it (RFC 6750 section 3.1; RFC 9470 section 3; MCP authorization, step-up).
+    """
     scope = wider(exchange.principal.scopes, target.object)
     url = metadata_url(exchange.world.settings.base_url, exchange.mount.path)
     data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}
-    challenge = challenge_403(url, scope=scope, description=decision.reason)
+    challenge = challenge_403(url, scope=scope, description=decision.reason, needs=decision.needs)
     return Problem(403, REFUSED, decision.reason, data=data, headers=(challenge,))

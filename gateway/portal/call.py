@@ -102,7 +102,7 @@ def decide(exchange: Exchange, target: Target) -> Decision:
     policy, mount = exchange.snapshot.policy, exchange.mount
     decision = decided(exchange, target)
     exchange.world.telemetry.decided(decision.allowed)
-    if decision or decision.wider_token_helps:
+    if decision or decision.wider_token_helps or decision.stronger_token_helps:
         return decision
     seeing = target.action.seeing
     if seeing is target.action or not policy.decide(exchange.principal, mount.portal, target.object, seeing):
@@ -114,7 +114,7 @@ def decide(exchange: Exchange, target: Target) -> Decision:
 def refuse(exchange: Exchange, target: Target, decision: Decision) -> Answer:
     """A visible thing is refused with its reason: in band for tools, so that the model can act on it."""
     note_refusal(exchange, target, decision.word, decision)
-    if decision.wider_token_helps:
+    if decision.wider_token_helps or (decision.stronger_token_helps and asking.can_sign_in_again(exchange)):
         raise asking.insufficient_scope(exchange, target, decision)
     if target.kind is not Kind.TOOL:
         data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}

@@ -12,6 +12,7 @@ from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from authz import delegations
 from authz.acting import DEEPEST_CHAIN, parties
+from authz.assurance import Assured
 from authz.clients import TOKEN_EXCHANGE, Origin
 from authz.errors import DelegationOver, ScopeRefused
 from authz.narrowing import narrow
@@ -100,7 +101,8 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             wanted = parse_scope(asked if asked is not None else ALL)
             limits = (wanted, subject.scopes, parse_scope(self._client.scope or ALL))
             chain = (subject.person, *parties(self.actors))
-            party = supposed(desk.snapshot, chain, self._client.id, desk.now)
+            assured = Assured(subject.acr, frozenset(subject.amr.split()), subject.auth_time, bool(desk.jkt))
+            party = supposed(desk.snapshot, chain, self._client.id, assured, desk.now)
             offered = Offered(desk.snapshot, self.resource.removeprefix(desk.base), party)
             return narrow(offered.things, limits, offered.may_use)
         except ScopeRefused as refused:
