@@ -15,6 +15,7 @@ from gateway.pages.problems import HANDLERS
 from gateway.pages.routes import admin_routes
 from gateway.pages.routes import routes as page_routes
 from gateway.portal import Portal
+from gateway.scim.routes import routes as scim_routes
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -33,7 +34,7 @@ class Planes:
 
 def build(world: World) -> Planes:
     """Everything on the main address; `/admin` only where it has no listener of its own."""
-    routes = [*health.routes(), *oauth_routes(), *page_routes()]
+    routes = [*health.routes(), *oauth_routes(), *page_routes(), *scim_routes()]
     if world.settings.admin_listen is None:
         routes += admin_routes()
     return Planes(control_plane(world, routes), Portal(world))

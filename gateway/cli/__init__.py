@@ -22,6 +22,7 @@ VERBS = {
     "token": "token",
     "delegation": "delegation",
     "issuer": "issuer",
+    "scim": "scim",
     "admin": "admin",
     "audit": "audit",
     "doctor": "doctor",

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 BODY_LIMIT: Final = 64 * 1024
 ANSWER_LIMIT: Final = 384 * 1024  # of what a provider posts: a SAML response of 256 KiB, in base64, in a form
+SCIM_LIMIT: Final = 4 * 1024 * 1024  # a group of 30,000 members
 FIELD_LIMIT: Final = 10_000  # the review of a server sends one short field per definition
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
 _FORM_TYPE: Final = "application/x-www-form-urlencoded"
 
 
@@ -26,7 +28,7 @@ class FormRefused(Exception):
 
 
 class ReadForms:
-    """Reads the body of each POST into `request.state.form_body`, so that handlers can be plain functions.
+    """Reads the body of each request that has one into `request.state.form_body`, so that handlers can be plain.
 
     More than 64 KiB is answered with 413; providers may post more. Harmless when two of it meet on one route.
     """
@@ -35,16 +37,19 @@ class ReadForms:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["method"] == "POST" and "form_body" not in scope.setdefault("state", {}):
+        state = scope.setdefault("state", {})
+        if scope["type"] == "http" and scope["method"] in _WITH_BODY and "form_body" not in state:
             body = await _read(receive, _limit(scope["path"]))
             if body is None:
                 await PlainTextResponse("This form is too large.\n", 413)(scope, receive, send)
                 return
-            scope["state"]["form_body"] = body
+            state["form_body"] = body
         await self.app(scope, receive, send)
 
 
 def _limit(path: str) -> int:
+    if path.startswith("/scim/"):
+        return SCIM_LIMIT
     return ANSWER_LIMIT if path.startswith("/signin/") and path.endswith("/callback") else BODY_LIMIT
 
 
