@@ -148,7 +148,9 @@ def of_all_tenants(entra: RelyingOnEntra, tenants: list[str]) -> RelyingOnEntra:
 
 def test_t_39_of_all_organisations_only_pinned_ones_get_in(entra):
     ours = of_all_tenants(entra, [TENANT])
-    assert ours.sign_in().issuer == entra.provider.issuer
+    found = ours.sign_in()
+    assert found.issuer == entra.provider.issuer
+    assert ours.adapter.renew(found.keep).subject == found.subject
     entra.provider.twist = changed(tid=FOREIGN, iss=foreign)
     with pytest.raises(IdentityRefused, match="tenant"):
         ours.sign_in()
