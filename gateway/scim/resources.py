@@ -171,7 +171,7 @@ def _facts(row: ScimResource) -> dict[str, Any]:
 
 
 def _kind(request: Request) -> str:
-    return USER if request.url.path.split("/")[3] == "Users" else GROUP
+    return USER if request.scope["path"].split("/")[3] == "Users" else GROUP
 
 
 def _model(request: Request) -> type[Resource[Any]]:

@@ -68,6 +68,7 @@ THREATS = {
     53: "an answer reaches somebody else",
     54: "an id is taken for a right",
     55: "the state of a call is changed or carried elsewhere while the client has it",
+    56: "what one provider or person has is asked for by another",
     57: "a website of somebody else speaks to us through a browser",
     58: "an address is spelled so that two readers see two routes",
     59: "a request is framed so that two parsers see two requests",
