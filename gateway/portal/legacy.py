@@ -6,14 +6,13 @@ A request without a session is answered with 400.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
-from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.portal import batches, call, discovery, down, listing, questions, subscriptions, turns
+from gateway.portal import batches, call, discovery, down, legacy_stream, listing, questions, subscriptions, turns
 from gateway.portal.asking import LEVELS
+from gateway.portal.cancelling import UnderWay, mark_of
 from gateway.portal.headers import LEGACY, check_legacy
 from gateway.portal.sessions import Session, Sessions
 from gateway.portal.targets import invalid
@@ -30,15 +29,11 @@ if TYPE_CHECKING:
     from gateway.portal.hub import Hub
     from gateway.portal.listing import Lists
     from gateway.portal.reply import Pulse
-    from gateway.running import Run
     from gateway.world import World
 
 SESSION: Final = b"mcp-session-id"
 LAST_ID: Final = b"last-event-id"
 ANSWER_LIFE: Final = 60.0  # seconds that an answer may lie before its question fetches it
-CANCELS: Final = "cancel"  # the topic on which processes tell each other what a client cancelled
-CANCEL_LIFE: Final = 10.0  # seconds
-PATIENCE: Final = 0.2  # seconds after which a call counts as one that lasts
 URI_LIMIT: Final = 200  # resources that one session may follow
 
 _lists: Final = listing.METHODS - {"server/discover"}
@@ -55,9 +50,7 @@ class Legacy:
         self._pulse = pulse
         self._sessions = Sessions(world)
         self._trails = Trails(world)
-        self._running: dict[str, asyncio.Task[Any] | Run] = {}
-        self._looking: set[asyncio.Task[None]] = set()
-        self._hearing: asyncio.Task[None] | None = None
+        self._under_way = UnderWay(world.rendezvous)
         self._methods: dict[str, Callable[[Exchange], Awaitable[bytes]]] = {
             "ping": self._ping,
             "logging/setLevel": self._set_level,
@@ -120,8 +113,7 @@ class Legacy:
         header = self._sessions.begin(exchange.principal, exchange.mount, version, raw, bytes(info) if info else b"")
         exchange.world.journal.note(
             "session.opened",
-            who=exchange.principal.label,
-            client=exchange.principal.client,
+            **exchange.asker,
             portal=exchange.mount.portal,
             version=version,
             request_id=exchange.arrival.request_id,
@@ -135,17 +127,17 @@ class Legacy:
         assert exchange.session is not None
         assert request is not None
         run = asyncio.current_task() or request.run
-        mark = _mark(exchange.session, ident)
-        patience = self._start(mark, run)
+        mark = mark_of(exchange.session, ident)
+        patience = self._under_way.start(mark, run)
         try:
             answer = await self._do(exchange)
         except asyncio.CancelledError:
-            if run.uncancel() > 0 or mark not in self._running:
+            if run.uncancel() > 0 or mark not in self._under_way:
                 raise
             await self._say_nothing(exchange)
             return
         finally:
-            self._stop(mark, patience)
+            self._under_way.stop(mark, patience)
         kind, body = (b"result", answer.result) if answer.result else (b"error", answer.error)
         await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"%s":%s}' % (ident, kind, body))
 
@@ -176,9 +168,7 @@ class Legacy:
         raw = exchange.message.params.get("requestId")
         if exchange.message.method == "notifications/cancelled" and raw is not None:
             assert exchange.session is not None
-            mark = _mark(exchange.session, bytes(raw))
-            if not self._cancel(mark):
-                await self._publish(mark)
+            await self._under_way.cancel(mark_of(exchange.session, bytes(raw)))
         await exchange.reply.text(202, "")
 
     async def _take_answer(self, exchange: Exchange) -> None:
@@ -228,63 +218,13 @@ class Legacy:
         if last.startswith(b"c-"):
             await self._trails.resume(exchange.reply, session, last)
             return
-        await subscriptions.legacy_stream(
-            exchange, self._hub, self._listing, lambda: self._sessions.state(session), last
-        )
+        await legacy_stream.follow(exchange, self._hub, self._listing, lambda: self._sessions.state(session), last)
 
     async def delete(self, exchange: Exchange) -> None:
         session = self._session(exchange)
         await self._sessions.state(session)
         await self._sessions.change(session, gone=True)
         await exchange.reply.text(204, "")
-
-    # Cancelling, also from another process
-
-    def _start(self, mark: str, run: asyncio.Task[Any] | Run) -> asyncio.TimerHandle:
-        """A call that lasts may be cancelled by way of another process: worth listening for, from then on."""
-        self._running[mark] = run
-        return asyncio.get_running_loop().call_later(PATIENCE, self._attend, mark)
-
-    def _stop(self, mark: str, patience: asyncio.TimerHandle) -> None:
-        patience.cancel()
-        self._running.pop(mark, None)
-        if not self._running and self._hearing is not None:
-            self._hearing.cancel()
-            self._hearing = None
-
-    def _attend(self, mark: str) -> None:
-        if self._hearing is None or self._hearing.done():
-            self._hearing = asyncio.create_task(self._hear())
-        looking = asyncio.create_task(self._look(mark))
-        self._looking.add(looking)
-        looking.add_done_callback(self._looking.discard)
-
-    async def _look(self, mark: str) -> None:
-        """Cancelled before we listened?"""
-        with suppress(RendezvousDown):
-            if await self._world.rendezvous.get(f"{CANCELS}/{mark}") is not None:
-                self._cancel(mark)
-
-    async def _hear(self) -> None:
-        with suppress(RendezvousDown):
-            async for mark in self._world.rendezvous.listen(CANCELS):
-                self._cancel(mark.decode())
-
-    def _cancel(self, mark: str) -> bool:
-        run = self._running.get(mark)
-        return run is not None and run.cancel()
-
-    async def _publish(self, mark: str) -> None:
-        try:
-            await self._world.rendezvous.put(f"{CANCELS}/{mark}", b"1", CANCEL_LIFE)
-            await self._world.rendezvous.publish(CANCELS, mark.encode())
-        except RendezvousDown as error:
-            raise unavailable("The cancellation cannot be passed on; try again.") from error
-
-
-def _mark(session: Session, ident: bytes) -> str:
-    """A request, as all processes call it."""
-    return sha256(b"%s %s" % (session.id.encode(), ident)).hexdigest()[:32]
 
 
 def _greeting(exchange: Exchange, version: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Streams of changes: subscriptions/listen of 2026-07-28, and the GET stream of the revisions before it.
+"""Streams of changes, and subscriptions/listen of 2026-07-28; what is older is in `legacy_stream`.
 
 A stream lives no longer than the token it was opened with, and asks at every change whether that token still counts.
 """
@@ -9,15 +9,13 @@ import asyncio
 import time
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
-from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from authz.policy import Action
 from gateway.portal.call import note_refusal
-from gateway.portal.headers import LEGACY, SUBSCRIPTION_KEY
+from gateway.portal.headers import SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
 from gateway.portal.lasting import judged_by
 from gateway.portal.relay import notification
@@ -27,21 +25,17 @@ from gateway.upstream.news import ServerLists
 from registry.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from gateway.portal.exchange import Exchange
     from gateway.portal.hub import Hub, Listener
-    from gateway.portal.listing import Lists
-    from gateway.portal.sessions import State
+    from gateway.portal.listing import Lists, View
     from gateway.snapshots import Snapshot
 
 URI_LIMIT: Final = 200
 GATHER: Final = 1.0  # seconds in which what servers say of their lists is said once
 SOONEST: Final = 0.05  # seconds
-LOOK: Final = 5.0  # seconds between looks at a legacy session's subscriptions
 
 # What a client may ask to hear → the list it is about, the notification that says so.
-_LISTS: Final = {
+LISTS: Final = {
     "toolsListChanged": (("tools/list",), "notifications/tools/list_changed"),
     "promptsListChanged": (("prompts/list",), "notifications/prompts/list_changed"),
     "resourcesListChanged": (("resources/list", "resources/templates/list"), "notifications/resources/list_changed"),
@@ -79,7 +73,7 @@ class Stream:
 
     def _until(self) -> float:
         """When this must be looked at again, whatever happens: what may be seen can change with time alone."""
-        ends = [self.lists.view(self.exchange, method).until for name in self.wanted for method in _LISTS[name][0]]
+        ends = [view.until for name in self.wanted for view in self._views(name)]
         return max(min((self.exchange.principal.expires_at, *ends)), time.time() + SOONEST)
 
     async def tell(self, letter: Snapshot | ServerLists | str) -> bool:
@@ -103,58 +97,33 @@ class Stream:
             if mark != self.marks.get(name):
                 self.marks[name] = mark
                 self.told[name] = time.monotonic()
-                await self._say(_LISTS[name][1], {})
+                await self._say(LISTS[name][1], {})
 
     async def _server_says(self, said: ServerLists) -> None:
         """Only to who sees anything of that server in that list, and not while the same is fresh in its mind."""
         now = time.monotonic()
         for name in self.wanted:
             fresh = now - self.told.get(name, -GATHER) < GATHER
-            if _LISTS[name][1] in said.methods and not fresh and self._sees(said.server, name):
+            if LISTS[name][1] in said.methods and not fresh and self._sees(said.server, name):
                 self.told[name] = now
-                await self._say(_LISTS[name][1], {})
+                await self._say(LISTS[name][1], {})
 
     def _sees(self, server: str, name: str) -> bool:
-        views = [self.lists.view(self.exchange, method) for method in _LISTS[name][0]]
-        return any(entry.server == server for view in views for entry in view.entries)
+        return any(entry.server == server for view in self._views(name) for entry in view.entries)
 
     def look(self) -> dict[str, bytes]:
         """What the wanted lists look like now, to this principal."""
-        return {
-            name: b"".join(self.lists.view(self.exchange, method).mark for method in _LISTS[name][0])
-            for name in self.wanted
-        }
+        return {name: b"".join(view.mark for view in self._views(name)) for name in self.wanted}
+
+    def _views(self, name: str) -> list[View]:
+        """Of one list; none while no server behind it can be reached, which changes again."""
+        with suppress(Problem):
+            return [self.lists.view(self.exchange, method) for method in LISTS[name][0]]
+        return []
 
     async def _say(self, method: str, params: dict[str, Any]) -> None:
         raw = {**params, "_meta": msgspec.Raw(self.tag)} if self.tag else params
         await self.exchange.reply.event(notification(method, _encode(raw)))
-
-
-class Numbered(Stream):
-    """The stream of a legacy client, whose events have ids."""
-
-    async def prime(self) -> None:
-        """An id before anything happens (2025-11-25, "Sending Messages to the Server", 6)."""
-        assert self.exchange.session is not None
-        if self.exchange.session.version == LEGACY[0]:
-            await self.exchange.reply.prime(self._id())
-
-    async def catch_up(self, last: bytes, uris: list[str]) -> None:
-        before = last.split(b"-")[1:-1]
-        for name, mark in zip(self.wanted, self._marks(), strict=True):
-            if len(before) != len(self.wanted) or mark != before[self.wanted.index(name)]:
-                await self._say(_LISTS[name][1], {})
-        for uri in uris:
-            await self._say(UPDATED, {"uri": uri})
-
-    async def _say(self, method: str, params: dict[str, Any]) -> None:
-        await self.exchange.reply.event(notification(method, _encode(params)), self._id())
-
-    def _id(self) -> bytes:
-        return b"-".join((b"g", *self._marks(), urandom(6).hex().encode()))
-
-    def _marks(self) -> list[bytes]:
-        return [sha256(self.marks[name]).hexdigest()[:12].encode() for name in self.wanted]
 
 
 async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
@@ -166,7 +135,7 @@ async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
     stream = Stream(exchange, lists, wanted, uris, tag, {})
     stream.marks = stream.look()
     record(exchange, uris)
-    async with _listening(exchange, hub, uris) as listener:
+    async with listening(exchange, hub, uris) as listener:
         await exchange.reply.open()
         granted: dict[str, Any] = dict.fromkeys(wanted, True)
         if uris:
@@ -179,43 +148,7 @@ async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
     await exchange.reply.end()
 
 
-async def legacy_stream(
-    exchange: Exchange, hub: Hub, lists: Lists, state: Callable[[], Awaitable[State]], last: bytes = b""
-) -> None:
-    """The GET stream: changed lists, and changes of whatever the session follows at the time.
-
-    An event's id holds what the lists looked like, so whoever comes back with it (`last`), to whichever process, is
-    told what changed meanwhile; of resources nobody knows, so all that are followed count as changed.
-    """
-    stream = Numbered(exchange, lists, tuple(_LISTS), frozenset(), b"", {})
-    stream.marks = stream.look()
-    await exchange.reply.open()
-    await stream.prime()
-    if last:
-        await stream.catch_up(last, (await state()).uris)
-    while True:
-        stream.uris = frozenset((await state()).uris)
-        async with _listening(stream.exchange, hub, stream.uris) as listener:
-            changed = asyncio.create_task(_other(state, stream.uris))
-            following = asyncio.create_task(stream.follow(listener))
-            try:
-                await asyncio.wait({changed, following}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                ended = following.done() or not (changed.done() and not changed.exception())
-                changed.cancel()
-                following.cancel()
-        if ended:
-            break
-    await exchange.reply.end()
-
-
-async def _other(state: Callable[[], Awaitable[State]], uris: frozenset[str]) -> None:
-    """Returns when the session follows other resources than `uris`."""
-    while frozenset((await state()).uris) == uris:  # noqa: ASYNC110 - it may change in another process
-        await asyncio.sleep(LOOK)
-
-
-class _listening:  # noqa: N801 - reads as what it does
+class listening:  # noqa: N801 - reads as what it does
     """A listener of the hub that also hears the servers of `uris`."""
 
     def __init__(self, exchange: Exchange, hub: Hub, uris: frozenset[str]) -> None:
@@ -273,15 +206,14 @@ def _filter(exchange: Exchange) -> tuple[tuple[str, ...], frozenset[str]]:
     for uri in uris:
         with suppress(Problem):
             seen.add(visible_uri(exchange, uri))
-    return tuple(name for name in _LISTS if wish.get(name) is True), frozenset(seen)
+    return tuple(name for name in LISTS if wish.get(name) is True), frozenset(seen)
 
 
 def record(exchange: Exchange, uris: frozenset[str]) -> None:
     """Before any of it leaves: what fits a template is the caller's own words, which a server is about to hear."""
     exchange.world.journal.note(
         "subscription",
-        who=exchange.principal.label,
-        client=exchange.principal.client,
+        **exchange.asker,
         portal=exchange.mount.portal,
         method=exchange.message.method,
         resources=sorted(uris),

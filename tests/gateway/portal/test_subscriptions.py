@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 
 from authz.cutoffs import Cut, CutOffs
 from authz.policy import Policy
@@ -141,3 +142,14 @@ async def test_a_list_that_changes_with_time_alone_is_told(tmp_path) -> None:
         await listening(door, line, {"toolsListChanged": True}, who="reader")
         assert (await asyncio.wait_for(line.event(), 10))["method"] == "notifications/tools/list_changed"
         assert time.time() >= soon
+
+
+async def test_a_stream_outlives_the_servers_behind_it_and_says_when_they_are_back(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        await listening(door, line, {"toolsListChanged": True})
+        there = door.snapshots.current.catalogue
+        gone = {slug: replace(each, stale_since=1.0) for slug, each in there.upstreams.items()}
+        door.snapshots.turn(catalogue=replace(there, upstreams=gone))
+        assert (await line.event())["method"] == "notifications/tools/list_changed"
+        door.snapshots.turn(catalogue=there)
+        assert (await line.event())["method"] == "notifications/tools/list_changed"
