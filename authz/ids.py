@@ -21,6 +21,5 @@ def fresh_id() -> str:
     try:
         return _drawn.pop()
     except IndexError:
-        drawn = os.urandom(SIZE * DRAWN).hex()
-        _drawn.extend(drawn[start : start + 2 * SIZE] for start in range(0, len(drawn), 2 * SIZE))
+        _drawn.extend(os.urandom(SIZE * DRAWN).hex(" ", SIZE).split())
         return fresh_id()

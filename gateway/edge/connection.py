@@ -32,7 +32,6 @@ WRITE_DEADLINE: Final = 30.0  # seconds in which a client that is behind reads a
 WRITE_LEAST: Final = 64 * 1024  # bytes: who is merely slow gets its answer, who reads a byte now and then does not
 LINGER: Final = 2.0  # seconds for which a client that was refused may go on sending
 FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trailers beyond the body's own length
-_FRAMED: Final = frozenset((b"expect", b"transfer-encoding"))
 
 _TEXT: Final = {
     400: b"This is not a well-formed HTTP/1.1 request in origin form.",
@@ -145,41 +144,29 @@ class EdgeProtocol(HttpToolsProtocol):
         self._refusal = 400
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        headers = self.headers
-        if len(headers) >= HEADER_LIMIT:
-            self._refusal = 431
-            raise _Refused(431)
-        name = name.lower()
-        headers.append((name, value))
-        if name in _FRAMED and self._in_head:
-            self._frame(name, value.lower())
-
-    def _frame(self, name: bytes, value: bytes) -> None:
-        if name == b"expect":
-            self.expect_100_continue = self.expect_100_continue or value == b"100-continue"
-        elif value != b"chunked" or self._chunked:
-            raise _Refused(400)
-        else:
-            self._chunked = True
+        self.headers.append((name, value))  # and no more here: it is called for each of a dozen
 
     def on_headers_complete(self) -> None:
         """As uvicorn's, without what we switched off (WebSocket, root path, limits). The data plane is no ASGI."""
         if self._parting or self.transport.is_closing():
             raise _Refused(400)  # which nobody hears: an answer has ended this connection already
+        lines, self.headers = self.headers, []  # what a trailer says is nobody's (RFC 9110 section 6.5.1)
+        fields = {name.lower(): value for name, value in lines}
+        self._check_fields(lines, fields)
         method, version = self._check_head()
         if self._deadline is not None:
             self._unwatch()
         self._in_head = False
         self._head = self._framing = 0
         path, _, query = self.url.partition(b"?")
-        headers, self.headers = self.headers, []  # what a trailer says is nobody's (RFC 9110 section 6.5.1)
         keep_alive = version != "1.0" and self.parser.should_keep_alive()
         if path.startswith(MOUNTS) and self.edge.portal is not None:
-            request = Request(self, method, path, query, headers)
+            request = Request(self, method, path, query, fields, lines)
             request.keep_alive = keep_alive
             request.expects = self.expect_100_continue
             self._next(request)
         else:
+            headers = [(name.lower(), value) for name, value in lines]
             scope = self._scope(version, method, path, query, headers)
             self._next(cycle(self, scope, expect=self.expect_100_continue, keep_alive=keep_alive))
 
@@ -214,12 +201,22 @@ class EdgeProtocol(HttpToolsProtocol):
             self.flow.pause_reading()
             self.pipeline.appendleft(answer)  # type: ignore[arg-type]
 
+    def _check_fields(self, lines: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> None:
+        if len(lines) > HEADER_LIMIT:
+            self._refusal = 431
+            raise _Refused(431)
+        if self._head + self._came > HEAD_LIMIT:  # no head is larger than what came since the last one
+            self._check_size(lines)
+        self.expect_100_continue = fields.get(b"expect", b"").lower() == b"100-continue"
+        if b"transfer-encoding" in fields:
+            if [value.lower() for name, value in lines if name.lower() == b"transfer-encoding"] != [b"chunked"]:
+                raise _Refused(400)
+            self._chunked = True
+
     def _check_head(self) -> tuple[str, str]:
         """Gives the method and the version of HTTP."""
         if not self.url.startswith(b"/") or b"#" in self.url or self.parser.should_upgrade():
             raise _Refused(400)
-        if self._head + self._came > HEAD_LIMIT:  # no head is larger than what came since the last one
-            self._check_size()
         if self._data.startswith(b"POST %b HTTP/1.1\r\n" % self.url):  # asking the parser costs more than a call has
             return "POST", "1.1"
         version: str = self.parser.get_http_version()
@@ -227,8 +224,8 @@ class EdgeProtocol(HttpToolsProtocol):
             raise _Refused(400)
         return self.parser.get_method().decode("ascii"), version
 
-    def _check_size(self) -> None:
-        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers) > HEAD_LIMIT:
+    def _check_size(self, lines: list[tuple[bytes, bytes]]) -> None:
+        if len(self.url) + sum(len(name) + len(value) + 4 for name, value in lines) > HEAD_LIMIT:
             self._refusal = 431
             raise _Refused(431)
 

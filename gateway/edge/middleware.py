@@ -94,7 +94,7 @@ class Edge:
         """A request of the data plane; whoever is not let in has its answer."""
         line = request.line
         try:
-            arrival = self._admit(request.path, request.headers, line.peer, line)
+            arrival = self._admit(request.path, request.headers, request.lines, line)
         except Refusal as refusal:
             _refuse(request, refusal)
             return
@@ -112,8 +112,8 @@ class Edge:
             return
         line: EdgeProtocol | None = scope.get("ostiary.line")
         try:
-            peer = line.peer if line is not None else ""
-            arrival = scope["ostiary"] = self._admit(scope["raw_path"], scope["headers"], peer, line)
+            lines = scope["headers"]
+            arrival = scope["ostiary"] = self._admit(scope["raw_path"], dict(lines), lines, line)
         except Refusal as refusal:
             await _answer(send, refusal)
             return
@@ -122,30 +122,35 @@ class Edge:
         else:
             await self._limited(scope, receive, send)
 
-    def _admit(self, path: bytes, lines: list[tuple[bytes, bytes]], peer: str, line: EdgeProtocol | None) -> Arrival:
-        headers: dict[bytes, bytes] = dict(lines)
-        doubled = _NONE if len(headers) == len(lines) else _doubled(lines)
-        self._check_address(path, headers, doubled)
+    def _admit(
+        self, path: bytes, headers: dict[bytes, bytes], lines: list[tuple[bytes, bytes]], line: EdgeProtocol | None
+    ) -> Arrival:
+        doubled = _NONE
+        if len(headers) != len(lines):
+            doubled = _doubled(lines)
+            if not doubled.isdisjoint(_ONCE):
+                raise Refusal(400, "A header that may come once came twice.")
+        host = headers.get(b"host")
+        if host not in self._hosts:
+            self._check_host(path, host)
+        if _troubled(path):
+            raise Refusal(404, "Not found.")
         origin = headers.get(b"origin")
         if origin is not None and origin not in self._origins and not _any_origin(path):
             raise Refusal(403, "This web origin is not accepted; an operator may list it in allowed_origins.")
         self._check_body(headers)
+        peer = "" if line is None else line.peer
         source = self._source(peer, headers) if self._proxies else peer
         return Arrival(headers, doubled, fresh_id()[:16], source, origin, line)
 
-    def _check_address(self, path: bytes, headers: Mapping[bytes, bytes], doubled: frozenset[bytes]) -> None:
-        if doubled and not doubled.isdisjoint(_ONCE):
-            raise Refusal(400, "A header that may come once came twice.")
-        host = headers.get(b"host")
+    def _check_host(self, path: bytes, host: bytes | None) -> None:
         if host is None:
             raise Refusal(400, "The Host header is missing.")
-        if host not in self._hosts and host.lower() not in self._hosts and path not in _ANY_HOST:
+        if host.lower() not in self._hosts and path not in _ANY_HOST:
             raise Refusal(421, f"This door answers as {self._base}{_shown(path)} and under no other name.")
-        if _troubled(path):
-            raise Refusal(404, "Not found.")
 
     def _check_body(self, headers: Mapping[bytes, bytes]) -> None:
-        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+        if b"content-encoding" in headers and headers[b"content-encoding"].lower() != b"identity":
             raise Refusal(415, "Request bodies are taken as they are: send it without Content-Encoding.")
         length = headers.get(b"content-length")
         if length is not None and int(length) > self.limit:
@@ -209,7 +214,7 @@ def _listener_names(listen: str) -> set[str]:
 
 
 def _doubled(lines: list[tuple[bytes, bytes]]) -> frozenset[bytes]:
-    count = Counter(name for name, _ in lines)
+    count = Counter(name.lower() for name, _ in lines)
     return frozenset(name for name, times in count.items() if times > 1)
 
 

@@ -29,6 +29,8 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 class Request(Answer):
     """What came, and the way to answer it.
 
+    `headers` has the last of doubled ones, `lines` all of them as they came.
+
     Whoever wants the body leaves a `taker` when the head comes; it is called at most once, with all of it.
     """
 
@@ -46,7 +48,8 @@ class Request(Answer):
         method: str,
         path: bytes,
         query: bytes,
-        headers: list[tuple[bytes, bytes]],
+        headers: dict[bytes, bytes],
+        lines: list[tuple[bytes, bytes]],
     ) -> None:
         self.line = line
         self.method = method
@@ -54,6 +57,7 @@ class Request(Answer):
         self.path = path
         self.query = query
         self.headers = headers
+        self.lines = lines
         self._came: list[bytes] = []
 
     # Coming in

@@ -205,15 +205,17 @@ class Connection(asyncio.Protocol):
         self._head_bytes += len(name) + len(value)
         self._head_lines += 1
         if name not in _COMMON and not self._head_done:
-            self._header(name.lower(), value)
+            name = name.lower()
+            if name in _FRAMING:
+                self._framed = True
+            else:
+                self._header(name, value)
 
     def _header(self, name: bytes, value: bytes) -> None:
         reply = self._reply
-        if name in _FRAMING:
-            self._framed = True
-        elif reply is None:
+        if reply is None:
             return
-        elif name == b"content-type":
+        if name == b"content-type":
             reply.content_type = value if value in _PLAIN_TYPES else value.partition(b";")[0].strip().lower()
         elif name == b"mcp-session-id":
             reply.session = value
@@ -245,12 +247,13 @@ class Connection(asyncio.Protocol):
         reply = self._reply
         if reply is None or self._fault is not None or self._complete:
             return
+        size, most = len(piece), reply.terms.size
         self._pieces += 1
-        if self._pieces > CHUNKS_FREE and reply.received < self._pieces * FLOOD_BYTES and reply.terms.size:
+        if self._pieces > CHUNKS_FREE and reply.received < self._pieces * FLOOD_BYTES and most:
             self._fault = UpstreamBroken("the server cut its answer into too many pieces")
-        elif reply.terms.size and reply.received + len(piece) > reply.terms.size:
+        elif most and reply.received + size > most:
             self._fault = UpstreamBroken("the server's answer is too large")
-        elif not reply.hold(len(piece)):
+        elif not reply.hold(size):
             self._fault = UpstreamBusy(
                 "too many bytes are in flight at this gateway; the call may have been carried out"
             )

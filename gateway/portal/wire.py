@@ -86,27 +86,21 @@ def parse(body: bytes) -> Message:
 
 
 def read_strictly(body: bytes) -> Any:
-    """The decoded JSON, or Problem -32700 when another reader could see something else in it."""
+    """The decoded JSON, or Problem -32700 when another reader could see something else in it.
+
+    Each member has a colon of its own, so one that decoding dropped shows in their number. Only an escape could hide a
+    colon, so a body with a Unicode escape in it is read again the slow way.
+    """
     opens = body.count(b"{") + body.count(b"[")
-    if opens > DEPTH_LIMIT or opens + body.count(b",") >= NODE_LIMIT:
+    if opens > DEPTH_LIMIT or (len(body) >= NODE_LIMIT and opens + body.count(b",") >= NODE_LIMIT):
         _measure(body)
     try:
         tree = _tree.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise refused(PARSE_ERROR, "The body is not JSON that every reader reads alike.") from error
-    if _loses_a_key(body, tree):
+    if _has_twins(body) if b"\\u" in body else _encode(tree).count(b":") != body.count(b":"):
         raise refused(PARSE_ERROR, "A JSON object has the same key twice.")
     return tree
-
-
-def _loses_a_key(body: bytes, tree: Any) -> bool:
-    """Whether decoding dropped a member: each has a colon of its own, so what is dropped shows in their number.
-
-    Only an escape could hide a colon, so a body with a Unicode escape in it is read again the slow way.
-    """
-    if b"\\u" in body:
-        return _has_twins(body)
-    return _encode(tree).count(b":") != body.count(b":")
 
 
 def _has_twins(body: bytes) -> bool:
