@@ -59,6 +59,11 @@ class Principal:
     actor: Principal | None = None
 
     @property
+    def actors(self) -> tuple[str, ...]:
+        """Who acts for them, nearest first."""
+        return () if self.actor is None else (self.actor.label, *self.actor.actors)
+
+    @property
     def assured(self) -> Assured:
         """How they proved who they are, as the token says it."""
         claims = self.claims

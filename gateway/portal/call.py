@@ -133,8 +133,7 @@ def tool_error(text: str, decision: str = "") -> bytes:
 def note_refusal(exchange: Exchange, target: Target, reason: str, decision: Decision | None = None) -> None:
     exchange.world.journal.note(
         "call.refused",
-        who=exchange.principal.label,
-        client=exchange.principal.client,
+        **exchange.asker,
         method=exchange.message.method,
         object=target.object or target.name[:200],
         portal=exchange.mount.portal,

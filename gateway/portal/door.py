@@ -257,8 +257,7 @@ class Portal:
             self._world.telemetry.refused("wire")
             self._world.journal.note(
                 "request.refused",
-                who=exchange.principal.label,
-                client=exchange.principal.client,
+                **exchange.asker,
                 portal=exchange.mount.portal,
                 code=problem.code,
                 reason=problem.message,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -42,6 +42,13 @@ class Exchange(msgspec.Struct):
     @property
     def era(self) -> str:
         return "modern" if self.modern else "legacy"
+
+    @property
+    def asker(self) -> dict[str, Any]:
+        """For the record: who asks, through what software, and who acts for them."""
+        said: dict[str, Any] = {"who": self.principal.label, "client": self.principal.client}
+        actors = self.principal.actors
+        return said | {"actors": list(actors)} if actors else said
 
 
 def relayable(capabilities: bytes) -> bytes:

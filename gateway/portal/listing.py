@@ -74,8 +74,7 @@ class Lists:
         exchange.world.telemetry.listed(method)
         exchange.world.journal.note(
             "list",
-            who=exchange.principal.label,
-            client=exchange.principal.client,
+            **exchange.asker,
             method=method,
             portal=exchange.mount.portal,
             epoch=exchange.snapshot.epoch,

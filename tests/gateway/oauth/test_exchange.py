@@ -151,6 +151,8 @@ def test_both_are_asked_about_each_call_and_both_are_named(market: Market) -> No
     result = answer.json()["result"]
     assert result["isError"]
     assert f"agent:{agent[0].handle}, acting for user:{person.handle}," in result["content"][0]["text"]
+    refusal = next(line for line in market.records("call.refused") if line["who"] == f"user:{person.handle}")
+    assert refusal["actors"] == [f"agent:{agent[0].handle}"]
     assert market.tools(given) == {"notes_add", "notes_list"}  # what is denied to call may still be seen
 
 
