@@ -118,7 +118,7 @@ def test_an_identity_assertion_counts_once_also_when_twenty_present_it_at_once(h
         {"typ": "at+jwt"},
         {"resource": ["HERE", "https://other.example/mcp"]},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_an_identity_assertion_that_is_not_quite_right_gives_nothing(
     house: House, company: Signer, claims: dict[str, Any]
@@ -203,7 +203,7 @@ def test_a_workload_is_the_agent_that_a_rule_says(house: House, cluster: Signer)
         {"iss": COMPANY},
         {"exp": int(time.time()) + YEAR},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_a_workload_that_no_rule_fits_is_nobody(house: House, cluster: Signer, claims: dict[str, Any]) -> None:
     right: dict[str, Any] = {"iss": CLUSTER, "sub": NIGHTLY, "aud": house.base, "kubernetes.io": {"namespace": "jobs"}}

@@ -81,7 +81,7 @@ def test_an_assertion_counts_once_also_when_twenty_present_it_at_once(house: Hou
         {"jti": None},
         {"jti": ""},
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_an_assertion_that_is_not_quite_right_is_no_credential(
     house: House, signer: Signer, claims: dict[str, Any]
