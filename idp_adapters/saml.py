@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from idp_adapters import saml_check, saml_judge, saml_messages, saml_person, saml_redirect, saml_shape, saml_xmlsec
@@ -20,8 +21,10 @@ from idp_adapters.saml_shape import ASSERTION, ENCRYPTED_ASSERTION, LARGEST, RES
 from idp_adapters.saml_times import instant
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from xml.etree.ElementTree import Element
+
+    from cryptography.x509 import Certificate
 
     from idp_adapters.config import SamlConfig
     from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
@@ -42,7 +45,7 @@ class SamlProvider:
         self._config = config
         self._equipment = equipment
         self._source = MetadataSource(config, equipment)
-        self._published: tuple[bytes, bytes] = (b"", b"")
+        self._published: tuple[Certificate | None, bytes] = (None, b"")
         place = f"{equipment.base_url.rstrip('/')}/signin/{equipment.slug}"
         self._us, self._callback, self._logout = f"{place}/metadata", f"{place}/callback", f"{place}/logout"
 
@@ -51,10 +54,10 @@ class SamlProvider:
 
     def metadata(self) -> bytes:
         """Signed once for each key: anybody may ask for it, as often as they like."""
-        key, (signed_with, document) = self._key(), self._published
-        if key.pem != signed_with:
+        key, (named, document) = self._key(), self._published
+        if key.certificate != named:
             document = saml_messages.metadata(us=self._us, callback=self._callback, logout=self._logout, key=key)
-            self._published = (key.pem, document)
+            self._published = (key.certificate, document)
         return document
 
     def depart(self, callback: str, state: str) -> Departure:
@@ -118,14 +121,10 @@ class SamlProvider:
         saml_judge.issued_by(message, self._config.entity_id)
         if name == "SAMLResponse":
             return None
-        ended = self._ended(message)
-        return Ended(
-            issuer=ended.issuer, subject=ended.subject, session=ended.session, answer=self._answer(message, arrival)
-        )
+        return replace(self._ended(message), answer=self._answer(message, arrival))
 
     def _heard(self, query: str, name: str) -> Element:
-        idp = self._source.current()
-        raw = saml_redirect.signed_message(query, name, idp.certificates)
+        raw = self._proved(lambda certificates: saml_redirect.signed_message(query, name, certificates))
         message = saml_shape.read(raw)
         kind = "LogoutRequest" if name == "SAMLRequest" else "LogoutResponse"
         if message.tag != f"{{{SAMLP}}}{kind}":
@@ -171,18 +170,23 @@ class SamlProvider:
 
     def _verified(self, raw: bytes, element: Element) -> Element:
         """The element again, from the bytes that its signature covers: the same one, of all that there may be."""
-        signed, idp = saml_shape.signature_of(element), self._source.current()
-        try:
-            covered = saml_xmlsec.verify(raw, signed, idp.certificates)
-        except IdentityRefused:
-            other = self._source.after_a_failure(idp)
-            if other is None:
-                raise
-            covered = saml_xmlsec.verify(raw, signed, other.certificates)
+        signed = saml_shape.signature_of(element)
+        covered = self._proved(lambda certificates: saml_xmlsec.verify(raw, signed, certificates))
         found = saml_shape.parse(covered)
         if (found.tag, found.get("ID")) != (signed.tag, signed.id):
             raise refused("signature_elsewhere", "a signature in the message is for another part than the one it is in")
         return found
+
+    def _proved(self, verify: Callable[[Sequence[bytes]], bytes]) -> bytes:
+        """With the provider's keys; with those that it has by now, should the ones we know not fit."""
+        idp = self._source.current()
+        try:
+            return verify(idp.certificates)
+        except IdentityRefused:
+            other = self._source.after_a_failure(idp)
+            if other is None:
+                raise
+        return verify(other.certificates)
 
     def _expected(self, audience: str, recipient: str, request: str) -> Expected:
         now = self._equipment.now()
