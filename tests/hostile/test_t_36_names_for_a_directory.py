@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from idp_adapters.contract import IdentityRefused, ProviderDown
+from idp_adapters.directory.policy import Login
 from tests.fakes.directory import done, entry
 from tests.idp_adapters.directory.liar import ALICE, BASE, READER, Lab, answering, person
 
@@ -37,6 +38,18 @@ def test_t_36_a_name_that_could_mean_more_is_refused_before_anything_is_connecte
     [("alice", "alice"), ("o'brien", "o'brien"), ("a.b-c_d@e+f", "a.b-c_d@e+f"), ("josé", r"jos\c3\a9")],
 )
 def test_t_36_the_filter_that_arrives_is_the_one_that_was_meant(lab, login, written):
+    with lab.directory(answering()) as directory:
+        with pytest.raises(IdentityRefused):
+            lab.adapter(directory.url).authenticate(login, PASSWORD)
+        assert directory.seen.searches[-1].filter == f"(&(objectClass=person)(uid={written}))"
+
+
+@pytest.mark.parametrize(
+    ("login", "written"),
+    [("*", r"\2a"), ("a)(uid=*", r"a\29\28uid=\2a"), ("\\00", r"\5c00"), ("a\0", r"a\00"), ("# ", "# ")],
+)
+def test_t_36_what_a_laxer_policy_let_through_would_still_be_one_value(lab, monkeypatch, login, written):
+    monkeypatch.setattr("idp_adapters.directory.policy.read_login", Login)
     with lab.directory(answering()) as directory:
         with pytest.raises(IdentityRefused):
             lab.adapter(directory.url).authenticate(login, PASSWORD)
