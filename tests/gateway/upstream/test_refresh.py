@@ -26,7 +26,7 @@ from registry.assembling import load_catalogue
 from registry.database import Concern, Database, sqlite_url
 from registry.leases import give_back, take
 from registry.reviewing import Approver, approve, review
-from registry.servers import Proposal, propose
+from registry.servers import Proposal, propose, set_header
 from registry.tables import Auth, Epoch, Kind, Lease, Secret, Server, ServerState
 from registry.vault import Vault
 from tests.fakes.raw import STREAM, chunk, event, raw_server
@@ -258,6 +258,26 @@ async def test_t_92_a_server_whose_secret_was_tampered_with_is_suspended(office:
     assert the_server(office).state == ServerState.SUSPENDED
     assert tools(office) == []
     assert "credential" in the_server(office).failure
+
+
+async def test_t_92_a_server_whose_older_secret_was_put_back_is_suspended_and_named(
+    office: Office, upstreams: Upstreams
+) -> None:
+    async with registered(office, Shop({"tools/list": [[tool("a")]]}), header=b"X-Key: leaked") as server:
+        await refresh(office, upstreams, "shop")
+        approve_all(office)
+        with office.database.read() as session:
+            old = session.get_one(Secret, ("server:shop", "header")).model_dump()
+        with office.change("server.credential", Concern.CATALOGUE, who="op") as (session, _):
+            set_header(session, session.get_one(Server, "shop"), b"X-Key: new", office.vault)
+        with office.database.change() as session:
+            session.get_one(Secret, ("server:shop", "header")).sqlmodel_update(old)
+        before = len(server.asked)
+        await refresh(office, upstreams, "shop")
+        assert len(server.asked) == before
+    assert the_server(office).state == ServerState.SUSPENDED
+    assert "put back" in the_server(office).failure
+    assert any("server:shop" in problem for problem in Snapshots(office).current.secrets)
 
 
 @asynccontextmanager
