@@ -68,14 +68,14 @@ class Assurance:
 
     @property
     def in_words(self) -> str:
-        """For the refusal: what to have, so that it is allowed."""
+        """For the refusal: what a token would have to be, so that it is allowed."""
         parts = [
             *([f"at the level {' or '.join(self.acr)}"] if self.acr else []),
             *([f"with {' and '.join(self.amr)}"] if self.amr else []),
             *([f"within the last {self.max_age} seconds"] if self.max_age else []),
         ]
-        key = ["with a token that is bound to a key (DPoP)"] if self.dpop else []
-        return " and ".join([*([f"signed in {' '.join(parts)}"] if parts else []), *key])
+        key = ["that is bound to a key (DPoP)"] if self.dpop else []
+        return ", ".join([*key, *([f"of a sign-in {' '.join(parts)}"] if parts else [])])
 
 
 def parse(text: str) -> Assurance:

@@ -30,10 +30,10 @@ def explain(
             f"Ask for a token with the scope {scope_for(name)} (or mcp) and try again.",
         )
     if verdict.word is Word.STEP_UP:
-        needs = verdict.needs.in_words if verdict.needs is not None else "signed in otherwise"
+        needs = verdict.needs.in_words if verdict.needs is not None else "of a stronger sign-in"
         return (
-            f"Whether {who} may {verb} {name} depends on how they signed in, and this time it is not enough.",
-            f"Get a new token when {needs}, and try again.",
+            f"{who} may {verb} {name}, but not with this token: a rule wants one {needs}.",
+            f"Get a token {needs}, and try again.",
         )
     return _reason(verdict, who, f"{verb} {name}"), _remedy(verdict, party.label, f"{verb} {name}", decision)
 

@@ -110,10 +110,13 @@ def _param_headers(exchange: Exchange, target: Target) -> tuple[tuple[bytes, byt
     return param_lines(declared, arguments)
 
 
-def can_sign_in_again(exchange: Exchange) -> bool:
-    """Whether somebody can be asked to: an agent under a delegation, or for itself, has nobody who would."""
-    claims = exchange.principal.claims
-    return "auth_time" in claims and "dlg" not in claims
+def can_sign_in_again(exchange: Exchange, decision: Decision) -> bool:
+    """Whether somebody can be asked to, and it would help: an agent under a delegation, or for itself, has nobody who
+    would, and a key is not had by signing in.
+    """
+    claims, needs = exchange.principal.claims, decision.needs
+    keyless = needs is not None and needs.dpop and not exchange.principal.jkt
+    return "auth_time" in claims and "dlg" not in claims and not keyless
 
 
 def insufficient_scope(exchange: Exchange, target: Target, decision: Decision) -> Problem:

@@ -117,8 +117,8 @@ def _of_delegation(server: IssuingServer, ask: Ask) -> Subject:
 def _of_vouched(server: IssuingServer, ask: Ask) -> Subject:
     """An ID token or a SAML assertion: judged by its provider before this transaction, see `gateway.oauth.vouching`."""
     vouched = server.desk.evidence.vouched
-    assert vouched is not None
-    assert vouched.client == ask.client.row.id
+    if vouched is None or vouched.client != ask.client.row.id:
+        raise InvalidRequest("the subject_token was not brought by this client")
     return Subject(
         kind=ask.parameters["subject_token_type"],
         person=vouched.person,

@@ -192,3 +192,18 @@ def _own_token(market: Market, person: Person, client: tuple[Client, str]) -> st
     assert got.status_code == 200, got.text
     token: str = got.json()["access_token"]
     return token
+
+
+def test_what_a_client_reaches_is_asked_again_whenever_it_gets_a_token(market: Market) -> None:
+    person, client = market.allowed("notes.*"), market.client()
+    tokens = market.tokens(person, client)
+    with market.office.database.change(Concern.PEOPLE) as session:
+        session.get_one(Client, client.id).scope = "notes.list"
+    renewed = market.refresh(client, tokens["refresh_token"]).json()
+    assert renewed["scope"] == "notes.list"
+    assert market.tools(renewed["access_token"]) == {"notes_list"}
+    agent = market.worker("notes.*")
+    with market.office.database.change(Concern.PEOPLE) as session:
+        session.get_one(Client, agent[0].id).scope = "clock.*"
+    asked = {"grant_type": "client_credentials", "scope": "notes.add"}
+    assert error_of(market.token(asked, (agent[0].id, agent[1]))) == (400, "invalid_scope")

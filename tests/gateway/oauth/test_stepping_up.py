@@ -161,3 +161,12 @@ def test_where_it_leads_after_signing_in_again_is_ours(market: Market) -> None:
     following = parse_qs(urlsplit(sent.headers["location"]).query)["next"][0]
     assert following.startswith("/oauth/authorize?")
     assert following.endswith("&ostiary_signed_in_again=1")
+
+
+def test_a_token_without_a_key_is_told_so_in_words(market: Market) -> None:
+    person = careful(market, "dpop")
+    answer = market.ask(market.token_of(person), "tools/call", name="notes_delete", arguments={})
+    assert answer.status_code == 200
+    result = answer.json()["result"]
+    assert result["isError"]
+    assert "a rule wants one that is bound to a key (DPoP)" in result["content"][0]["text"]
