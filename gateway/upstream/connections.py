@@ -16,6 +16,7 @@ from gateway.upstream.feeds import Feeds
 from gateway.upstream.handshake import Greeting, end, session_lines
 from gateway.upstream.legacy import SHORT, Legacy
 from gateway.upstream.messages import CredentialRefused
+from gateway.upstream.parking import Parking
 from gateway.upstream.probe import probe
 from gateway.upstream.sessions import Sessions
 from registry.tables import Auth, Era
@@ -60,7 +61,7 @@ class Servers:
         self._clock = clock
         self._egress = Egress(in_flight_limit)
         self._sessions = Sessions(self._egress, rendezvous, vault)
-        self._legacy = Legacy(self._egress, self._sessions)
+        self._legacy = Legacy(self._egress, self._sessions, Parking(rendezvous, vault))
         self._feeds = Feeds(self._egress, self._sessions, self._legacy)
         self._routes: dict[str, tuple[Upstream, Route]] = {}
         self._breakers: dict[str, Breaker] = {}

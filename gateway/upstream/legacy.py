@@ -20,6 +20,7 @@ from gateway.upstream.envelope import legacy_body, notification, plain_request, 
 from gateway.upstream.handshake import Deaf
 from gateway.upstream.messages import failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
+from gateway.upstream.parking import STATE, Parked, askable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
     from gateway.egress.routes import Route
     from gateway.upstream import Ask, Downstream
     from gateway.upstream.messages import Message
+    from gateway.upstream.parking import Parking
     from gateway.upstream.sessions import Session, Sessions
     from registry.catalog import Credential
 
 log = logging.getLogger("ostiary")
 
 SHORT = Terms(10.0, 10.0, 256 * 1024)
+ASKING = frozenset({"tools/call", "prompts/get", "resources/read"})  # what may be answered with a question (SEP-2322)
 RELAYED = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 QUESTIONS_MOST = 100  # that one ask may lead to
 NO_SUCH_METHOD = b'{"code":-32601,"message":"not available here"}'
@@ -51,16 +54,37 @@ class SessionGone(Exception):
 class Legacy:
     """Asks in sessions. `background` keeps what must still be said when an ask is over."""
 
-    def __init__(self, egress: Egress, sessions: Sessions) -> None:
+    def __init__(self, egress: Egress, sessions: Sessions, parking: Parking) -> None:
         self._egress = egress
         self._sessions = sessions
+        self._parking = parking
         self._background: set[asyncio.Task[None]] = set()
 
     async def send(
         self, route: Route, ask: Ask, down: Downstream, credential: Credential | None, terms: Terms
     ) -> Answer:
+        """The answer; for a modern caller also a question, at which the call is parked."""
+        if ask.legacy_session:
+            return await self._converse(route, ask, down, credential, terms, ask.capabilities)
+        if STATE in ask.params:
+            return await self._parking.go_on(ask, down)
+        offered = askable(ask.capabilities) if ask.capabilities != b"{}" else b""
+        if not offered or ask.method not in ASKING:
+            return await self._converse(route, ask, down, credential, terms, b"{}")
+        return await self._parking.begin(
+            offered, down, lambda parked: self._converse(route, ask, parked, credential, terms, offered)
+        )
+
+    async def _converse(
+        self,
+        route: Route,
+        ask: Ask,
+        down: Downstream,
+        credential: Credential | None,
+        terms: Terms,
+        capabilities: bytes,
+    ) -> Answer:
         """Ask within the caller's session; one that has ended is begun again, once."""
-        capabilities = ask.capabilities if ask.legacy_session else b"{}"  # a modern caller cannot be asked in this way
         key = self._sessions.key(ask.principal, route, credential, capabilities)
         session = await self._sessions.enter(key, route, credential, capabilities)
         try:
@@ -90,6 +114,7 @@ class Legacy:
             raise refusal(reply)
 
     async def close(self) -> None:
+        self._parking.close()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _ask(self, session: Session, ask: Ask, down: Downstream, terms: Terms) -> Answer:
@@ -207,7 +232,7 @@ class Questions:
         number = bytes(message.id)  # type: ignore[arg-type]  # a request has one
         if message.method == "ping":
             return reply_to(number, result=b"{}")
-        if message.method not in RELAYED or not self._ask.legacy_session:
+        if message.method not in RELAYED or not (self._ask.legacy_session or isinstance(self._down, Parked)):
             return reply_to(number, error=NO_SUCH_METHOD)
         params = b"{}" if message.params is UNSET else bytes(message.params)
         try:

@@ -217,10 +217,10 @@ async def test_a_question_that_is_declined_is_answered_with_an_error(servers, ca
 
 
 @pytest.mark.parametrize("method", ["elicitation/create", "sampling/createMessage", "roots/list", "tools/call", "x"])
-async def test_a_modern_caller_is_never_asked_in_the_old_way(servers, caller, method):
+async def test_a_modern_caller_that_declared_nothing_is_not_asked(servers, caller, method):
     caller.reply = b"{}"
     async with raw_server(asking_back(method)) as server:
-        answer = await servers.send(server.upstream(Era.LEGACY), call(capabilities=ASKING), caller, None)
+        answer = await servers.send(server.upstream(Era.LEGACY), call(), caller, None)
         assert json.loads(answer.result)["said"]["error"]["code"] == -32601
         assert not caller.questions
         assert server.asked_for("initialize")[0].message["params"]["capabilities"] == {}

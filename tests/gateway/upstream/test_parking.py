@@ -1,0 +1,121 @@
+"""A legacy server asks in the middle of a call, and a modern caller is asked within the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from gateway.upstream import UpstreamBroken, parking
+from registry.tables import Era
+from tests.fakes.door import eventually
+from tests.fakes.raw import STREAM, chunk, event, raw_server
+from tests.gateway.upstream.test_legacy_servers import Clockwork, asking_back, call
+
+ASKING = b'{"elicitation":{},"roots":{},"extensions":{"x":{}},"experimental":{"y":{}}}'
+SAID = b'{"action":"accept","content":{"name":"x"}}'
+
+
+def again(asked: dict, said: bytes = SAID, **more):
+    [key] = asked["inputRequests"]
+    params = {
+        "name": b'"t"',
+        "inputResponses": b'{"%s":%s}' % (key.encode(), said),
+        "requestState": json.dumps(asked["requestState"]).encode(),
+    }
+    return call(capabilities=ASKING, params=params, **more)
+
+
+async def first(servers, upstream, caller) -> dict:
+    answer = await servers.send(upstream, call(capabilities=ASKING), caller, None)
+    asked: dict = json.loads(answer.result)
+    assert asked["resultType"] == "input_required"
+    return asked
+
+
+async def test_the_question_comes_as_an_answer_and_the_same_call_goes_on_with_what_was_said(servers, caller):
+    async with raw_server(asking_back("elicitation/create", message="Name?", elicitationId="e")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(servers, upstream, caller)
+        assert list(asked["inputRequests"].values()) == [
+            {"method": "elicitation/create", "params": {"message": "Name?"}}
+        ]
+        done = json.loads((await servers.send(upstream, again(asked), caller, None)).result)
+        assert done["resultType"] == "complete"
+        assert done["said"] == {"jsonrpc": "2.0", "id": "q-1", "result": json.loads(SAID)}
+        assert len(server.asked_for("tools/call")) == 1
+        declared = server.asked_for("initialize")[0].message["params"]["capabilities"]
+        assert declared == {"elicitation": {}, "roots": {}}
+
+
+async def test_another_process_can_take_the_answer(make_servers, caller):
+    one, other = make_servers(), make_servers()
+    async with raw_server(asking_back("elicitation/create", message="Name?")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(one, upstream, caller)
+        await asyncio.sleep(0)  # the first process leaves word that it holds the call
+        done = json.loads((await other.send(upstream, again(asked), caller, None)).result)
+        assert done["said"]["result"] == json.loads(SAID)
+        assert len(server.asked_for("tools/call")) == 1
+
+
+async def test_a_call_that_is_not_parked_any_more_is_said_to_be_gone(make_servers, caller):
+    one, other = make_servers(), make_servers()
+    async with raw_server(asking_back("elicitation/create")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(one, upstream, caller)
+        await one.send(upstream, again(asked), caller, None)
+        for process in (one, other):
+            answer = await process.send(upstream, again({**asked, "requestState": "0" * 32}), caller, None)
+            assert json.loads(answer.error)["code"] == -32602
+
+
+async def test_what_was_not_declared_is_not_asked(servers, caller):
+    async with raw_server(asking_back("sampling/createMessage")) as server:
+        answer = await servers.send(server.upstream(Era.LEGACY), call(capabilities=ASKING), caller, None)
+        assert "error" in json.loads(answer.result)["said"]
+
+
+async def test_a_client_that_does_not_come_back_has_its_call_cancelled(servers, caller, monkeypatch):
+    monkeypatch.setattr(parking, "LIFE", 0.1)
+    async with raw_server(asking_back("elicitation/create")) as server:
+        await first(servers, server.upstream(Era.LEGACY), caller)
+        await eventually(lambda: server.asked_for("notifications/cancelled"))
+
+
+async def test_what_goes_wrong_while_the_client_thinks_is_told_when_it_comes_back(servers, caller):
+    gate = asyncio.Event()
+
+    async def breaks(asked, writer) -> None:
+        writer.write(STREAM + event({"jsonrpc": "2.0", "id": 1, "method": "roots/list", "params": {}}))
+        await writer.drain()
+        await gate.wait()
+        writer.write(chunk(b"data: not json\n\n"))
+        await writer.drain()
+
+    async with raw_server(Clockwork(breaks)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(servers, upstream, caller)
+        gate.set()
+        await asyncio.sleep(0.1)
+        with pytest.raises(UpstreamBroken):
+            await servers.send(upstream, again(asked, b'{"roots":[]}'), caller, None)
+
+
+async def test_a_question_that_was_not_answered_is_asked_again(servers, caller):
+    async with raw_server(asking_back("elicitation/create", message="Name?")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(servers, upstream, caller)
+        state = json.dumps(asked["requestState"]).encode()
+        nothing = call(capabilities=ASKING, params={"name": b'"t"', "requestState": state})
+        second = json.loads((await servers.send(upstream, nothing, caller, None)).result)
+        assert second["inputRequests"] == asked["inputRequests"]
+        assert second["requestState"] != asked["requestState"]
+        assert "said" in json.loads((await servers.send(upstream, again(second), caller, None)).result)
+
+
+async def test_a_call_without_a_question_is_answered_as_ever(servers, caller):
+    async with raw_server(Clockwork()) as server:
+        answer = await servers.send(server.upstream(Era.LEGACY), call(capabilities=ASKING), caller, None)
+        assert json.loads(answer.result)["resultType"] == "complete"
