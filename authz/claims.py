@@ -30,7 +30,7 @@ def _check_strings(claims: dict[str, Any]) -> None:
         value = claims.get(name)
         if not isinstance(value, str) or not value:
             raise TokenRefused(f"claim_{name}")
-    for name in ("family", "dlg", "src"):
+    for name in ("family", "dlg", "src", "via"):
         if not isinstance(claims.get(name, ""), str):
             raise TokenRefused(f"claim_{name}")
     if claims.get("token_use", TOOL) != TOOL:
@@ -71,6 +71,7 @@ def check_cuts(claims: VerifiedClaims, cutoffs: CutOffs) -> None:
     held = (
         (Cut.PERSON, claims["sub"]),
         (Cut.CLIENT, claims["client_id"]),
+        (Cut.CLIENT, claims.get("via", "")),
         (Cut.FAMILY, claims.get("family", "")),
         (Cut.TOKEN, claims["jti"]),
         (Cut.TOKEN, claims.get("src", "")),

@@ -56,7 +56,8 @@ class Judges(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Minting:
-    """A token to be made. `family` is what a cut ends together, `source` the `jti` of the token that led to it.
+    """A token to be made. `family` is what a cut ends together, `source` the `jti` of the token that led to it and
+    `via` the client that had that one.
 
     `act` is who acts, nearest first, by the `sub` of their own tokens; `jkt` the key that it is bound to (RFC 9449).
     """
@@ -75,6 +76,7 @@ class Minting:
     token_use: str = ""
     delegation: str = ""
     source: str = ""
+    via: str = ""
     jkt: str = ""
     ends_at: float | None = None  # of what it was made from: it lives no longer
 
@@ -122,6 +124,7 @@ def _known(ask: Minting) -> dict[str, Any]:
         "token_use": ask.token_use,
         "dlg": ask.delegation,
         "src": ask.source,
+        "via": ask.via,
         "cnf": {"jkt": ask.jkt} if ask.jkt else None,
     }
 

@@ -134,6 +134,7 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
             token_use=TOOL,
             delegation=subject.delegation.id if subject.delegation is not None else "",
             source=subject.source,
+            via=subject.client if subject.client != self._client.id else "",
             ends_at=subject.ends_at,
         )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from authz.accounts import disable_client
 from authz.tables import Client, Person
 from registry.database import Concern
 from tests.gateway.oauth.house import REDIRECT, pkce
@@ -125,6 +126,15 @@ def test_it_ends_with_the_token_that_it_was_made_from(market: Market) -> None:
     assert market.post("/oauth/revoke", {"token": token, "client_id": client.id}).status_code == 200
     market.until_call(given, 401)
     assert error_of(market.exchange(agent, token, scope="notes.add")) == (400, "invalid_grant")
+
+
+def test_it_ends_with_the_client_that_had_the_token_before(market: Market) -> None:
+    person, agent, client = market.allowed("notes.*"), market.worker("notes.*"), market.client()
+    given = market.exchanged(agent, market.tokens(person, client)["access_token"], scope="notes.add")["access_token"]
+    assert market.call(given) == 200
+    with market.office.database.change(Concern.PEOPLE, Concern.CUTOFFS) as session:
+        disable_client(session, session.get_one(Client, client.id), time.time())
+    market.until_call(given, 401)
 
 
 def test_what_was_exchanged_is_on_record_with_everybody_who_acts(market: Market) -> None:
