@@ -86,7 +86,7 @@ def _approach(walk: _Walk, config: LdapConfig) -> None:
 
 def _steps(walk: _Walk, talk: Conversation, config: LdapConfig, equipment: Equipment) -> None:
     with walk.step(f"sign in as {config.bind_dn}"):
-        talk.serve(config.bind_dn, equipment.secret("bind_password").decode())
+        talk.serve(config.bind_dn, equipment.secret("bind_password"))
     with walk.step(f"read {config.base}"):
         talk.search(config.base, BASE, "(objectClass=*)", ["objectClass"], 1)
     with walk.step("know the server") as words:

@@ -86,10 +86,10 @@ class Conversation:
         self._connection = connection
         self._deadline = deadline
 
-    def serve(self, dn: str, password: str) -> None:
+    def serve(self, dn: str, password: bytes) -> None:
         """Speaks as our own account from here. That it is refused is no fault of whoever signs in."""
         with _translated():
-            self._bind(dn, password)
+            self._bind(dn, password.decode())
 
     def prove(self, dn: str, password: str, *, policy: bool) -> None:
         """Speaks as somebody, whose password this then was. Raises IdentityRefused.

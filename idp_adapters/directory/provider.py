@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from idp_adapters.directory.schema import Schema
 
 SIGN_IN: Final = 12.0  # seconds for all of it
-SURVEY: Final = 300.0
+SURVEY: Final = 300.0  # seconds for a piece of one
+PIECE: Final = 500  # people
 NOBODY: Final = "cn=nobody-of-this-name"
-ANOTHER: Final = frozenset(
-    {"server_down", "certificate", "no_tls", "timeout", "unavailable", "busy"}
-)  # server may do better
+# Where another server may do better; a wrong password of ours would only be locked at all of them.
+ANOTHER: Final = frozenset({"server_down", "certificate", "no_tls", "timeout", "unavailable", "busy"})
 
 
 class LdapProvider:
@@ -54,20 +54,23 @@ class LdapProvider:
             if people.is_disabled(row, self._equipment.now()):
                 raise IdentityRefused("account_disabled", refusals.DISABLED)
             self._serve(talk)
-            return self._identity(talk, row, schema, ("pwd",))
+            return self._identity(talk, row, schema, at=self._equipment.now(), amr=("pwd",))
 
     def survey(self, subjects: Collection[str]) -> Sequence[ExternalIdentity]:
         """All at once: whoever ends people by what is absent here must never see half an answer."""
-        wanted = frozenset(subjects)
+        known = sorted(frozenset(subjects))
+        pieces = (known[start : start + PIECE] for start in range(0, len(known), PIECE))
+        return [identity for piece in pieces for identity in self._survey(piece)]
+
+    def _survey(self, subjects: Sequence[str]) -> list[ExternalIdentity]:
         with self._talk(SURVEY) as talk:
             schema = self._known_schema(talk)
-            rows = self._known(talk, sorted(wanted), schema)
-            if wanted and not rows:
+            rows = self._known(talk, subjects, schema)
+            if not rows:
                 self._see_anybody(talk, schema)
             now = self._equipment.now()
             used = [row for row in rows if not people.is_disabled(row, now)]
-            found = list(self._identities(talk, used, schema))
-        return [identity for identity in found if identity.subject in wanted]
+            return [one for one in self._identities(talk, used, schema) if one.subject in subjects]
 
     def check(self) -> Iterator[Finding]:
         return findings(self._config, self._equipment)
@@ -105,7 +108,7 @@ class LdapProvider:
         return self._context
 
     def _serve(self, talk: Conversation) -> None:
-        talk.serve(self._config.bind_dn, self._equipment.secret("bind_password").decode())
+        talk.serve(self._config.bind_dn, self._equipment.secret("bind_password"))
 
     def _known_schema(self, talk: Conversation) -> Schema:
         if self._schema is None:
@@ -161,9 +164,11 @@ class LdapProvider:
         """Without whoever could not sign in for having too many groups: one person must not end a survey of all."""
         for row in rows:
             with suppress(TooManyGroups):
-                yield self._identity(talk, row, schema, ())
+                yield self._identity(talk, row, schema, at=0.0)  # they have proved nothing
 
-    def _identity(self, talk: Conversation, row: Row, schema: Schema, amr: tuple[str, ...]) -> ExternalIdentity:
+    def _identity(
+        self, talk: Conversation, row: Row, schema: Schema, *, at: float, amr: tuple[str, ...] = ()
+    ) -> ExternalIdentity:
         groups = groups_of(schema.how, talk, row, schema.groups)
         return ExternalIdentity(
             issuer=f"ldap:{self._equipment.slug}",
@@ -172,6 +177,6 @@ class LdapProvider:
             name=people.shown(row.text("displayName"), row.text("cn")),
             email=people.shown(row.text("mail")),
             claims=people.claims(row, groups, self._config.carry),
-            authenticated_at=self._equipment.now(),
+            authenticated_at=at,
             amr=amr,
         )

@@ -31,10 +31,11 @@ def test_t_37_a_password_arrives_as_it_was_typed_and_only_encrypted(lab):
         assert b"ssword" not in directory.seen.plain
 
 
-def test_t_37_our_own_account_is_never_nobody_either(lab):
+@pytest.mark.parametrize("password", [b"", b"\xff no text"])
+def test_t_37_our_own_account_is_never_nobody_either(lab, password):
     with lab.directory(answering(person())) as directory:
         with pytest.raises(ProviderDown):
-            lab.adapter(directory.url, password=b"").authenticate("alice", "a good password")
+            lab.adapter(directory.url, password=password).authenticate("alice", "a good password")
         assert directory.seen.binds == []
 
 
