@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -91,6 +92,8 @@ async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool, 
             listeners.append(_listener(build_admin(world), settings))
         _stop_on_signals(listeners)
         works = {"orphaned": lambda: _stop_when_orphaned(parent, listeners)} if parent else {}
+        gc.collect()
+        gc.freeze()  # what is there now stays: to go through it again and again would hold up calls for 100 ms
         async with background(world, leader=leader, also=works):
             await asyncio.gather(*(listener.serve([sock]) for listener, sock in zip(listeners, sockets, strict=True)))
 

@@ -24,6 +24,8 @@ from gateway.upstream import Answer, UpstreamError, UpstreamSlow
 from registry.tables import Kind
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from authz.policy import Decision
     from gateway.operating.tracing import Trace
     from gateway.portal.exchange import Exchange
@@ -44,23 +46,34 @@ class _Peek(msgspec.Struct):
 _peek: Final = msgspec.json.Decoder(_Peek)
 
 
-async def call(exchange: Exchange) -> Answer:
-    """The answer to a call, or Problem. The record has an entry for it whatever happens."""
+def call(exchange: Exchange) -> Awaitable[Answer]:
+    """The answer to a call, or Problem. The record has an entry for it whatever happens.
+
+    All that comes before the call leaves is done at once; what is given back is awaited at once too.
+    """
     target = find(exchange)
     decision = decide(exchange, target)
     check_reachable(exchange, target)  # not before: that a server is down would tell that it is there
     if not decision:
-        return refuse(exchange, target, decision)
+        return _refused(exchange, target, decision)
     ask = asking.prepare(exchange, target)
+    if rounds.STATE in ask.params:
+        return _resumed(exchange, target, ask, decision)
+    return send(exchange, target, ask, intend(exchange, target, decision))
+
+
+async def _refused(exchange: Exchange, target: Target, decision: Decision) -> Answer:
+    return refuse(exchange, target, decision)
+
+
+async def _resumed(exchange: Exchange, target: Target, ask: Ask, decision: Decision) -> Answer:
+    """A further round: the state that its server left with the client is looked at before anything else."""
     try:
-        if rounds.STATE in ask.params:
-            await rounds.unwrap(exchange, target, ask)
+        await rounds.unwrap(exchange, target, ask)
     except Problem:
         note_refusal(exchange, target, "state", decision)
         raise
-    record = intend(exchange, target, decision)
-    answer = await send(exchange, target, ask, record)
-    return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)
+    return await send(exchange, target, ask, intend(exchange, target, decision))
 
 
 def for_one(answer: Answer) -> Answer:
@@ -186,7 +199,7 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
         world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
         if trace is not None:
             trace.end(outcome)
-    return answer
+    return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)
 
 
 def begin_trace(exchange: Exchange, target: Target, ask: Ask) -> Trace | None:

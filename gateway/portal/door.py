@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from gateway.edge import Arrival
     from gateway.edge.request import Request
     from gateway.snapshots import Snapshot
+    from gateway.upstream import Answer
     from gateway.world import World
     from registry.catalog import Mount
 
@@ -106,10 +107,16 @@ class Portal:
                 await as_task()
                 await self._once(exchange)
             self._judge_anew(exchange)
-            if self._read(exchange, body):
-                await self._call(exchange)
-            else:
+            if not self._read(exchange, body):
                 await self._other(exchange, body)
+                return
+            reply = exchange.reply
+            self._pulse.add(reply)
+            status, said = _envelope(exchange.message.id, await call.call(exchange))
+            if reply.started:
+                await reply.finish(status, said)
+            else:
+                reply.whole(status, JSON, said)
         except asyncio.CancelledError:
             if not _gave_up(exchange):
                 raise
@@ -205,20 +212,6 @@ class Portal:
         _request(exchange).ends_with_client = True  # in this era that cancels
         return message.method in call.METHODS and message.id != b""
 
-    async def _call(self, exchange: Exchange) -> None:
-        reply, ident = exchange.reply, exchange.message.id
-        self._pulse.add(reply)
-        answer = await call.call(exchange)
-        if answer.result:
-            status, body = 200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result)
-        else:
-            status = _STATUS.get(_CODED.decode(answer.error).code, 200)
-            body = b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error)
-        if reply.started:
-            await reply.finish(status, body)
-        else:
-            reply.whole(status, JSON, body)
-
     async def _other(self, exchange: Exchange, body: bytes) -> None:
         """What is no call of the modern era."""
         method = exchange.message.method
@@ -272,6 +265,13 @@ class Portal:
             await reply.text(problem.status, problem.message, problem.headers)
         else:
             await reply.end()
+
+
+def _envelope(ident: bytes, answer: Answer) -> tuple[int, bytes]:
+    if answer.result:
+        return 200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result)
+    status = _STATUS.get(_CODED.decode(answer.error).code, 200)
+    return status, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error)
 
 
 def _problem(error: Exception) -> Problem:
