@@ -28,6 +28,7 @@ DIGITS: Final = 6
 SKEW: Final = 1  # steps by which the clock of a device may differ
 KEY_BYTES: Final = 20  # RFC 4226 section 4, R6
 RECOVERY_CODES: Final = 10
+_SHOWN: Final = 40  # characters of a name: what is longer makes pictures that cameras read badly
 METHODS: Final = "pwd otp mfa"  # RFC 8176
 
 
@@ -90,9 +91,9 @@ def shown(key: bytes) -> str:
 
 def address(key: bytes, person: Person, host: str) -> str:
     """As authenticator applications read it from a picture or a link (Google's Key URI Format)."""
-    label = quote(f"Ostiary:{person.handle}", safe="")
+    label = quote(f"Ostiary:{person.handle[:_SHOWN]}", safe="")
     return f"otpauth://totp/{label}?" + urlencode(
-        {"secret": base64.b32encode(key).decode(), "issuer": f"Ostiary {host}"}, quote_via=quote
+        {"secret": base64.b32encode(key).decode(), "issuer": f"Ostiary {host[:_SHOWN]}"}, quote_via=quote
     )
 
 

@@ -19,6 +19,7 @@ from authz.tables import Person
 from gateway.pages.arriving import enter, onward, record_refusal
 from gateway.pages.forms import FormRefused, read_form
 from gateway.pages.gate import address_of, for_person
+from gateway.pages.qr import svg_path
 from gateway.pages.render import message, page, see_other
 from gateway.pages.session import check_csrf, csrf_token, world_of
 from gateway.settings import SecondFactor
@@ -171,9 +172,11 @@ def _setting_up(
     sealed = form.get("key") or _sealed(request, b"key", person.id, second_factor.new_key())
     key = _unsealed(request, b"key", sealed, person.id)[1]
     host = urlsplit(world_of(request).settings.base_url).hostname or ""
+    address = second_factor.address(key, person, host)
+    side, modules = svg_path(address)
     return page(
         request, "second_factor_new.html", status=status, ticket=ticket, error=error, sealed=sealed,
-        key=second_factor.shown(key), address=second_factor.address(key, person, host),
+        key=second_factor.shown(key), address=address, side=side, modules=modules,
         action="/signin-code" if ticket else PLACE,
     )  # fmt: skip
 
