@@ -60,6 +60,7 @@ class Connection(asyncio.Protocol):
         self._restart()
 
     def _restart(self) -> None:
+        self._lines: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
         self._head_lines = 0
         self._pieces = 0
@@ -179,9 +180,11 @@ class Connection(asyncio.Protocol):
             self._finish(reply)
 
     def _is_too_large(self, size: int) -> bool:
+        if self._head_lines + len(self._lines) > HEAD_LINES:
+            return True
         if self._raw <= HEAD_BYTES:
-            return self._head_lines > HEAD_LINES  # nothing else can be, and this is how nearly every answer is
-        if not self._head_done or self._head_bytes > HEAD_BYTES or self._head_lines > HEAD_LINES:
+            return False  # nothing else can be, and this is how nearly every answer is
+        if not self._head_done or self._head_bytes > HEAD_BYTES:
             return True
         return size > 0 and self._raw > 2 * size + FRAMING_FREE
 
@@ -202,46 +205,45 @@ class Connection(asyncio.Protocol):
         self._spoilt = self._complete
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._head_bytes += len(name) + len(value)
-        self._head_lines += 1
-        if name not in _COMMON and not self._head_done:
-            name = name.lower()
-            if name in _FRAMING:
-                self._framed = True
-            else:
-                self._header(name, value)
-
-    def _header(self, name: bytes, value: bytes) -> None:
-        reply = self._reply
-        if reply is None:
-            return
-        if name == b"content-type":
-            reply.content_type = value if value in _PLAIN_TYPES else value.partition(b";")[0].strip().lower()
-        elif name == b"mcp-session-id":
-            reply.session = value
-        elif name == b"retry-after":
-            reply.retry_after = value
-        elif name == b"keep-alive":
-            self.life = _life(value)
-        elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
-            self._fault = UpstreamBroken("the server encoded its answer although it was asked not to")
+        self._lines.append((name, value))
 
     def on_headers_complete(self) -> None:
+        lines, self._lines = self._lines, []
+        self._head_lines += len(lines)
         reply = self._reply
         if reply is None or self._complete or self._fault is not None:
             return
+        if self._raw > HEAD_BYTES:  # otherwise no head can be too large
+            self._head_bytes += sum([len(name) + len(value) for name, value in lines])
         status = self._parser.get_status_code()
         if status < 200:
             self._interim += 1
             if self._interim > INTERIM_REPLIES:
                 self._fault = UpstreamBroken("the server did not answer in HTTP/1.1")
             return
+        self._read_lines(reply, lines)
         reply.status = status
         self._head_done = True
         self._keep_alive = self._parser.should_keep_alive()
         self._framed = self._framed or status in {204, 304}
         if reply.content_type == b"text/event-stream" and status == 200:
             reply.begin_stream()
+
+    def _read_lines(self, reply: Reply, lines: list[tuple[bytes, bytes]]) -> None:
+        for given, value in lines:
+            name = given.lower()
+            if name in _FRAMING:
+                self._framed = True
+            elif name == b"content-type":
+                reply.content_type = value if value in _PLAIN_TYPES else value.partition(b";")[0].strip().lower()
+            elif name == b"mcp-session-id":
+                reply.session = value
+            elif name == b"retry-after":
+                reply.retry_after = value
+            elif name == b"keep-alive":
+                self.life = _life(value)
+            elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:
+                self._fault = UpstreamBroken("the server encoded its answer although it was asked not to")
 
     def on_body(self, piece: bytes) -> None:
         reply = self._reply
@@ -293,7 +295,6 @@ class Connection(asyncio.Protocol):
 
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_COMMON = frozenset({b"date", b"server", b"Date", b"Server", b"connection", b"Connection", b"cache-control"})  # no news
 _PLAIN_TYPES = frozenset({b"application/json", b"text/event-stream"})
 
 
