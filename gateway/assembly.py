@@ -100,6 +100,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     from gateway.identity.providers import Providers
     from gateway.oauth.keysets import KeySets
     from gateway.operating.telemetry import Telemetry
+    from gateway.portal.underway import Underway
     from gateway.rendezvous.memory import MemoryRendezvous
     from gateway.rendezvous.shared import SharedRendezvous
     from gateway.snapshots import Snapshots
@@ -126,6 +127,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
             fetcher=fetcher,
             providers=Providers(office),
             keysets=KeySets(fetcher),
+            underway=Underway(),
             telemetry=telemetry,
         )
     finally:

@@ -34,6 +34,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         "snapshots": world.snapshots.watch,
         "refresh": Refresher(world).run,
         "identities": Refreshing(world.office, world.providers).run,
+        "underway": lambda: world.underway.watch(world.snapshots),
         "uses": lambda: note_uses_forever(world),
         "counts": world.telemetry.settle_forever,
     }

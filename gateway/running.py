@@ -87,7 +87,9 @@ class Run:
     def cancel(self, msg: object = None) -> bool:
         """Soon, as a task does it: whoever cancels may be in the middle of something."""
         if self._task is not None:
-            return self._task.cancel(msg)
+            # A task that is cancelled before its first step never runs, and what it holds would hear of nothing.
+            self._loop.call_soon(self._task.cancel, msg)
+            return True
         self._asked += 1
         self._loop.call_soon(self._throw)
         return True

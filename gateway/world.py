@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.oauth.keysets import KeySets
     from gateway.office import Office
     from gateway.operating.telemetry import Telemetry
+    from gateway.portal.underway import Underway
     from gateway.rendezvous import Rendezvous
     from gateway.settings import Settings
     from gateway.snapshots import Snapshots
@@ -34,6 +35,7 @@ class World:
     fetcher: Fetcher
     providers: Providers
     keysets: KeySets
+    underway: Underway
     telemetry: Telemetry
 
     @property

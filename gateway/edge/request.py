@@ -36,6 +36,7 @@ class Request(Answer):
 
     taker: Callable[[bytes], None] | None = None
     run: Run
+    recalled = False  # what allowed it has been revoked meanwhile
     ends_with_client = False  # whether nobody wants the answer when the client has hung up
     expects = False  # a word from us before it sends its body (RFC 9110 section 10.1.1)
     _size = 0

@@ -127,7 +127,7 @@ def decide(exchange: Exchange, target: Target) -> Decision:
 def refuse(exchange: Exchange, target: Target, decision: Decision) -> Answer:
     """A visible thing is refused with its reason: in band for tools, so that the model can act on it."""
     note_refusal(exchange, target, decision.word, decision)
-    if decision.wider_token_helps or (decision.stronger_token_helps and asking.can_sign_in_again(exchange)):
+    if decision.wider_token_helps or (decision.stronger_token_helps and asking.can_sign_in_again(exchange, decision)):
         raise asking.insufficient_scope(exchange, target, decision)
     if target.kind is not Kind.TOOL:
         data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}
@@ -185,6 +185,7 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
     upstream = snapshot.catalogue.upstreams[target.server]
     outcome, hidden, started = "cancelled", 0, time.perf_counter()
     trace = begin_trace(exchange, target, ask) if world.telemetry.traces else None
+    world.underway.begin(record, exchange, target)
     try:
         if world.settings.journal_durability is Durability.STRICT:
             await world.journal.durable()
@@ -195,11 +196,20 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
         outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"
         raise of_upstream(error) from error
     finally:
+        world.underway.end(record)
+        if outcome == "cancelled" and was_recalled(exchange):
+            outcome = "revoked"
         world.journal.conclude(record, outcome, **({"hidden": hidden} if hidden else {}))
         world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
         if trace is not None:
             trace.end(outcome)
     return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)
+
+
+def was_recalled(exchange: Exchange) -> bool:
+    """Whether the call was cancelled because what let it begin has been revoked; see `gateway.portal.underway`."""
+    request = exchange.arrival.request
+    return request is not None and request.recalled
 
 
 def begin_trace(exchange: Exchange, target: Target, ask: Ask) -> Trace | None:

@@ -24,6 +24,7 @@ from gateway.portal.hub import Hub
 from gateway.portal.legacy import Legacy
 from gateway.portal.possession import BEARER, once, presented, prove
 from gateway.portal.reply import Pulse, Reply, accepts
+from gateway.portal.underway import revoked
 from gateway.portal.wire import Message, parse
 from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
 from gateway.running import as_task
@@ -120,6 +121,8 @@ class Portal:
         except asyncio.CancelledError:
             if not _gave_up(exchange):
                 raise
+            if not _request(exchange).disconnected:
+                await self._tell(exchange.reply, revoked(exchange.message.id))
         except Exception as error:  # noqa: BLE001 - the edge of the data plane
             await self._tell(exchange.reply, self._noted(exchange, error))
         finally:
@@ -285,9 +288,9 @@ def _problem(error: Exception) -> Problem:
 
 
 def _gave_up(exchange: Exchange) -> bool:
-    """Whether a request was cancelled because its client is gone, and for no other reason."""
+    """Whether it was cancelled because nobody waits for it any more, or nobody may have it, and for no other reason."""
     request = _request(exchange)
-    return request.disconnected and request.run.uncancel() <= 0
+    return (request.disconnected or request.recalled) and request.run.uncancel() <= 0
 
 
 def _request(exchange: Exchange) -> Request:

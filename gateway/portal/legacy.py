@@ -132,7 +132,7 @@ class Legacy:
         try:
             answer = await self._do(exchange)
         except asyncio.CancelledError:
-            if run.uncancel() > 0 or mark not in self._under_way:
+            if request.recalled or run.uncancel() > 0 or mark not in self._under_way:
                 raise
             await self._say_nothing(exchange)
             return

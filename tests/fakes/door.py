@@ -27,6 +27,7 @@ from gateway.edge import Edge, EdgeProtocol
 from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.portal import Portal
+from gateway.portal.underway import Underway
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
 from gateway.snapshots import Snapshot
@@ -221,6 +222,7 @@ class Door:
             fetcher=SimpleNamespace(),  # type: ignore[arg-type]
             providers=SimpleNamespace(),  # type: ignore[arg-type]
             keysets=SimpleNamespace(),  # type: ignore[arg-type]
+            underway=Underway(),
             telemetry=self.telemetry,  # type: ignore[arg-type]
         )
 
