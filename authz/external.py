@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from idp_adapters.contract import Ended, ExternalIdentity
 
-_LONGEST_LOGIN: Final = 60
+_LONGEST_LOGIN: Final = 50  # with `@`, a slug of 64 and a number it is a handle still
 _LONGEST_TEXT: Final = 256
 _LONGEST_NAME: Final = 512
 _NOT_IN_A_HANDLE: Final = re.compile(r"[^a-z0-9._+-]+")
@@ -47,9 +47,11 @@ def admit(session: Session, provider: str, identity: ExternalIdentity, now: floa
     if not (_is_name(identity.issuer) and _is_name(identity.subject)) or identity.issuer == LOCAL_ISSUER:
         raise SignInRefused("nameless")
     person = find(session, identity.issuer, identity.subject) or make(session, provider, identity, now)
-    if person.provider != provider and session.get(Provider, person.provider) is not None:
+    orphaned = session.get(Provider, person.provider) is None
+    if person.provider != provider and not orphaned:
         raise SignInRefused("other_provider")
-    if person.disabled_at is not None and person.disabled_by != provider:
+    let_go = person.disabled_by == provider or (orphaned and person.disabled_by == person.provider != "")
+    if person.disabled_at is not None and not let_go:
         raise SignInRefused("disabled")
     person.provider, person.disabled_at, person.disabled_by = provider, None, ""
     refresh(session, provider, person, identity, now + life)
@@ -177,7 +179,11 @@ def make(session: Session, provider: str, identity: ExternalIdentity, now: float
 def _free_handle(session: Session, login: str, provider: str) -> str:
     """Rows of people are never deleted, so a handle is never given to somebody else."""
     name, _, at = handle_for(login, provider).rpartition("@")
-    taken = set(session.exec(select(Person.handle).where(col(Person.handle).endswith(f"@{at}", autoescape=True))))
+    alike = (
+        col(Person.handle).startswith(name, autoescape=True),
+        col(Person.handle).endswith(f"@{at}", autoescape=True),
+    )
+    taken = set(session.exec(select(Person.handle).where(*alike)))
     number, handle = 1, f"{name}@{at}"
     while handle in taken:
         number += 1
