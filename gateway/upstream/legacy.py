@@ -72,7 +72,7 @@ class Legacy:
         if not offered or ask.method not in ASKING:
             return await self._converse(route, ask, down, credential, terms, b"{}")
         return await self._parking.begin(
-            offered, down, lambda parked: self._converse(route, ask, parked, credential, terms, offered)
+            ask, offered, down, lambda parked: self._converse(route, ask, parked, credential, terms, offered)
         )
 
     async def _converse(

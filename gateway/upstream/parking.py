@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from os import urandom
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ from registry.errors import SecretRefused
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from authz.principals import Principal
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream
     from registry.vault import Vault
@@ -69,6 +71,7 @@ class Parked:
 
     down: Downstream | None
     methods: frozenset[str]  # that the client may be asked
+    principal: Principal | None  # the only one whose answers count
     task: asyncio.Task[Answer] = field(init=False)
     keeper: asyncio.Task[None] | None = None
     open: dict[str, tuple[str, bytes, asyncio.Future[bytes]]] = field(default_factory=dict)
@@ -104,13 +107,13 @@ class Parked:
         if self.open:
             self.asked.set()
 
-    def question(self, nonce: str) -> Answer:
+    def question(self, state: str) -> Answer:
         """All that is open, as a modern client is asked."""
         requests = {
             key: {"method": method, "params": msgspec.Raw(_modern(params))}
             for key, (method, params, _) in self.open.items()
         }
-        result = {"resultType": "input_required", "inputRequests": requests, STATE: nonce}
+        result = {"resultType": "input_required", "inputRequests": requests, STATE: state}
         return Answer(result=_encode(result))
 
 
@@ -123,12 +126,16 @@ class Parking:
         self._parked: dict[str, Parked] = {}
 
     async def begin(
-        self, offered: bytes, down: Downstream, converse: Callable[[Downstream], Coroutine[None, None, Answer]]
+        self,
+        ask: Ask,
+        offered: bytes,
+        down: Downstream,
+        converse: Callable[[Downstream], Coroutine[None, None, Answer]],
     ) -> Answer:
         """The answer of a conversation, or its first question; `offered` is what the client may be asked."""
         await as_task()
         methods = frozenset(ASKABLE[name] for name in members(offered))
-        parked = Parked(down, methods, full=len(self._parked) >= PARKED_MOST)
+        parked = Parked(down, methods, ask.principal, full=len(self._parked) >= PARKED_MOST)
         parked.task = asyncio.create_task(converse(parked))
         parked.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody else looks
         return await self._round(parked)
@@ -136,7 +143,7 @@ class Parking:
     async def go_on(self, ask: Ask, down: Downstream) -> Answer:
         """The rest of a call that was parked, here or elsewhere."""
         await as_task()
-        nonce = msgspec.json.decode(ask.params[STATE], type=str)
+        nonce = _of(ask.principal, msgspec.json.decode(ask.params[STATE], type=str))
         said = bytes(ask.params.get(RESPONSES, b""))
         parked = self._parked.pop(nonce, None)
         if parked is None:
@@ -167,10 +174,11 @@ class Parking:
         if parked.task.done():
             return parked.task.result()
         parked.down = None
-        nonce = urandom(16).hex()
+        state = urandom(16).hex()
+        nonce = _of(parked.principal, state)
         self._parked[nonce] = parked
         parked.keeper = asyncio.create_task(self._keep(nonce, parked))
-        return parked.question(nonce)
+        return parked.question(state)
 
     async def _keep(self, nonce: str, parked: Parked) -> None:
         """Until its client comes back by way of another process, or has thought for too long."""
@@ -227,6 +235,13 @@ def _modern(params: bytes) -> bytes:
     parts = members(params)
     parts.pop("elicitationId", None)
     return joined(parts)
+
+
+def _of(principal: Principal | None, state: str) -> str:
+    """Under which name a call is parked: nobody else comes to it, whatever state he brings (T-55)."""
+    actor = principal.actor if principal is not None else None
+    who = [(one.issuer, one.subject) for one in (principal, actor) if one is not None]
+    return sha256(_encode([state, who])).hexdigest()[:32]
 
 
 def _box(nonce: str) -> str:

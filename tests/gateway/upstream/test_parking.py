@@ -24,7 +24,7 @@ def again(asked: dict, said: bytes = SAID, **more):
         "inputResponses": b'{"%s":%s}' % (key.encode(), said),
         "requestState": json.dumps(asked["requestState"]).encode(),
     }
-    return call(capabilities=ASKING, params=params, **more)
+    return call(**({"capabilities": ASKING, "params": params} | more))
 
 
 async def first(servers, upstream, caller) -> dict:
