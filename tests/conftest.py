@@ -40,6 +40,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--postgresql"):
+        items[:] = [item for item in items if on_postgresql.opens_a_database(item.path)]
         skip = pytest.mark.skip(reason="about SQLite itself")
         for item in items:
             if item.get_closest_marker("sqlite"):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
-from typing import TYPE_CHECKING
+import re
+from functools import cache
+from pathlib import Path
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+ROOT = Path(__file__).parents[2]
+_OPENS = re.compile(r"\b(?:sqlite_url|open_office|on_postgresql)\b")
+_OURS = re.compile(r"^ *from (tests\.[\w.]+) import", re.MULTILINE)
 SERVER = "TESTS_POSTGRESQL_URL"  # in the environment, so that the processes that tests start see it too
 _made: set[str] = set()
 
@@ -31,6 +33,23 @@ def url_for(data: Path) -> str:
         _tell(where, f'CREATE DATABASE "{name}"')
     _made.add(name)
     return where.rpartition("/")[0] + f"/{name}"
+
+
+@cache
+def opens_a_database(module: Path) -> bool:
+    """Whether a module of tests does, or one of ours that it imports, or a conftest. Others are the same on any."""
+    seen: set[Path] = set()
+    ahead = [module, module.parent / "conftest.py"]
+    while ahead:
+        path = ahead.pop()
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        text = path.read_text()
+        if _OPENS.search(text):
+            return True
+        ahead += [ROOT.joinpath(*name.split(".")).with_suffix(".py") for name in _OURS.findall(text)]
+    return False
 
 
 def environment(data: Path) -> dict[str, str]:
