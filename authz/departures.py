@@ -15,7 +15,7 @@ from sqlmodel import Session, col, delete, select
 
 from authz.errors import ReturnRefused
 from authz.fingerprints import fingerprint
-from authz.tables import PendingSignIn
+from authz.signin_tables import PendingSignIn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

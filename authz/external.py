@@ -16,21 +16,10 @@ from authz import families
 from authz.accounts import LOCAL_ISSUER, disable_person
 from authz.errors import SignInRefused
 from authz.sessions import end_session
-from authz.tables import (
-    ClaimMapping,
-    Code,
-    Delegation,
-    ForeignSession,
-    Group,
-    Membership,
-    Person,
-    Provider,
-    RefreshToken,
-)  # fmt: skip
+from authz.signin_tables import ForeignSession
+from authz.tables import ClaimMapping, Delegation, Group, Membership, Person, Provider, RefreshToken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from idp_adapters.contract import Ended, ExternalIdentity
 
 _LONGEST_LOGIN: Final = 50  # with `@`, a slug of 64 and a number it is a handle still
@@ -133,7 +122,7 @@ def end(session: Session, provider: str, ended: Ended, now: float) -> list[Forei
     found = _named(session, provider, ended)
     for row in found:
         end_session(session, row.session)
-        for family in _families(session, row.session):
+        for family in families.of_session(session, row.session):
             families.end_family(session, family, now)
         session.delete(row)
     session.flush()
@@ -143,7 +132,7 @@ def end(session: Session, provider: str, ended: Ended, now: float) -> list[Forei
 def forget_session(session: Session, hash_: str) -> None:
     """The person signed out here; what the provider would be asked with is not kept longer than it is good for."""
     row = session.get(ForeignSession, hash_)
-    if row is not None and not _families(session, hash_):
+    if row is not None and not families.of_session(session, hash_):
         session.delete(row)
 
 
@@ -199,14 +188,6 @@ def _named(session: Session, provider: str, ended: Ended) -> list[ForeignSession
         person = find(session, ended.issuer, ended.subject)
         query = query.where(ForeignSession.person == (person.id if person else ""))
     return list(session.exec(query)) if ended.session or ended.subject else []
-
-
-def _families(session: Session, hash_: str) -> Iterable[str]:
-    if not hash_:
-        return set()
-    held = session.exec(select(RefreshToken.family).where(RefreshToken.session == hash_))
-    given = session.exec(select(Code.family).where(Code.session == hash_))
-    return {*held, *given}
 
 
 def _is_name(text: str) -> bool:

@@ -15,7 +15,8 @@ from authz import external, grammar
 from authz.accounts import add_group, find_group
 from authz.errors import AccountRefused
 from authz.principals import ADMINS
-from authz.tables import ClaimMapping, Group, Membership, PendingSignIn, Person, Provider
+from authz.signin_tables import PendingSignIn
+from authz.tables import ClaimMapping, Group, Membership, Person, Provider
 from registry.database import upsert
 
 if TYPE_CHECKING:

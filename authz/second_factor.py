@@ -17,7 +17,7 @@ from urllib.parse import quote, urlencode
 from sqlmodel import Session, col, delete, func, select, update
 
 from authz.fingerprints import fingerprint
-from authz.tables import RecoveryCode, SecondFactor
+from authz.signin_tables import RecoveryCode, SecondFactor
 
 if TYPE_CHECKING:
     from authz.tables import Person

@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete, select
 
 from authz import departures, once, throttle
-from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, ForeignSession, OneTimeLink, RefreshToken
+from authz.signin_tables import ForeignSession
+from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, OneTimeLink, RefreshToken
 from gateway.journal import JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.fingerprints import fingerprint
-from authz.tables import ForeignSession
+from authz.signin_tables import ForeignSession
 
 if TYPE_CHECKING:
     from sqlmodel import Session

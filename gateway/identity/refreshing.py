@@ -15,7 +15,8 @@ from sqlmodel import col, select
 
 from authz import external
 from authz.ids import fresh_id
-from authz.tables import BrowserSession, ForeignSession, Person, RefreshToken
+from authz.signin_tables import ForeignSession
+from authz.tables import BrowserSession, Person, RefreshToken
 from gateway.identity.keeping import kept, sealed
 from gateway.journal import JournalDown
 from idp_adapters.contract import Ended, IdentityProblem, IdentityRefused, Renewing, Surveying

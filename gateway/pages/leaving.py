@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 
 from authz import external
 from authz.sessions import end_session
-from authz.tables import ForeignSession, Person
+from authz.signin_tables import ForeignSession
+from authz.tables import Person
 from gateway.identity.keeping import kept
 from gateway.oauth.asking import read_query
 from gateway.oauth.problems import Refused

@@ -11,7 +11,8 @@ import pytest
 from sqlmodel import select
 
 from authz import departures
-from authz.tables import BrowserSession, PendingSignIn, Person, Provider
+from authz.signin_tables import PendingSignIn
+from authz.tables import BrowserSession, Person, Provider
 from gateway.identity.equipment import owner_of
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds

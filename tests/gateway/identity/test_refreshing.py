@@ -12,16 +12,8 @@ from authz import families
 from authz.accounts import add_group
 from authz.cutoffs import Cut, load_cutoffs
 from authz.families import Allowance
-from authz.tables import (
-    BrowserSession,
-    ClaimMapping,
-    Delegation,
-    ForeignSession,
-    Membership,
-    Person,
-    Provider,
-    RefreshToken,
-)  # fmt: skip
+from authz.signin_tables import ForeignSession
+from authz.tables import BrowserSession, ClaimMapping, Delegation, Membership, Person, Provider, RefreshToken
 from gateway.identity.refreshing import Refreshing
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds

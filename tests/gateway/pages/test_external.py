@@ -9,7 +9,8 @@ import pytest
 from sqlmodel import select
 
 from authz.accounts import add_group
-from authz.tables import BrowserSession, ClaimMapping, ForeignSession, Membership, Person, Provider
+from authz.signin_tables import ForeignSession
+from authz.tables import BrowserSession, ClaimMapping, Membership, Person, Provider
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
 

@@ -13,7 +13,8 @@ from sqlmodel import select
 from authz import second_factor
 from authz.accounts import find_person
 from authz.second_factor import STEP, code_at
-from authz.tables import BrowserSession, SecondFactor
+from authz.signin_tables import SecondFactor
+from authz.tables import BrowserSession
 from gateway.settings import SecondFactor as Wanted
 from tests.gateway.pages.desk import PASSWORD, Browser, Desk, open_desk
 
