@@ -12,6 +12,7 @@ from authz.errors import DelegationRefused, ScopeRefused
 from authz.scopes import names_one, parse_scope
 from authz.tables import Client
 from gateway.oauth.offered import Offered
+from gateway.pages.belongings import SHOWN
 from gateway.pages.forms import FormRefused, read_fields, read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page, see_other
@@ -159,6 +160,7 @@ def _page(request: Request, me: SignedIn, *, error: str = "", status: int = 200)
         over=[one for one in given if one.state != "active"][:10],
         agents=known,
         usable=usable_things(request, me),
+        shown=SHOWN,
         days=round(delegations.USUAL / DAY),
         most_days=round(delegations.LONGEST / DAY),
         most_uses=delegations.MOST_USES,

@@ -127,3 +127,16 @@ def test_t_28_no_other_page_gives_or_ends_one(market: Market) -> None:
 def test_whoever_is_not_signed_in_is_asked_to(market: Market) -> None:
     with market.browser() as browser:
         assert browser.http.get(PAGE).headers["location"] == "/signin?next=%2Faccount%2Fdelegations"
+
+
+def test_a_server_with_very_many_tools_does_not_fill_the_page(market: Market) -> None:
+    market.mount("large")
+    market.offer("large", *(f"t{number:03}" for number in range(230)))
+    person = market.allowed("large.*")
+    market.worker()
+    settled(market, person)
+    with market.browser(person) as browser:
+        page = browser.http.get(PAGE).text
+    assert 'value="large.*"' in page
+    assert page.count('value="large.t') == 200
+    assert "and 30 more" in page
