@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from idp_adapters.contract import ExternalIdentity
 
 LOOK: Final = 5.0  # seconds between looks at what is due
-LEASE: Final = 120.0
+LEASE: Final = 60.0  # so long nobody asks when the process that did is gone
 BATCH: Final = 50  # sessions of one provider between two looks, so that no provider waits long for another
 RETRY: Final = 30.0  # seconds before a provider that was down is asked again
 IDLE: Final = 60.0  # seconds, for a provider that cannot be asked: it may become one that can
@@ -64,10 +64,10 @@ class Refreshing:
 
     def look(self, now: float) -> None:
         """Asks whoever is due, if no other process does."""
-        rows = [row for row in self._providers.listed() if self._due.get(row.slug, 0.0) <= now]
-        if not rows or not self._alone():
+        rows = self._providers.listed()
+        if not rows or not self._alone():  # held on to while nothing is due, or each process would ask in its turn
             return
-        for row in rows:
+        for row in (row for row in rows if self._due.get(row.slug, 0.0) <= now):
             try:
                 self._due[row.slug] = now + self._ask(self._providers.open(row), now)
             except IdentityProblem as problem:
