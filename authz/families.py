@@ -125,6 +125,15 @@ def end_family(session: Session, family: str, now: float) -> None:
     cut_off(session, Cut.FAMILY, family, now=now + AFTER)
 
 
+def of_session(session: Session, hash_: str) -> set[str]:
+    """The families that were founded in a browser's session."""
+    if not hash_:
+        return set()
+    held = session.exec(select(RefreshToken.family).where(RefreshToken.session == hash_))
+    given = session.exec(select(Code.family).where(Code.session == hash_))
+    return {*held, *given}
+
+
 def disconnect(session: Session, person: str, client: str, now: float) -> int:
     """Ends every family of a client at a person; how many there were. The caller moves the epoch of the cut-offs."""
     lock_person(session, person)

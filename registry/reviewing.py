@@ -157,6 +157,21 @@ def approve(
     )
 
 
+def withdraw(session: Session, slug: str, name: str) -> list[str]:
+    """Takes the approval of a definition back, of every kind that has this name; which those were.
+
+    Nobody sees or uses it until somebody approves it again. Raises UnknownServer, NotApprovable.
+    """
+    find(session, slug)
+    pins = session.exec(select(Pin).where(Pin.server == slug, Pin.name == name)).all()
+    if not pins:
+        raise NotApprovable(f"{slug} has nothing approved that is called {name[:80]!r}; `ostiary server show {slug}`")
+    for pin in pins:
+        session.delete(pin)
+    session.flush()
+    return sorted(pin.kind for pin in pins)
+
+
 def _over(digests: Collection[tuple[str, str, str]]) -> str:
     lines = sorted("\0".join(one) for one in digests)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

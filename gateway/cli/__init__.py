@@ -23,6 +23,7 @@ VERBS = {
     "delegation": "delegation",
     "issuer": "issuer",
     "scim": "scim",
+    "revoke": "revoke",
     "admin": "admin",
     "audit": "audit",
     "doctor": "doctor",

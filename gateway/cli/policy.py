@@ -120,6 +120,7 @@ def list_(office: Office, *, as_json: bool) -> None:
 @click.option("--group", "groups", multiple=True, help="as if also in this group")
 @click.option("--client", default="", help="as if through this OAuth client")
 @click.option("--scope", default="mcp", show_default=True, help="as if with a token of these scopes")
+@click.option("--signed-in", default="", help='as if signed in just now like this: "acr:LEVEL amr:mfa dpop"')
 @click.option("--object", "object_", required=True, help="server.name")
 @click.option("--action", type=click.Choice(ACTIONS[:-1]), default="call", show_default=True)
 @click.option("--kind", type=click.Choice(["tool", "prompt", "resource"]), help="with list: seen as which kind")
@@ -219,9 +220,10 @@ def _mention_strangers(session: Any, written: list[Any], roles: Collection[str] 
         click.echo(f"note: {sentence}", err=True)
 
 
-def _suppose(session: Any, *, who: str, groups: tuple[str, ...], client: str, scope: str) -> Any:
+def _suppose(session: Any, *, who: str, groups: tuple[str, ...], client: str, scope: str, signed_in: str) -> Any:
     """Somebody as policy would know them; not a Principal, for nothing was proved."""
     from authz.accounts import load_members
+    from authz.assurance import UNSURE, suppose
     from authz.suppose import Supposed
 
     now = time.time()
@@ -229,7 +231,8 @@ def _suppose(session: Any, *, who: str, groups: tuple[str, ...], client: str, sc
     if member is None:
         raise click.ClickException(f"nobody enabled is called {who!r}; say user:NAME or agent:NAME")
     subjects = member.subjects(now) | {f"group:{name}" for name in groups}
-    return Supposed(label=who, subjects=subjects, client=client, scopes=frozenset(scope.split()))
+    assured = suppose(signed_in, now) if signed_in else UNSURE
+    return Supposed(label=who, subjects=subjects, client=client, scopes=frozenset(scope.split()), assured=assured)
 
 
 def _fields(rule: Rule) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from registry.database import Concern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from authz.tables import Person
+    from authz.tables import BrowserSession, Person
     from gateway.office import Office
 
 
@@ -149,6 +149,26 @@ def user_reset_totp(office: Office, handle: str, *, as_json: bool) -> None:
     say(f"user:{handle} signs in without a second factor, or sets up a new one", {"handle": handle}, as_json=as_json)
 
 
+@user.command("sessions")
+@click.argument("handle")
+@as_json
+@with_office
+def user_sessions(office: Office, handle: str, *, as_json: bool) -> None:
+    """The browsers that somebody is signed in with; `ostiary revoke session ID` ends one."""
+    from sqlmodel import col, select
+
+    from authz.accounts import find_person
+    from authz.tables import BrowserSession
+
+    with office.database.read() as session:
+        person = find_person(session, handle)
+        alive = select(BrowserSession).where(
+            BrowserSession.person == person.id, col(BrowserSession.expires_at) > time.time()
+        )
+        rows = [_session_row(row) for row in session.exec(alive.order_by(col(BrowserSession.created_at)))]
+    show(rows, as_json=as_json, text=lambda: table(rows, "id since seen address how", "no browser is signed in"))
+
+
 @user.command("admin")
 @click.argument("handle")
 @click.option("--off", is_flag=True, help="take it back")
@@ -165,6 +185,13 @@ def user_admin(office: Office, handle: str, *, off: bool, as_json: bool) -> None
         find_person(session, handle).is_admin = not off
     text = f"user:{handle} is {'no longer' if off else 'now'} an administrator"
     say(text, {"handle": handle, "admin": not off}, as_json=as_json)
+
+
+def _session_row(row: BrowserSession) -> dict[str, Any]:
+    from authz.revoking import SHOWN
+
+    since, seen = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)) for at in (row.created_at, row.seen_at))
+    return {"id": row.hash[:SHOWN], "since": since, "seen": seen, "address": row.address, "how": row.amr}
 
 
 def _person_row(person: Person, groups: list[str]) -> dict[str, Any]:

@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import account, delegations, external, home, leaving, reviewing, second_factor, signin, tokens
+from gateway.pages import (
+    account,
+    delegations,
+    external,
+    home,
+    leaving,
+    reviewing,
+    second_factor,
+    sessions,
+    signin,
+    tokens,
+)
 from gateway.pages.assets import serve_asset
 
 if TYPE_CHECKING:
@@ -34,6 +45,9 @@ def routes() -> list[BaseRoute]:
         Route("/account/second-factor", second_factor.change, methods=["POST"]),
         Route("/account/password", account.show_password),
         Route("/account/password", account.change_password, methods=["POST"]),
+        Route("/account/sessions", sessions.show),
+        Route("/account/sessions/end", sessions.end, methods=["POST"]),
+        Route("/account/sessions/end-all", sessions.end_all, methods=["POST"]),
         Route("/account/tokens", tokens.show),
         Route("/account/tokens", tokens.create, methods=["POST"]),
         Route("/account/tokens/end", tokens.end, methods=["POST"]),

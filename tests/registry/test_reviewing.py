@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.database import Concern
 from registry.differences import Change
 from registry.errors import NotApprovable
-from registry.reviewing import Approver, Status, review
+from registry.reviewing import Approver, Status, review, withdraw
 from registry.tables import ServerState
 from tests.registry.shelf import tool, words
 
@@ -130,3 +131,22 @@ def test_a_pin_keeps_the_text_that_was_approved(shelf: Shelf) -> None:
     item = shelf.items("notes")["server"]
     assert json.loads(item.pinned or "")["instructions"] == "First."
     assert item.status == Status.CHANGED
+
+
+def test_an_approval_that_is_taken_back_hides_what_it_was_for_until_the_next(shelf: Shelf) -> None:
+    shelf.add("notes")
+    shelf.see("notes", tool("list"), tool("read"))
+    shelf.approve("notes")
+    with shelf.database.change(Concern.CATALOGUE) as session:
+        assert withdraw(session, "notes", "list") == ["tool"]
+    assert shelf.tools() == ["notes_read"]
+    assert shelf.items("notes")["list"].status == Status.NEW
+    shelf.approve("notes")
+    assert sorted(shelf.tools()) == ["notes_list", "notes_read"]
+
+
+def test_what_is_not_approved_cannot_be_taken_back(shelf: Shelf) -> None:
+    shelf.add("notes")
+    shelf.see("notes", tool("list"))
+    with shelf.database.change(Concern.CATALOGUE) as session, pytest.raises(NotApprovable, match="nothing approved"):
+        withdraw(session, "notes", "list")

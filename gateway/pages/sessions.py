@@ -1,0 +1,63 @@
+"""Where a person is signed in, and the way out of everything at once."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sqlmodel import col, select
+
+from authz import revoking
+from authz.errors import AccountRefused
+from authz.tables import BrowserSession, Person
+from gateway.pages.forms import read_form
+from gateway.pages.gate import address_of, for_person
+from gateway.pages.render import message, page, see_other
+from gateway.pages.session import check_csrf, take_session, world_of
+from registry.database import Concern
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+    from authz.sessions import SignedIn
+
+
+@for_person
+def show(request: Request, me: SignedIn) -> Response:
+    """GET /account/sessions"""
+    with world_of(request).office.database.read() as session:
+        alive = (BrowserSession.person == me.person.id, col(BrowserSession.expires_at) > time.time())
+        rows = session.exec(select(BrowserSession).where(*alive).order_by(col(BrowserSession.seen_at).desc())).all()
+    return page(request, "sessions.html", sessions=rows, here=me.session, shown=revoking.SHOWN)
+
+
+@for_person
+def end(request: Request, me: SignedIn) -> Response:
+    """POST /account/sessions/end: a browser, and the clients that were connected in it."""
+    form = read_form(request)
+    check_csrf(request, form)
+    office, name = world_of(request).office, form.get("session", "")
+    facts = {"name": name[: revoking.SHOWN], "address": address_of(request)}
+    try:
+        with office.change("revoked.session", Concern.CUTOFFS, who=f"user:{me.person.handle}", **facts) as (session, _):
+            row = revoking.find_browser(session, name)
+            if row.person != me.person.id:
+                raise AccountRefused("not yours")  # noqa: TRY301 - the same answer as for one that never was
+            revoking.of_browser(session, row, time.time())
+    except AccountRefused:
+        return message(request, 404, "No such session", "You are not signed in there; it may have ended already.")
+    return see_other("/account/sessions")
+
+
+@for_person
+def end_all(request: Request, me: SignedIn) -> Response:
+    """POST /account/sessions/end-all: browsers, clients, personal tokens, delegations; this browser too."""
+    check_csrf(request, read_form(request))
+    office, who = world_of(request).office, f"user:{me.person.handle}"
+    facts = {"name": me.person.handle, "address": address_of(request)}
+    with office.change("revoked.person", Concern.CUTOFFS, Concern.PERSONAL, who=who, **facts) as (session, noted):
+        noted["ended"] = revoking.of_person(session, session.get_one(Person, me.person.id), time.time())
+    response = see_other("/")
+    take_session(response, office.settings)
+    return response
