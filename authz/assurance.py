@@ -96,6 +96,14 @@ def parse(text: str) -> Assurance:
     return Assurance(tuple(dict.fromkeys(acr)), tuple(dict.fromkeys(amr)), max_age, dpop)
 
 
+def suppose(text: str, now: float) -> Assured:
+    """Somebody who has just signed in as these words say, and who has only one level."""
+    said = parse(text)
+    if len(said.acr) > 1 or said.max_age:
+        raise RuleRefused("signed in: words such as acr:LEVEL amr:mfa dpop, with one level")
+    return Assured("".join(said.acr), frozenset(said.amr), now, said.dpop)
+
+
 def read_condition(condition: Any) -> Assurance | None:
     """The assurance of a stored rule's condition, if it is one, and nothing else; None for what nobody here knows."""
     if not isinstance(condition, dict) or condition.keys() != {KEY} or not isinstance(condition[KEY], str):

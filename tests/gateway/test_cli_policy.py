@@ -53,6 +53,19 @@ def test_a_rule_is_added_listed_tested_and_removed(ostiary, data):
     ]
 
 
+def test_a_rule_that_asks_how_somebody_signed_in_is_added_tested_and_exported(ostiary):
+    ostiary("add", "group:editors", "notes.*", "--assurance", "max_age:600 amr:mfa")
+    assert "if amr:mfa max_age:600" in ostiary("list").stdout
+    assert "assurance: amr:mfa max_age:600" in ostiary("export").stdout
+    ask = ("test", "--as", "user:alice", "--object", "notes.notes_add", "--exit-code")
+    refused = ostiary(*ask, code=1)
+    assert "a rule wants one of a sign-in with mfa within the last 600 seconds" in refused.stdout
+    ostiary(*ask, "--signed-in", "amr:mfa")
+    ostiary(*ask, "--signed-in", "amr:otp", code=1)
+    assert "acr:LEVEL" in ostiary(*ask, "--signed-in", "nonsense", code=1).output
+    assert "only a rule that allows" in ostiary("add", "group:x", "a.*", "--deny", "--assurance", "dpop", code=1).output
+
+
 def test_a_role_is_given_and_taken(ostiary):
     ostiary("add", "role:editor", "notes.*")
     ask = ("test", "--as", "user:alice", "--object", "notes.notes_add", "--exit-code")
