@@ -13,6 +13,7 @@ from authz.errors import SignInBusy
 from gateway.journal import JournalDown
 from gateway.pages.forms import FormRefused
 from gateway.pages.render import HEADERS, message, not_found
+from gateway.rendezvous import RendezvousDown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,4 +65,5 @@ HANDLERS: Final[Mapping[Any, Any]] = {
     OperationalError: database_down,
     InterfaceError: database_down,
     NoConnection: database_down,
+    RendezvousDown: database_down,
 }

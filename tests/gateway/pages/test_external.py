@@ -11,6 +11,7 @@ from sqlmodel import select
 from authz.accounts import add_group
 from authz.signin_tables import ForeignSession
 from authz.tables import BrowserSession, ClaimMapping, Membership, Person, Provider
+from gateway.rendezvous import RendezvousDown
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
 
@@ -270,3 +271,20 @@ def test_people_of_a_provider_have_no_password_and_no_second_factor_here(
     assert "/account/password" not in text
     assert browser.get("/account/password").headers["location"] == "/account"
     assert browser.get("/account/second-factor").status_code == 404
+
+
+def test_one_address_begins_so_many_sign_ins_in_a_minute(
+    desk: Desk, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.pages.external.PER_MINUTE", 3)
+    assert [desk.browser().get("/signin/corp").status_code for _ in range(5)] == [303, 303, 303, 429, 429]
+
+
+def test_where_nobody_can_count_nobody_departs(
+    desk: Desk, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down(*_: object) -> int:
+        raise RendezvousDown
+
+    monkeypatch.setattr("gateway.pages.external.count", down)
+    assert desk.browser().get("/signin/corp").status_code == 503
