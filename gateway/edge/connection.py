@@ -6,6 +6,7 @@ itself; the rest is refused before a request reaches any application.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from gateway.edge.middleware import Edge
 
+log = logging.getLogger("ostiary")
+
 MOUNTS: Final = (b"/mcp", b"/servers/")  # where the data plane begins
 
 HEAD_LIMIT: Final = 64 * 1024  # bytes of request line and headers
@@ -36,6 +39,7 @@ FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trail
 _TEXT: Final = {
     400: b"This is not a well-formed HTTP/1.1 request in origin form.",
     408: b"The request did not arrive in time.",
+    500: b"Something broke on our side; it is in the gateway's log.",
     431: b"The request has too many header fields, or too large ones.",
 }
 
@@ -68,7 +72,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._data = b""  # what came last, as long as the request that it begins with is being read
         self._framing = 0
         self._chunked = False
-        self._refusal = 400
         self._parting = False
         self._deadline: TimerHandle | None = None
         self._write_deadline: TimerHandle | None = None
@@ -116,12 +119,22 @@ class EdgeProtocol(HttpToolsProtocol):
             self._head += self._came
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserError:  # our own refusals come back wrapped in it
-            self._refuse(self._refusal)
+        except httptools.HttpParserCallbackError as error:
+            self._refuse(self._broke(error.__context__))
+        except httptools.HttpParserError:
+            self._refuse(400)
         except httptools.HttpParserUpgrade:
             self._refuse(400)
         else:
             self._after_data()
+
+    def _broke(self, error: BaseException | None) -> int:
+        """The status for what was raised in a callback of the parser: a refusal of ours, or a fault of ours."""
+        if isinstance(error, _Refused):
+            return error.status
+        shown = error if log.isEnabledFor(logging.DEBUG) else None
+        log.error("a connection broke: %s", type(error).__name__, exc_info=shown)
+        return 500
 
     def _after_data(self) -> None:
         if self._in_head:
@@ -141,7 +154,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self.headers = []
         self.expect_100_continue = False
         self._in_head = True
-        self._refusal = 400
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))  # and no more here: it is called for each of a dozen
@@ -203,7 +215,6 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _check_fields(self, lines: list[tuple[bytes, bytes]], fields: dict[bytes, bytes]) -> None:
         if len(lines) > HEADER_LIMIT:
-            self._refusal = 431
             raise _Refused(431)
         if self._head + self._came > HEAD_LIMIT:  # no head is larger than what came since the last one
             self._check_size(lines)
@@ -226,7 +237,6 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _check_size(self, lines: list[tuple[bytes, bytes]]) -> None:
         if len(self.url) + sum(len(name) + len(value) + 4 for name, value in lines) > HEAD_LIMIT:
-            self._refusal = 431
             raise _Refused(431)
 
     def on_body(self, body: bytes) -> None:

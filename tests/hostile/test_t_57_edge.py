@@ -219,3 +219,16 @@ async def test_only_the_word_of_our_own_proxy_counts(tmp_path) -> None:
     proxied = Settings(data=tmp_path, trusted_proxies=("127.0.0.0/8", "10.0.0.0/8"))
     assert Edge(None, proxied)._source("127.0.0.1", said) == "9.9.9.9"
     assert Edge(None, proxied)._source("8.8.8.8", said) == "8.8.8.8"
+
+
+async def test_a_fault_of_ours_is_not_called_a_bad_request(tmp_path, monkeypatch, caplog) -> None:
+    from gateway.edge import Edge
+
+    def broken(*_: object) -> None:
+        raise LookupError("a secret")
+
+    async with open_door(tmp_path) as door:
+        monkeypatch.setattr(Edge, "enter", broken)
+        assert await status(door, raw(door)) == 500
+    assert "LookupError" in caplog.text
+    assert "a secret" not in caplog.text
