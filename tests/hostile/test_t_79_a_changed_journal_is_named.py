@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlmodel import SQLModel, select
 
+from gateway.journal import against_table
 from gateway.journal.records import chain, genesis
-from gateway.journal.segments import segments
+from gateway.journal.segments import place_of, segments
 from gateway.journal.verify import verify
 from gateway.journal.writer import open_journal
 from registry.database import Database, sqlite_url
@@ -63,7 +64,9 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Journal:
 
 
 @pytest.fixture
-def journal(pristine: Journal, tmp_path: Path) -> Any:
+def journal(pristine: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A copy to damage; for the table it is where the pristine one is."""
+    monkeypatch.setattr(against_table, "place_of", lambda _: place_of(pristine.directory))
     copy = object.__new__(Journal)
     copy.directory = tmp_path / "journal"
     copy.rows = pristine.rows

@@ -229,4 +229,4 @@ def test_a_public_client_has_no_secret_to_replace(console: Console) -> None:
     made = console.json("client", "add", "editor", "--redirect-uri", "http://127.0.0.1/callback")
     refused = console.run("client", "secret", made["client_id"])
     assert refused.exit_code == 1
-    assert "public client" in refused.output
+    assert "has no secret" in refused.output
