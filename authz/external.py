@@ -122,8 +122,7 @@ def end(session: Session, provider: str, ended: Ended, now: float) -> list[Forei
     found = _named(session, provider, ended)
     for row in found:
         end_session(session, row.session)
-        for family in families.of_session(session, row.session):
-            families.end_family(session, family, now)
+        families.end_of_session(session, row.session, now)
         session.delete(row)
     session.flush()
     return found

@@ -134,15 +134,31 @@ def of_session(session: Session, hash_: str) -> set[str]:
     return {*held, *given}
 
 
+def end_of_session(session: Session, hash_: str, now: float) -> int:
+    """Ends what was allowed in a browser's session; how many families. The caller moves the epoch of the cut-offs."""
+    if hash_:
+        _end_promises(session, now, col(DeviceGrant.session) == hash_)
+    families = of_session(session, hash_)
+    for family in families:
+        end_family(session, family, now)
+    return len(families)
+
+
 def disconnect(session: Session, person: str, client: str, now: float) -> int:
     """Ends every family of a client at a person; how many there were. The caller moves the epoch of the cut-offs."""
     lock_person(session, person)
+    _end_promises(session, now, col(DeviceGrant.person) == person, col(DeviceGrant.client) == client)
     held = select(RefreshToken.family).where(RefreshToken.person == person, RefreshToken.client == client)
     given = select(Code.family).where(Code.person == person, Code.client == client)
     families = {*session.exec(held), *session.exec(given)}
     for family in families:
         end_family(session, family, now)
     return len(families)
+
+
+def _end_promises(session: Session, now: float, *whose: Any) -> None:
+    """A device that was allowed in, and has not come for its tokens yet, gets none."""
+    session.execute(update(DeviceGrant).where(*whose, col(DeviceGrant.used_at).is_(None)).values(used_at=now))
 
 
 def lock_person(session: Session, person: str) -> Person | None:
@@ -165,6 +181,12 @@ def allowance_of(row: Code | RefreshToken | DeviceGrant) -> Allowance:
 
 def _carried(allowed: Allowance) -> dict[str, Any]:
     return {name: getattr(allowed, name) for name in Allowance.__dataclass_fields__}
+
+
+def is_over(session: Session, row: DeviceGrant) -> bool:
+    """Whether everything of its person or its client was ended since the device asked."""
+    held = ((Cut.PERSON, row.person), (Cut.CLIENT, row.client))
+    return any(is_cut(session, kind, key, row.created_at) for kind, key in held)
 
 
 def _cut(session: Session, row: Code | RefreshToken, issued_at: float) -> bool:

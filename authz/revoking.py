@@ -58,11 +58,9 @@ def of_client(session: Session, client: Client, now: float) -> dict[str, int]:
 
 def of_browser(session: Session, row: BrowserSession, now: float) -> dict[str, int]:
     """A signed-in browser, and the clients that were connected in it."""
-    found = families.of_session(session, row.hash)
-    for family in found:
-        families.end_family(session, family, now)
+    ended = families.end_of_session(session, row.hash, now)
     end_session(session, row.hash)
-    return {"clients": len(found)}
+    return {"clients": ended}
 
 
 def find_browser(session: Session, name: str) -> BrowserSession:

@@ -16,9 +16,10 @@ from authz.tables import BrowserSession
 from gateway.cli import main
 from registry.database import Concern
 from tests.gateway.oauth.house import House
+from tests.gateway.oauth.test_device import allowed, begin, device, poll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from authz.tables import Client, Person
 
@@ -125,6 +126,25 @@ def test_t_84_a_session_takes_with_it_the_clients_that_were_connected_in_it(hous
 
     held.gone(also_personal=False)
     assert held.browser.http.get("/account").status_code == 200, "the other browser stays"
+
+
+def test_t_84_a_device_that_was_allowed_in_gets_nothing_once_that_is_ended(house: House) -> None:
+    ways: dict[str, Callable[[Person, Client], Any]] = {
+        "person": lambda person, _: run(house, "revoke", "person", person.handle),
+        "client": lambda _, client: run(house, "revoke", "client", client.id),
+        "session": lambda person, _: [
+            run(house, "revoke", "session", row["id"]) for row in run(house, "user", "sessions", person.handle)
+        ],
+    }
+    for name, revoke in ways.items():
+        person, client = house.person(), device(house)
+        begun = begin(house, client)
+        allowed(house, person, begun)
+
+        revoke(person, client)
+
+        refused = poll(house, client, begun["device_code"]).json()
+        assert (name, refused["error"]) == (name, "invalid_grant")
 
 
 def test_t_84_one_access_token_ends_by_its_name_and_its_twin_lives(house: House) -> None:

@@ -58,8 +58,8 @@ class DeviceGrantType(DeviceCodeGrant):
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         desk, row = self.server.desk, self.row
-        if enabled(self.server, row.person) is None:
-            raise InvalidGrant("whoever allowed this is not enabled here any more")
+        if enabled(self.server, row.person) is None or families.is_over(desk.session, row):
+            raise InvalidGrant("whoever allowed this is not enabled here any more, or has ended it")
         family, client = secrets.token_urlsafe(16), self.request.client.row
         allowed = self.server.bound(allowance_of(row), client)
         token = self.server.issue(self.GRANT_TYPE, allowed, row.scope, family)
