@@ -16,6 +16,7 @@ from sqlmodel import Session, col, delete, select
 from authz.errors import ReturnRefused
 from authz.fingerprints import fingerprint
 from authz.signin_tables import PendingSignIn
+from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,7 +56,7 @@ def take(session: Session, vault: Vault, state: str, *, browser: str, provider: 
     if row is None or row.ticket or not _spend(session, row):
         raise ReturnRefused("state_unknown")
     _check(row, browser, provider, now)
-    return _journey(vault.unwrap(_context(state), row.kept))
+    return _journey(_opened(vault, state, row.kept))
 
 
 def park(
@@ -84,8 +85,8 @@ def fetch(
     if row is None or not _spend(session, row):
         raise ReturnRefused("ticket_unknown")
     _check(row, browser, provider, now)
-    state, answer = msgspec.json.decode(vault.unwrap(_context(ticket), row.answer), type=tuple[str, dict[str, str]])
-    return _journey(vault.unwrap(_context(state), row.kept)), answer
+    state, answer = msgspec.json.decode(_opened(vault, ticket, row.answer), type=tuple[str, dict[str, str]])
+    return _journey(_opened(vault, state, row.kept)), answer
 
 
 def sweep(session: Session, now: float) -> None:
@@ -106,6 +107,13 @@ def _check(row: PendingSignIn, browser: str, provider: str, now: float) -> None:
         raise ReturnRefused("other_browser")
     if row.expires_at <= now:
         raise ReturnRefused("too_late")
+
+
+def _opened(vault: Vault, secret: str, sealed: bytes) -> bytes:
+    try:
+        return vault.unwrap(_context(secret), sealed)
+    except SecretRefused as refused:
+        raise ReturnRefused("tampered") from refused
 
 
 def _journey(text: bytes) -> Journey:

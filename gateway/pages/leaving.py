@@ -23,6 +23,7 @@ from gateway.pages.render import HEADERS, not_found, page, see_other
 from gateway.pages.session import check_csrf, signed_in, take_session, world_of
 from idp_adapters.contract import Arrival, IdentityProblem, LoggingOut, ProviderDown, Publishing
 from registry.database import Concern
+from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -132,6 +133,8 @@ def _departure(request: Request, me: SignedIn) -> Departure | None:
         return adapter.leave(kept(office, row), back, secrets.token_urlsafe(16))
     except IdentityProblem as problem:
         record_problem(request, row.provider, problem)
+        return None
+    except SecretRefused:  # what was kept opens no more: there is nothing to leave with
         return None
 
 

@@ -142,6 +142,16 @@ def test_t_24_a_posted_answer_cannot_be_finished_with_its_state(desk: Desk, orga
     assert_nothing_happened(desk, organisation, come_back(browser, state))
 
 
+def test_t_24_what_was_changed_in_the_table_leads_nowhere(desk: Desk, organisation: Organisation) -> None:
+    browser = desk.browser()
+    first, second = depart(browser), depart(browser)
+    with desk.office.database.change() as session:
+        rows = session.exec(select(PendingSignIn)).all()
+        rows[0].kept, rows[1].kept = rows[1].kept, rows[0].kept
+    for state in (first, second):
+        assert_nothing_happened(desk, organisation, come_back(browser, state))
+
+
 def test_t_24_nothing_is_kept_of_what_strangers_post(desk: Desk, organisation: Organisation) -> None:
     answer = desk.browser().client.post("/signin/one/callback", data={"RelayState": "x", "SAMLResponse": "y" * 60000})
     assert answer.status_code == 400

@@ -288,3 +288,12 @@ def test_where_nobody_can_count_nobody_departs(
 
     monkeypatch.setattr("gateway.pages.external.count", down)
     assert desk.browser().get("/signin/corp").status_code == 503
+
+
+def test_signing_out_works_although_what_was_kept_opens_no_more(desk: Desk, organisation: Organisation) -> None:
+    browser = desk.browser()
+    sign_in(browser)
+    with desk.office.database.change() as session:
+        session.exec(select(ForeignSession)).one().keep = b"something else"
+    assert browser.post("/signout", seen="/").headers["location"] == "/"
+    assert "Hello" not in browser.get("/").text
