@@ -131,14 +131,14 @@ def of_session(session: Session, hash_: str) -> set[str]:
         return set()
     held = session.exec(select(RefreshToken.family).where(RefreshToken.session == hash_))
     given = session.exec(select(Code.family).where(Code.session == hash_))
-    return {*held, *given}
+    return {*held, *given, *_of_devices(session, DeviceGrant.session == hash_)}
 
 
 def end_of_session(session: Session, hash_: str, now: float) -> int:
     """Ends what was allowed in a browser's session; how many families. The caller moves the epoch of the cut-offs."""
+    families = of_session(session, hash_)
     if hash_:
         _end_promises(session, now, col(DeviceGrant.session) == hash_)
-    families = of_session(session, hash_)
     for family in families:
         end_family(session, family, now)
     return len(families)
@@ -147,13 +147,25 @@ def end_of_session(session: Session, hash_: str, now: float) -> int:
 def disconnect(session: Session, person: str, client: str, now: float) -> int:
     """Ends every family of a client at a person; how many there were. The caller moves the epoch of the cut-offs."""
     lock_person(session, person)
-    _end_promises(session, now, col(DeviceGrant.person) == person, col(DeviceGrant.client) == client)
     held = select(RefreshToken.family).where(RefreshToken.person == person, RefreshToken.client == client)
     given = select(Code.family).where(Code.person == person, Code.client == client)
-    families = {*session.exec(held), *session.exec(given)}
+    theirs = (col(DeviceGrant.person) == person, col(DeviceGrant.client) == client)
+    families = {*session.exec(held), *session.exec(given), *_of_devices(session, *theirs)}
+    _end_promises(session, now, *theirs)
     for family in families:
         end_family(session, family, now)
     return len(families)
+
+
+def _of_devices(session: Session, *whose: Any) -> set[str]:
+    """A device that came for its tokens founded a family, also if it holds no refresh token by which to find it."""
+    used = col(DeviceGrant.used_at).is_not(None)
+    return {family_of(row) for row in session.exec(select(DeviceGrant).where(*whose, used))}
+
+
+def family_of(row: DeviceGrant) -> str:
+    """What the tokens of a device belong to."""
+    return row.hash
 
 
 def _end_promises(session: Session, now: float, *whose: Any) -> None:

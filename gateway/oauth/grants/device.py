@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE, DeviceCodeGrant, ExpiredTokenError, SlowDownError
@@ -60,7 +59,7 @@ class DeviceGrantType(DeviceCodeGrant):
         desk, row = self.server.desk, self.row
         if enabled(self.server, row.person) is None or families.is_over(desk.session, row):
             raise InvalidGrant("whoever allowed this is not enabled here any more, or has ended it")
-        family, client = secrets.token_urlsafe(16), self.request.client.row
+        family, client = families.family_of(row), self.request.client.row
         allowed = self.server.bound(allowance_of(row), client)
         token = self.server.issue(self.GRANT_TYPE, allowed, row.scope, family)
         if self.request.client.check_grant_type("refresh_token"):
