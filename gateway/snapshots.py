@@ -21,7 +21,7 @@ from authz.policy import load_policy
 from gateway import clock
 from registry.assembling import load_catalogue
 from registry.database import NOTIFY_CHANNEL, Concern
-from registry.errors import RegistryError
+from registry.errors import DatabaseReplaced, RegistryError
 from registry.servers import load_credentials
 
 if TYPE_CHECKING:
@@ -103,8 +103,7 @@ class Snapshots:
             try:
                 new = await asyncio.to_thread(self._rebuilt)
             except (SQLAlchemyError, AuthzError, RegistryError) as error:
-                away = isinstance(error, SQLAlchemyError)
-                self.trouble = "it does not answer" if away else "there is something in it that cannot be read"
+                self.trouble = _in_words(error)
                 log.warning("the snapshot could not be renewed: %s", type(error).__name__)
                 return
             self.trouble = ""
@@ -182,3 +181,10 @@ class Snapshots:
         if self._changed is None:
             self._changed = asyncio.get_running_loop().create_future()
         await asyncio.shield(self._changed)
+
+
+def _in_words(error: Exception) -> str:
+    """For /readyz, which anybody may ask: no text of a library."""
+    if isinstance(error, SQLAlchemyError):
+        return "it does not answer"
+    return str(error) if isinstance(error, DatabaseReplaced) else "there is something in it that cannot be read"

@@ -6,19 +6,20 @@ builds its next snapshot from them. What does not change what a call may do (a s
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, SQLModel, create_engine, select
 
+from registry.errors import DatabaseReplaced
 from registry.tables import Epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sqlalchemy import Table
     from sqlalchemy.engine import Engine
@@ -48,6 +49,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = make_url(url)
         self.engine: Engine = _engine(url)
+        self._file: tuple[int, int] | None = None
 
     @property
     def is_postgresql(self) -> bool:
@@ -69,12 +71,20 @@ class Database:
             self.move(session, *concerns)
 
     def epochs(self) -> dict[str, int]:
-        """The present epoch of every concern."""
+        """The present epoch of every concern. Raises DatabaseReplaced."""
+        self._check_file()
         with self.read() as session:
             return {row.concern: row.value for row in session.exec(select(Epoch))}
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _check_file(self) -> None:
+        """SQLite goes on with a file that was moved away, and never hears of what others change in the new one."""
+        found = None if self.is_postgresql else _identity(self.url.database or "")
+        if self._file is not None and found != self._file:
+            raise DatabaseReplaced
+        self._file = found
 
     def move(self, session: Session, *concerns: Concern) -> None:
         """Moves the epochs of `concerns` within a transaction that learned only on its way what it touches."""
@@ -84,6 +94,14 @@ class Database:
             )
         if concerns and self.is_postgresql:
             session.connection().execute(text(f"NOTIFY {NOTIFY_CHANNEL}"))
+
+
+def _identity(file: str) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None where there is none (in memory)."""
+    with suppress(FileNotFoundError):
+        found = Path(file).stat()
+        return found.st_dev, found.st_ino
+    return None
 
 
 def ensure(session: Session, row: Row) -> Row:

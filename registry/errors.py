@@ -8,7 +8,8 @@ RegistryError
 ├── DefinitionRefused    a definition was screened out
 ├── AddressRefused       an address may not be connected to
 ├── SecretRefused        a sealed secret does not open
-└── DatabaseBehind       the schema is not the one this version needs
+├── DatabaseBehind       the schema is not the one this version needs
+└── DatabaseReplaced     its file is another one now, or gone
 """
 
 from __future__ import annotations
@@ -53,3 +54,8 @@ class SecretRefused(RegistryError):
 
 class DatabaseBehind(RegistryError):
     pass
+
+
+class DatabaseReplaced(RegistryError):
+    def __init__(self) -> None:
+        super().__init__("the file of the database was replaced or removed while it was open: restart")

@@ -77,7 +77,9 @@ class Stream:
         return max(min((self.exchange.principal.expires_at, *ends)), time.time() + SOONEST)
 
     async def tell(self, letter: Snapshot | ServerLists | str) -> bool:
-        """Passes on what concerns this client; whether its stream goes on."""
+        """Passes on what concerns this client; whether its stream goes on. By old news nothing is told (T-85)."""
+        if not self.exchange.world.snapshots.fresh():
+            return False
         if isinstance(letter, ServerLists):
             await self._server_says(letter)
             return True

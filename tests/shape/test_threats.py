@@ -94,6 +94,7 @@ THREATS = {
     82: "it is killed between a server's answer and its record",
     83: "the disk is full",
     84: "something is revoked while it is in use",
+    85: "what tells us of revocations is cut off",
     89: "the clock of our machine is moved",
     90: "text is sent that would be a statement",
     91: "the database, its backup or the journal is stolen",
