@@ -93,9 +93,12 @@ class Provider(Protocol):
 
 @runtime_checkable
 class Redirecting(Provider, Protocol):
-    """Signs in by sending the browser away (OIDC, SAML, Entra). `state` is ours and bound to the browser."""
+    """Signs in by sending the browser away (OIDC, SAML, Entra). `state` is ours and bound to the browser.
 
-    def depart(self, callback: str, state: str) -> Departure: ...
+    With `again`, whoever is signed in there already is to prove it anew.
+    """
+
+    def depart(self, callback: str, state: str, *, again: bool = False) -> Departure: ...
 
     def arrive(self, arrival: Arrival, kept: Mapping[str, str]) -> ExternalIdentity: ...
 

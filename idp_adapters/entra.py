@@ -81,12 +81,12 @@ class EntraProvider:
             "the addresses to register there": self._addresses,
         })  # fmt: skip
 
-    def depart(self, callback: str, state: str) -> Departure:
+    def depart(self, callback: str, state: str, *, again: bool = False) -> Departure:
         flow = self._client(self.config.tenant, self._home).initiate_auth_code_flow(
             self._scopes(),
             redirect_uri=callback,
             state=state,
-            prompt=self.config.prompt or None,
+            prompt="login" if again else self.config.prompt or None,
             max_age=self.config.max_age,
             response_mode="form_post",  # keeps the code out of addresses and logs (RFC 9700 section 4.3.1)
         )

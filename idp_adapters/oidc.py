@@ -47,7 +47,7 @@ class OidcProvider:
             self.config, self.issuer, self.endpoints, f"{self._equipment.base_url}/signin/{self._equipment.slug}"
         )
 
-    def depart(self, callback: str, state: str) -> Departure:
+    def depart(self, callback: str, state: str, *, again: bool = False) -> Departure:
         """Core section 3.1.2.1."""
         nonce, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
         url = prepare_grant_uri(
@@ -60,13 +60,13 @@ class OidcProvider:
             nonce=nonce,
             code_challenge=create_s256_code_challenge(verifier),
             code_challenge_method="S256",
-            **self._wishes(),
+            **self._wishes(again=again),
         )
         return Departure(url=url, kept={"state": state, "nonce": nonce, "verifier": verifier, "callback": callback})
 
-    def _wishes(self) -> dict[str, str]:
+    def _wishes(self, *, again: bool) -> dict[str, str]:
         config = self.config
-        wishes = {"prompt": config.prompt, "acr_values": " ".join(config.acr_values)}
+        wishes = {"prompt": "login" if again else config.prompt, "acr_values": " ".join(config.acr_values)}
         if config.max_age is not None:
             wishes["max_age"] = str(config.max_age)
         return {name: value for name, value in wishes.items() if value}

@@ -60,7 +60,7 @@ class SamlProvider:
             self._published = (key.certificate, document)
         return document
 
-    def depart(self, callback: str, state: str) -> Departure:
+    def depart(self, callback: str, state: str, *, again: bool = False) -> Departure:
         """A signed AuthnRequest; the answer comes by POST."""
         idp, id_ = self._source.current(), saml_messages.new_id()
         message = saml_messages.authn_request(
@@ -70,6 +70,7 @@ class SamlProvider:
             callback=callback,
             persistent=not self._config.subject_attribute,
             contexts=self._config.authn_contexts,
+            again=again,
             now=self._equipment.now(),
         )
         address = saml_redirect.address(idp.sso, "SAMLRequest", message, state, self._key().private)

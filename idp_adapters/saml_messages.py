@@ -35,9 +35,17 @@ def new_id() -> str:
 
 
 def authn_request(
-    *, id_: str, us: str, destination: str, callback: str, persistent: bool, contexts: Sequence[str], now: float
+    *,
+    id_: str,
+    us: str,
+    destination: str,
+    callback: str,
+    persistent: bool,
+    contexts: Sequence[str],
+    now: float,
+    again: bool = False,
 ) -> str:
-    """SAML core section 3.4.1. One of `contexts` is asked for, exactly, if there are any."""
+    """SAML core section 3.4.1. One of `contexts` is asked for, exactly, if there are any; `again` forces a sign-in."""
     policy = samlp.NameIDPolicy(format=PERSISTENT, allow_create="true") if persistent else None
     classes = [saml.AuthnContextClassRef(text=name) for name in contexts]
     wanted = samlp.RequestedAuthnContext(authn_context_class_ref=classes, comparison="exact") if contexts else None
@@ -51,6 +59,7 @@ def authn_request(
         issuer=saml.Issuer(text=us),
         name_id_policy=policy,
         requested_authn_context=wanted,
+        force_authn="true" if again else None,
     )
     return str(request)
 

@@ -19,7 +19,7 @@ from authz.signin_tables import ForeignSession
 from authz.tables import BrowserSession, Person, RefreshToken
 from gateway.identity.keeping import kept, sealed
 from gateway.journal import JournalDown
-from idp_adapters.contract import Ended, IdentityProblem, IdentityRefused, Renewing, Surveying
+from idp_adapters.contract import Ended, IdentityProblem, IdentityRefused, ProviderDown, Renewing, Surveying
 from registry import leases
 from registry.database import Concern
 from registry.errors import SecretRefused
@@ -39,6 +39,7 @@ BATCH: Final = 50  # sessions of one provider between two looks, so that no prov
 RETRY: Final = 30.0  # seconds before a provider that was down is asked again
 IDLE: Final = 60.0  # seconds, for a provider that cannot be asked: it may become one that can
 WHO: Final = "ostiary"
+MANY: Final = 3  # people who do not all leave between two looks: a wrong base DN is likelier
 RENEW_AT: Final = 0.5  # of the life of groups
 
 log = logging.getLogger("ostiary")
@@ -93,6 +94,9 @@ class Refreshing:
         if not people:
             return
         found = {(one.issuer, one.subject): one for one in adapter.survey([person.subject for person in people])}
+        if not found and len(people) >= MANY:
+            words = "it knows none of its people any more: is its configuration right? Nobody is ended"
+            raise ProviderDown("nobody_found", words)
         for person in people:
             identity = found.get((person.issuer, person.subject))
             if identity is None:

@@ -18,6 +18,7 @@ from gateway.identity.providers import title_of
 from gateway.oauth.answering import count
 from gateway.oauth.asking import read_query
 from gateway.oauth.problems import Refused
+from gateway.oauth.stepping_up import AGAIN
 from gateway.pages.arriving import admit_external, record_problem, refusal
 from gateway.pages.forms import FormRefused, read_form
 from gateway.pages.gate import address_of, own_path
@@ -164,7 +165,7 @@ def _depart(request: Request, opened: Opened, adapter: Redirecting, following: s
     if count(world, f"departures:{neighbourhood(address_of(request))}", 60.0) > PER_MINUTE:
         return message(request, 429, "One moment", "Too many sign-ins were begun from your address. Wait a minute.")
     state, browser = secrets.token_urlsafe(32), held_departure(request) or secrets.token_urlsafe(32)
-    departure = adapter.depart(callback_of(request, opened.slug), state)
+    departure = adapter.depart(callback_of(request, opened.slug), state, again=AGAIN in following)
     with world.office.database.change() as session:
         departures.remember(
             session,

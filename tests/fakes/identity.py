@@ -87,10 +87,10 @@ class Away:
     def check(self) -> Iterator[Finding]:
         yield Finding("the issuer is reached", not self.organisation.down, "start it" if self.organisation.down else "")
 
-    def depart(self, callback: str, state: str) -> Departure:
+    def depart(self, callback: str, state: str, *, again: bool = False) -> Departure:
         if self.organisation.down:
             raise ProviderDown("unreachable", "nobody answers at idp.example")
-        self.organisation.asked.append(f"depart {callback}")
+        self.organisation.asked.append(f"depart {callback}{' again' if again else ''}")
         sent = {"state": state, "redirect_uri": callback}
         if self.config.as_form:
             return Departure(url=f"{ISSUER}/sso", form={"RelayState": state}, kept={"nonce": "n"})

@@ -33,6 +33,12 @@ def words_of(entra: RelyingOnEntra) -> str:
     return f"{last.step}: {last.words}"
 
 
+def test_whoever_is_to_prove_it_anew_is_asked_for_a_sign_in_at_microsoft(entra):
+    departure = entra.adapter.depart(CALLBACK, STATE, again=True)
+
+    assert parse_qs(urlsplit(departure.url).query)["prompt"] == ["login"]
+
+
 def test_it_is_all_that_an_openid_provider_is(entra):
     for way in (Renewing, LoggingOut, Vouching):
         assert isinstance(entra.adapter, way)

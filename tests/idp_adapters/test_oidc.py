@@ -27,6 +27,12 @@ def test_the_browser_is_sent_with_everything_that_ties_its_answer_to_it(oidc):
     assert departure.kept["verifier"] not in departure.url
 
 
+def test_whoever_is_to_prove_it_anew_is_asked_for_a_sign_in_at_the_provider(oidc):
+    departure = oidc.adapter.depart(CALLBACK, STATE, again=True)
+
+    assert parse_qs(urlsplit(departure.url).query)["prompt"] == ["login"]
+
+
 def test_no_two_departures_share_a_nonce_or_a_verifier(oidc):
     kept = [oidc.depart().kept for _ in range(20)]
     assert len({one["nonce"] for one in kept}) == len({one["verifier"] for one in kept}) == 20

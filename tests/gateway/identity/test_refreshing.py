@@ -168,6 +168,7 @@ def test_a_survey_that_changes_nothing_makes_no_new_snapshot(desk: Desk, organis
 
 def test_who_left_the_directory_loses_everything_and_only_they(desk: Desk, organisation: Organisation) -> None:
     alice, bob = by_password(desk), by_password(desk, "bob")
+    signed_in = time.time()
     with desk.office.database.change() as session:
         person = session.exec(select(Person).where(Person.handle == "alice@dir")).one()
         session.add(Delegation(id="d", person=person.id, agent="a", scope="mcp", created_at=1.0, expires_at=9e9))
@@ -177,7 +178,7 @@ def test_who_left_the_directory_loses_everything_and_only_they(desk: Desk, organ
     assert "Hello" in bob.get("/").text
     with desk.office.database.read() as session:
         assert session.get_one(Delegation, "d").ended_at is not None
-        assert load_cutoffs(session).cuts(Cut.PERSON, person.id, time.time())
+        assert load_cutoffs(session).cuts(Cut.PERSON, person.id, signed_in)
         assert [row.handle for row in session.exec(select(Person)) if row.disabled_at] == ["alice@dir"]
     assert [record["person"] for record in desk.records("person.gone")] == ["user:alice@dir"]
 
@@ -206,6 +207,23 @@ def test_a_directory_that_is_down_ends_nobody(desk: Desk, organisation: Organisa
     organisation.down = True
     look(desk, 1)
     assert "Hello" in browser.get("/").text
+
+
+def test_a_directory_that_knows_none_of_its_people_is_taken_for_badly_configured(
+    desk: Desk, organisation: Organisation, caplog: pytest.LogCaptureFixture
+) -> None:
+    people = ("alice", "bob", "carol")
+    organisation.groups |= {"carol": ["devs"]}
+    organisation.passwords |= {"carol": "another password"}
+    for person in people:
+        by_password(desk, person)
+    organisation.groups.clear()
+
+    look(desk, HOUR)
+
+    with desk.office.database.read() as session:
+        assert not session.exec(select(Person).where(Person.provider == "dir", Person.disabled_at != None)).all()  # noqa: E711
+    assert "is its configuration right" in caplog.text
 
 
 def test_one_process_at_a_time_asks(desk: Desk, organisation: Organisation) -> None:

@@ -11,6 +11,7 @@ from sqlmodel import select
 from authz.accounts import add_group
 from authz.signin_tables import ForeignSession
 from authz.tables import BrowserSession, ClaimMapping, Membership, Person, Provider
+from gateway.oauth.stepping_up import AGAIN
 from gateway.rendezvous import RendezvousDown
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
@@ -50,6 +51,13 @@ def test_the_page_offers_every_provider_and_the_form_of_our_own(desk: Desk, orga
     assert 'href="/signin/corp?next=/x"' in text
     assert ">Directory<" in text
     assert 'name="password"' in text
+
+
+def test_whoever_has_to_sign_in_once_more_is_to_prove_it_anew_there(desk: Desk, organisation: Organisation) -> None:
+    depart(desk.browser(), following=f"/oauth/authorize?client_id=x&{AGAIN}=1")
+    depart(desk.browser(), following="/oauth/authorize?client_id=x")
+
+    assert [asked.endswith(" again") for asked in organisation.asked if asked.startswith("depart")] == [True, False]
 
 
 def test_somebody_comes_back_from_a_provider_signed_in(desk: Desk, organisation: Organisation) -> None:

@@ -167,6 +167,10 @@ class TestDeparting:
         request = ET.fromstring(message_in(adapter.depart(ACS, "state").url, "SAMLRequest"))
         assert [one.text for one in request.iterfind("{*}RequestedAuthnContext/{*}AuthnContextClassRef")] == [wanted]
 
+    def test_whoever_is_to_prove_it_anew_is_not_taken_at_an_old_word(self, subject: House) -> None:
+        request = ET.fromstring(message_in(subject.adapter.depart(ACS, "state", again=True).url, "SAMLRequest"))
+        assert request.get("ForceAuthn") == "true"
+
     def test_no_two_requests_are_alike(self, subject: House) -> None:
         assert len({subject.depart().kept["request"] for _ in range(20)}) == 20
 
