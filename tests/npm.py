@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import platform
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 TOOLS = Path(__file__).parents[1] / ".tools"
 NODE = "22.23.3"  # the conformance suite and the Inspector need Node 22; Debian's is older
@@ -20,11 +26,11 @@ class NpmMissing(Exception):
 def package(name: str, version: str) -> Path:
     """The folder of an installed package."""
     folder = TOOLS / f"{name.replace('/', '_').lstrip('@')}-{version}"
-    installed = folder / "node_modules" / name
-    if not (folder / "done").exists():
-        _install(folder, f"{name}@{version}")
-        (folder / "done").touch()
-    return installed
+    with _alone():
+        if not (folder / "done").exists():
+            _install(folder, f"{name}@{version}")
+            (folder / "done").touch()
+    return folder / "node_modules" / name
 
 
 def node() -> str:
@@ -36,6 +42,15 @@ def node() -> str:
 def environment() -> dict[str, str]:
     """For programs that look for `node` on the path."""
     return os.environ | {"PATH": f"{Path(node()).parent}:{os.environ['PATH']}"}
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Tests run side by side and may want the same program."""
+    TOOLS.mkdir(exist_ok=True)
+    with (TOOLS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _install(folder: Path, what: str) -> None:

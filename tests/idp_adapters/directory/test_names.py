@@ -1,7 +1,5 @@
 """Names of entries and the ids that stay, as the library reads and writes them."""
 
-import uuid
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
