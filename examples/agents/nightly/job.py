@@ -88,52 +88,53 @@ def busy(answer: httpx2.Response) -> Later:
     return Later(f"it answers {answer.status_code}", float(asked) if asked.isdigit() else 0)
 
 
-async def call(auth: Delegated, tool: str, **arguments: Any) -> dict[str, Any]:
-    """One call, tried again as long as that is of use: reading twice does no harm. Do not do this with what writes."""
+async def patiently(auth: Delegated) -> str:
+    """The report, begun again while that is of use. Reading twice does no harm; do not do this with what writes."""
     for wait in WAITS:
         try:
-            return await call_once(auth, tool, arguments)
+            return await report(auth)
         except (Later, httpx2.TransportError) as trouble:
             asked = trouble.wait if isinstance(trouble, Later) else 0
             if asked > LONGEST_WAIT:
                 raise
             await asyncio.sleep(max(wait, asked))
-    return await call_once(auth, tool, arguments)
+    return await report(auth)
 
 
-async def call_once(auth: Delegated, tool: str, arguments: dict[str, Any]) -> dict[str, Any]:
+async def report(auth: Delegated) -> str:
+    """Whole or not at all: half a report looks like a short night."""
     try:
         async with (
             httpx2.AsyncClient(auth=auth, timeout=60) as http,
-            Client(streamable_http_client(f"{DOOR}/mcp", http_client=http), mode="2026-07-28") as client,
+            Client(streamable_http_client(f"{DOOR}/mcp", http_client=http)) as client,
         ):
-            result = await client.call_tool(tool, arguments)
-    except BaseExceptionGroup as errors:  # the tasks of the SDK raise groups
-        raise first(errors) from None
-    except MCPError as error:
-        raise (Later if error.code in {CONNECTION_CLOSED, REQUEST_TIMEOUT} else Over)(str(error)) from None
+            listed = await use(client, "notes_list")
+            notes = [await use(client, "notes_read", note_id=note["id"]) for note in listed["notes"]]
+    except (ExceptionGroup, MCPError) as error:
+        raise meaning(error) from error
+    return "\n".join(f"{note['title']}: {len(note['text'])} characters" for note in notes)
+
+
+async def use(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
+    result = await client.call_tool(tool, arguments)
     if result.is_error:
-        raise Over("\n".join(block.text for block in result.content if isinstance(block, TextContent)))
+        raise Over(" ".join(block.text for block in result.content if isinstance(block, TextContent)))
     return result.structured_content or {}
 
 
-def first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
+def meaning(error: Exception) -> Exception:
+    """What to do about it. The tasks of the SDK raise groups, in which a closed connection may be the mere echo."""
+    if isinstance(error, MCPError):
+        return (Later if error.code in {CONNECTION_CLOSED, REQUEST_TIMEOUT} else Over)(str(error))
+    if isinstance(error, ExceptionGroup):
+        ours = error.subgroup((Over, Later, httpx2.TransportError)) or error
+        return meaning(ours.exceptions[0])
     return error
-
-
-async def report() -> str:
-    """Whole or not at all: half a report looks like a short night."""
-    auth = Delegated()
-    listed = await call(auth, "notes_list")
-    notes = [await call(auth, "notes_read", note_id=note["id"]) for note in listed["notes"]]
-    return "\n".join(f"{note['title']}: {len(note['text'])} characters" for note in notes)
 
 
 def main() -> int:
     try:
-        print(asyncio.run(report()))
+        print(asyncio.run(patiently(Delegated())))
     except Over as over:
         print(f"nightly: {over}", file=sys.stderr)
         return 77  # EX_NOPERM of sysexits.h
