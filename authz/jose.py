@@ -212,12 +212,22 @@ def _refused(reason: str) -> IdentityRefused:
 
 def _read(segment: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(urlsafe_b64decode(segment), object_pairs_hook=_without_twins, parse_constant=_no_constant)
+        text = urlsafe_b64decode(segment).decode()
+        value = json.loads(text, object_pairs_hook=_without_twins, parse_constant=_no_constant)
+        if "\\u" in text:
+            _check_escapes(text, value)
     except (binascii.Error, ValueError, RecursionError) as error:
         raise BadSignature("not_json") from error
     if not isinstance(value, dict):
         raise BadSignature("not_an_object")
     return value
+
+
+def _check_escapes(text: str, value: Any) -> None:
+    """Half a character is no text (RFC 8259 section 8.2), and no database keeps a null in one."""
+    if "\\u0000" in text:
+        raise ValueError("a character that no text has")
+    json.dumps(value, ensure_ascii=False).encode()
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

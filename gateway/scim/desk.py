@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 from scim2_models import Error, SCIMException, UnauthorizedException
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.responses import Response
 
 from authz.errors import AuthzError
@@ -60,6 +60,8 @@ def scim(handler: Handler) -> Callable[[Request], Response]:
             return answer(Error(status=400, scim_type="invalidValue", detail=str(refused)), 400)
         except RecursionError:
             return answer(Error(status=400, scim_type="invalidSyntax", detail="too deep"), 400)
+        except (UnicodeEncodeError, DataError):  # half a character (RFC 8259 section 8.2), or a null
+            return answer(Error(status=400, scim_type="invalidValue", detail="a character that no text has"), 400)
         except (SQLAlchemyError, JournalDown):
             return answer(Error(status=503, detail="This cannot be done now; try again"), 503)
 
@@ -88,13 +90,14 @@ def body_of(request: Request) -> dict[str, Any]:
     if kind not in _TAKEN:
         raise WrongType
     try:
-        said = json.loads(request.state.form_body)
+        text = request.state.form_body.decode()
+        said = None if "\\u0000" in text else json.loads(text)
     except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or _depth(said) > DEEPEST:
         from scim2_models import InvalidSyntaxException
 
-        raise InvalidSyntaxException(detail="the body must be a JSON object, and not a deep one")
+        raise InvalidSyntaxException(detail="the body must be a JSON object in UTF-8, and not a deep one")
     return said
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from scim2_models import Context, ListResponse, PatchOp, ResponseParameters, SearchRequest
+from scim2_models import Context, InvalidFilterException, ListResponse, PatchOp, ResponseParameters, SearchRequest
 
 from authz.provisioning import GROUP, USER
 from gateway.pages.gate import address_of
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from authz.tables import Provider, ScimResource
 
 
+LONGEST: Final = 8192  # characters of a filter or a path
+FURTHEST: Final = 10**9  # where a page can begin: nobody has so many people, and a database can count so far
+
+
 @scim
 def collect(request: Request, provider: Provider) -> Response:
     """GET /Users, /Groups"""
@@ -39,7 +43,7 @@ def collect(request: Request, provider: Provider) -> Response:
 def search(request: Request, provider: Provider) -> Response:
     """POST /Users/.search, /Groups/.search (section 3.4.3)"""
     asked = SearchRequest[_model(request)].model_validate(  # type: ignore[misc]
-        body_of(request), scim_ctx=Context.SEARCH_REQUEST
+        _bounded(body_of(request), "filter"), scim_ctx=Context.SEARCH_REQUEST
     )
     return _found(request, provider, asked)
 
@@ -111,11 +115,19 @@ def _spread(said: dict[str, Any]) -> dict[str, Any]:
 def _apart(operation: Any) -> list[Any]:
     value = operation.get("value") if isinstance(operation, dict) else None
     if not isinstance(value, dict) or "path" in operation:
-        return [operation]
+        return [_bounded(operation, "path")]
     paths = [name for name in value if "[" in name]
     rest = {name: each for name, each in value.items() if name not in paths}
     kept = [operation | {"value": rest}] if rest or not paths else []
-    return kept + [{"op": operation.get("op"), "path": name, "value": value[name]} for name in paths]
+    apart = [{"op": operation.get("op"), "path": name, "value": value[name]} for name in paths]
+    return kept + [_bounded(one, "path") for one in apart]
+
+
+def _bounded(said: Any, name: str) -> Any:
+    """An expression is read at ten microseconds a character: as long as one can be sensible, and no longer."""
+    if isinstance(said, dict) and len(str(said.get(name, ""))) > LONGEST:
+        raise InvalidFilterException(detail=f"{name}: at most {LONGEST} characters")
+    return said
 
 
 @scim
@@ -142,7 +154,7 @@ def _changing(request: Request, provider: Provider, what: str) -> Iterator[tuple
 
 def _found(request: Request, provider: Provider, asked: SearchRequest[Any]) -> Response:
     """A page of what was asked for (sections 3.4.2.2 to 3.4.2.4)."""
-    most, start = min(asked.count if asked.count is not None else PAGE, PAGE), asked.start_index_0 or 0
+    most, start = min(asked.count if asked.count is not None else PAGE, PAGE), min(asked.start_index_0 or 0, FURTHEST)
     with world_of(request).office.database.read() as session:
         shelf = Shelf(session, provider, _kind(request), world_of(request).settings.base_url, time.time())
         if asked.filter or asked.sort_by:
