@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 COMMAND = "cli"  # the role of a process that lives for one command
 KNOWN = 1024  # principals with what they do, of which the fixed part of an intent is kept
-OUTCOMES = frozenset(("ok", "tool_error", "error", "cancelled", "timeout", "broken", "unknown"))
+OUTCOMES = frozenset(("ok", "tool_error", "error", "cancelled", "timeout", "revoked", "broken", "unknown"))
 _INTENT = b'{"at":%.6f,"event":"call.intent","call":"%b","decision":"%b","request_id":"%b",%b%b}'
 _OUTCOME = b'{"at":%.6f,"event":"call.outcome","call":"%b","outcome":"%b"}'
 DISK_WARNING = 0.10  # of the disk still free
