@@ -92,8 +92,11 @@ def new_hash(handle: str, password: str) -> str:
 
 
 def disable_person(session: Session, person: Person, now: float) -> None:
-    """Nothing of theirs counts from now on, and what was issued stays dead if they are enabled again."""
-    person.disabled_at = now
+    """Nothing of theirs counts from now on, and what was issued stays dead if they are enabled again.
+
+    By an administrator, whatever ended them before: so no sign-in undoes it.
+    """
+    person.disabled_at, person.disabled_by = now, ""
     end_sessions(session, person.id)
     cut_off(session, Cut.PERSON, person.id, now=now)
 

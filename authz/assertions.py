@@ -28,6 +28,7 @@ class Assertion:
     issuer: str
     subject: str
     jti: str
+    issued_at: float  # when it came, where it does not say
     expires_at: float
     claims: Mapping[str, Any]
 
@@ -47,6 +48,7 @@ def judge(
         issuer=_text(claims, "iss"),
         subject=_text(claims, "sub"),
         jti=_text(claims, "jti") if "jti" in claims else "",
+        issued_at=_moment(claims, "iat", now),
         expires_at=_check_times(claims, now, longest),
         claims=claims,
     )

@@ -36,15 +36,24 @@ def admit(session: Session, provider: str, identity: ExternalIdentity, now: floa
     if not (_is_name(identity.issuer) and _is_name(identity.subject)) or identity.issuer == LOCAL_ISSUER:
         raise SignInRefused("nameless")
     person = find(session, identity.issuer, identity.subject) or make(session, provider, identity, now)
-    orphaned = session.get(Provider, person.provider) is None
-    if person.provider != provider and not orphaned:
-        raise SignInRefused("other_provider")
-    let_go = person.disabled_by == provider or (orphaned and person.disabled_by == person.provider != "")
-    if person.disabled_at is not None and not let_go:
+    claim(session, provider, person)
+    if person.disabled_at is not None and person.disabled_by != provider:
         raise SignInRefused("disabled")
-    person.provider, person.disabled_at, person.disabled_by = provider, None, ""
+    person.disabled_at, person.disabled_by = None, ""
     refresh(session, provider, person, identity, now + life)
     return person
+
+
+def claim(session: Session, provider: str, person: Person) -> None:
+    """The provider speaks for them from now on: its own people, and those whose provider is gone. SignInRefused."""
+    if person.provider == provider:
+        return
+    if session.get(Provider, person.provider) is not None:
+        raise SignInRefused("other_provider")
+    if person.disabled_by and person.disabled_by == person.provider:
+        person.disabled_by = provider
+    person.provider = provider
+    session.add(person)
 
 
 def find(session: Session, issuer: str, subject: str) -> Person | None:

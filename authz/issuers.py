@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
 
+from authz.cutoffs import Cut, cut_off
 from authz.errors import AssertionRefused, IssuerRefused
+from authz.fingerprints import fingerprint
 from authz.tables import TrustedIssuer, WorkloadRule
 
 if TYPE_CHECKING:
@@ -61,16 +63,23 @@ def add_issuer(
     return row
 
 
-def remove_issuer(session: Session, issuer: str, kind: IssuerKind) -> list[str]:
-    """Trusts it no longer; the agents that its workloads were, whose tokens the caller cuts off."""
+def remove_issuer(session: Session, issuer: str, kind: IssuerKind, now: float) -> None:
+    """Trusts it no longer; the tokens that its assertions led to end."""
     row = session.get(TrustedIssuer, (issuer, kind))
     if row is None:
         raise IssuerRefused(f"{issuer} is not trusted as {kind}; `ostiary issuer list` shows which are")
     session.delete(row)
-    rules = rules_of(session, issuer) if kind is IssuerKind.WORKLOAD else []
-    for rule in rules:
+    if kind is IssuerKind.IDENTITY:
+        cut_off(session, Cut.FAMILY, family_of(issuer), now=now)
+        return
+    for rule in rules_of(session, issuer):
+        cut_off(session, Cut.PERSON, rule.agent, now=now)
         session.delete(rule)
-    return sorted({rule.agent for rule in rules})
+
+
+def family_of(issuer: str) -> str:
+    """What tokens by identities of an issuer belong to, so that they end with it."""
+    return f"issuer:{fingerprint(issuer)}"
 
 
 def add_rule(session: Session, issuer: str, claims: Mapping[str, str], agent: str) -> WorkloadRule:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlmodel import Session, col, delete, select
 
-from authz import external, grammar
+from authz import external, grammar, provisioning
 from authz.accounts import add_group, find_group
 from authz.errors import AccountRefused
 from authz.principals import ADMINS
-from authz.signin_tables import PendingSignIn
-from authz.tables import ClaimMapping, Group, Membership, Person, Provider
+from authz.signin_tables import ForeignSession, PendingSignIn
+from authz.tables import ClaimMapping, Group, Membership, Person, Provider, TrustedIssuer
 from registry.database import upsert
 
 if TYPE_CHECKING:
@@ -78,9 +78,13 @@ def enable(session: Session, row: Provider) -> None:
 
 
 def remove(session: Session, row: Provider, now: float) -> int:
-    """Its people stay, disabled, so that their names are never given to others; the secrets are the caller's."""
+    """Its people stay, disabled, so that their names are never given to others; the secrets are the caller's.
+
+    What else stood in its name goes with it: whoever is called so later has none of it.
+    """
     ended = _dismiss(session, row.slug, now)
-    for table in (ClaimMapping, PendingSignIn):
+    provisioning.forget(session, row.slug)
+    for table in (ClaimMapping, PendingSignIn, ForeignSession, TrustedIssuer):
         session.execute(delete(table).where(col(table.provider) == row.slug))
     session.delete(row)
     session.flush()
@@ -111,6 +115,7 @@ def remove_mapping(session: Session, slug: str, claim: str, value: str, group: s
             col(Membership.group) == group, col(Membership.mapped).is_(True), col(Membership.member).in_(people)
         )
     )
+    provisioning.reconcile(session, find(session, slug))
 
 
 def mappings(session: Session, slug: str) -> list[ClaimMapping]:

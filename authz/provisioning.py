@@ -10,10 +10,10 @@ from __future__ import annotations
 import secrets
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlmodel import col, select
+from sqlmodel import col, delete, select
 
 from authz import external
-from authz.errors import AccountRefused
+from authz.errors import AccountRefused, SignInRefused
 from authz.fingerprints import fingerprint
 from authz.principals import ADMINS
 from authz.tables import ClaimMapping, Group, Membership, Person, Provider, ScimResource, ScimToken
@@ -73,6 +73,15 @@ def issuer_of(provider: Provider) -> str:
     return f"{authority}/{tenants[0]}/v2.0" if len(tenants) == 1 else ""
 
 
+def forget(session: Session, provider: str) -> None:
+    """The provider is removed: a later one of the same name begins with nobody, and its people with no groups of it."""
+    for table in (ScimToken, ScimResource):
+        session.execute(delete(table).where(col(table.provider) == provider))
+    people = select(Person.id).where(Person.provider == provider)
+    held = (col(Membership.provisioned).is_(True), col(Membership.member).in_(people))
+    session.execute(delete(Membership).where(*held))
+
+
 def apply_user(session: Session, provider: Provider, row: ScimResource, now: float) -> Person:
     """Makes the person what their document says, and gives them back what ended by it. Ends what must end."""
     person = _person(session, provider, row, now)
@@ -128,10 +137,19 @@ def _person(session: Session, provider: Provider, row: ScimResource, now: float)
     if before is not None and found is not None and before.id != found.id:
         dismiss(session, provider, before, now)  # the document is about somebody else now
     person = found or external.make(session, provider.slug, _identity(row, issuer, subject, now), now)
+    _claim(session, provider, person)
     person.name, person.email = _text(row.document.get("displayName")) or person.name, _email(row.document)
     session.add(person)
     session.flush()
     return person
+
+
+def _claim(session: Session, provider: Provider, person: Person) -> None:
+    """Two providers may have one issuer: then a subject of it is not yet one of this provider's people."""
+    try:
+        external.claim(session, provider.slug, person)
+    except SignInRefused as refused:
+        raise AccountRefused("externalId: that is somebody whom another identity provider vouches for") from refused
 
 
 def _identity(row: ScimResource, issuer: str, subject: str, now: float) -> ExternalIdentity:

@@ -92,14 +92,12 @@ def issuer_list(office: Office, *, as_json: bool) -> None:
 @as_json
 @with_office
 def issuer_remove(office: Office, issuer_url: str, kind: str, *, as_json: bool) -> None:
-    """Take no assertion of ISSUER any more; the tokens that its workloads hold end at once."""
-    from authz.cutoffs import Cut, cut_off
+    """Take no assertion of ISSUER any more; the tokens that its assertions led to end at once."""
     from authz.issuers import IssuerKind, remove_issuer
 
     facts = {"issuer": issuer_url, "kind": kind}
     with office.change("issuer.removed", Concern.CUTOFFS, who=operator(), **facts) as (session, _):
-        for agent in remove_issuer(session, issuer_url, IssuerKind(kind)):
-            cut_off(session, Cut.PERSON, agent, now=time.time())
+        remove_issuer(session, issuer_url, IssuerKind(kind), time.time())
     say(f"{issuer_url} is no longer trusted as {kind}", facts, as_json=as_json)
 
 

@@ -107,7 +107,8 @@ def user_enable(office: Office, handle: str, *, as_json: bool) -> None:
     from authz.accounts import find_person
 
     with office.change("person.enabled", Concern.PEOPLE, who=operator(), person=f"user:{handle}") as (session, _):
-        find_person(session, handle).disabled_at = None
+        person = find_person(session, handle)
+        person.disabled_at, person.disabled_by = None, ""
     say(f"user:{handle} is enabled", {"handle": handle, "state": "enabled"}, as_json=as_json)
 
 

@@ -15,6 +15,7 @@ from authz.assertions import ID_JAG, Assertion, judge
 from authz.clients import find_client
 from authz.errors import AssertionRefused, ProofRefused
 from authz.issuers import IssuerKind, trusted
+from authz.tables import Provider
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidRequest
 from idp_adapters.contract import ExternalIdentity, IdentityRefused, Verified
 from registry.database import Concern
@@ -40,6 +41,7 @@ class Granted:
     kind: IssuerKind
     assertion: Assertion
     newcomer: bool  # a person whom nobody knew until now
+    provider: str = ""  # of an identity: whose people the issuer speaks of
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def _granted(world: World, parameters: Mapping[str, str]) -> Granted:
     except (AssertionRefused, IdentityRefused) as refused:
         world.telemetry.refused(f"assertion_{refused.reason}")
         raise InvalidGrant("the assertion is not valid here") from refused
-    return Granted(kind, assertion, newcomer)
+    return Granted(kind, assertion, newcomer, row.provider)
 
 
 def _judged(world: World, verified: Verified, kind: IssuerKind) -> Assertion:
@@ -152,6 +154,9 @@ def _judged(world: World, verified: Verified, kind: IssuerKind) -> Assertion:
 def _welcome(world: World, provider: str, said: Assertion) -> bool:
     """Somebody who never came before is let in as at a first sign-in; in no group until they sign in themselves."""
     with world.office.database.read() as session:
+        vouching = session.get(Provider, provider)
+        if vouching is None or vouching.disabled_at is not None:
+            raise AssertionRefused("provider")
         if external.find(session, said.issuer, said.subject) is not None:
             return False
     facts = {"provider": provider, "issuer": said.issuer}

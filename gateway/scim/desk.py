@@ -58,10 +58,9 @@ def scim(handler: Handler) -> Callable[[Request], Response]:
             return answer(error, error.status or 400)
         except AuthzError as refused:
             return answer(Error(status=400, scim_type="invalidValue", detail=str(refused)), 400)
-        except RecursionError:
-            return answer(Error(status=400, scim_type="invalidSyntax", detail="too deep"), 400)
-        except (UnicodeEncodeError, DataError):  # half a character (RFC 8259 section 8.2), or a null
-            return answer(Error(status=400, scim_type="invalidValue", detail="a character that no text has"), 400)
+        except (RecursionError, UnicodeEncodeError, DataError):  # half a character (RFC 8259 section 8.2), or a null
+            detail = "too deep, or with a character that no text has"
+            return answer(Error(status=400, scim_type="invalidValue", detail=detail), 400)
         except (SQLAlchemyError, JournalDown):
             return answer(Error(status=503, detail="This cannot be done now; try again"), 503)
 

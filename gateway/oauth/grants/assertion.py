@@ -12,9 +12,10 @@ from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from authz import external, once
 from authz.accounts import find_agent_by_id
+from authz.cutoffs import Cut, is_cut
 from authz.errors import AssertionRefused, ScopeRefused
 from authz.families import Allowance
-from authz.issuers import IssuerKind, agent_of
+from authz.issuers import IssuerKind, agent_of, family_of
 from authz.scopes import ALL, intersect, parse_scope, write_scope
 from gateway.oauth.client import PROVING_METHODS
 from gateway.oauth.evidence import JWT_BEARER, words
@@ -38,6 +39,7 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
     def validate_token_request(self) -> None:
         granted = self.server.desk.evidence.granted
         assert granted is not None
+        self.family = family_of(granted.assertion.issuer) if granted.kind is IssuerKind.IDENTITY else ""
         try:
             self.allowed = self._person(granted) if granted.kind is IssuerKind.IDENTITY else self._agent(granted)
         except AssertionRefused as refused:
@@ -45,7 +47,8 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
             raise InvalidGrant("the assertion is not valid here") from refused
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
-        return 200, self.server.issue(self.GRANT_TYPE, self.allowed, self.allowed.scope), self.TOKEN_RESPONSE_HEADER
+        token = self.server.issue(self.GRANT_TYPE, self.allowed, self.allowed.scope, self.family)
+        return 200, token, self.TOKEN_RESPONSE_HEADER
 
     def _person(self, granted: Granted) -> Allowance:
         """Identity assertion authorization grant, section 4.4: the client it was issued to, one resource, one use."""
@@ -68,10 +71,15 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
         )
 
     def _subject(self, granted: Granted) -> Person:
-        """Whom the provider means."""
-        known = external.find(self.server.desk.session, granted.assertion.issuer, granted.assertion.subject)
+        """Whom the provider means: one of its own. What was said before somebody was ended says nothing any more."""
+        session, said = self.server.desk.session, granted.assertion
+        known = external.find(session, said.issuer, said.subject)
         if known is None or known.disabled_at is not None:
             raise AssertionRefused("disabled" if known else "nobody")
+        if known.provider != granted.provider:
+            raise AssertionRefused("other_provider")
+        if is_cut(session, Cut.PERSON, known.id, said.issued_at):
+            raise AssertionRefused("ended_since")
         return known
 
     def _agent(self, granted: Granted) -> Allowance:

@@ -53,7 +53,9 @@ def app(house: House) -> tuple[Client, str]:
 
 
 def known(house: House, subject: str) -> Person:
-    person = Person(id=f"usr_{subject}", issuer=COMPANY, subject=subject, handle=f"{subject}@corp")
+    person = Person(
+        id=f"usr_{subject}", issuer=COMPANY, subject=subject, handle=f"{subject}@corp", provider="corp"
+    )
     with house.office.database.change(Concern.PEOPLE) as session:
         session.add(person)
     return person
