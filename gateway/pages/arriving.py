@@ -6,6 +6,7 @@ import re
 import time
 from typing import TYPE_CHECKING, Any
 
+from anyio import from_thread
 from sqlalchemy.exc import IntegrityError
 
 from authz import external
@@ -50,6 +51,8 @@ def admit_external(request: Request, opened: Opened, identity: ExternalIdentity,
         token = _admitted(request, opened, identity)
     except SignInRefused as refused:
         return refusal(request, opened.slug, IdentityRefused(refused.reason, _WORDS[refused.reason]))
+    # what they read or ask next is judged with the groups that they have come with, and not as if they had none yet
+    from_thread.run(world_of(request).snapshots.refresh)
     response, settings = onward(request, following), world_of(request).settings
     give_session(response, settings, token)
     take_departure(response, settings)
@@ -69,7 +72,9 @@ def _admitted(request: Request, opened: Opened, identity: ExternalIdentity) -> s
         who, facts = f"user:{person.handle}", {"provider": opened.slug, "address": address}
         if not known:
             office.journal.note("person.added", who=who, person=who, **facts)
-        office.journal.note("signin", who=who, method=amr, **facts)
+        groups = sorted(external.mapped(session, person.id))
+        said = sorted(identity.groups)[:_GROUPS_ON_RECORD]
+        office.journal.note("signin", who=who, method=amr, groups=groups, said=said, **facts)
     return token
 
 
@@ -129,6 +134,7 @@ def _clock_moved(request: Request) -> Response:
     return message(request, 503, "Nobody can sign in just now", clock.MOVED)
 
 
+_GROUPS_ON_RECORD = 20  # of those that a provider names: enough to see how it spells them
 _METHOD = re.compile(r"[\x21-\x7e]{1,128}")  # one word, as claims of ours hold it
 _WORDS = {
     "nameless": "The provider did not say who you are in a way that could be kept.",

@@ -107,6 +107,9 @@ class _Fresh:
             members, policy = load_members(session), load_policy(session, 1)
         return SimpleNamespace(epoch=1, catalogue=self._desk.catalogue, policy=policy, members=members)
 
+    async def refresh(self) -> None:
+        """It always is."""
+
 
 class Browser:
     """Fills in our forms as a browser would: with the hidden fields of the page that it last saw."""

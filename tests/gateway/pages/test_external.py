@@ -13,6 +13,7 @@ from authz.signin_tables import ForeignSession
 from authz.tables import BrowserSession, ClaimMapping, Membership, Person, Provider
 from gateway.oauth.stepping_up import AGAIN
 from gateway.rendezvous import RendezvousDown
+from gateway.snapshots import Snapshots
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
 
@@ -80,6 +81,23 @@ def test_the_groups_of_a_sign_in_are_mapped_and_end_with_it(desk: Desk, organisa
     sign_in(desk.browser())
     with desk.office.database.read() as session:
         assert not session.exec(select(Membership)).all()
+
+
+def test_the_first_page_already_knows_the_groups_that_somebody_came_with(
+    desk: Desk, organisation: Organisation
+) -> None:
+    desk.snapshots = Snapshots(desk.office)
+    sign_in(desk.browser())
+    assert [set(member.groups) for member in desk.snapshots.current.members.values()] == [{"developers"}]
+
+
+def test_the_record_says_which_groups_a_provider_named_and_what_became_of_them(
+    desk: Desk, organisation: Organisation
+) -> None:
+    organisation.groups["alice"] = ["devs", "Developers"]
+    sign_in(desk.browser())
+    (record,) = desk.records("signin")
+    assert (record["groups"], record["said"]) == (["developers"], ["Developers", "devs"])
 
 
 def test_the_same_person_stays_the_same_whatever_they_are_called(desk: Desk, organisation: Organisation) -> None:
