@@ -26,6 +26,14 @@ def challenge_dpop(resource_metadata_url: str, *, bearer: bool) -> tuple[bytes, 
     return HEADER, f'DPoP error="{error}", algs="{algorithms}", resource_metadata="{resource_metadata_url}"'.encode()
 
 
+def invite_dpop(resource_metadata_url: str) -> tuple[bytes, bytes]:
+    """What would help is a token that is bound to a key. Beside a refusal in words: RFC 9110 section 11.6.1 lets any
+    answer say so, and a client that cannot do it would throw away a good token, or send its person round for nothing.
+    """
+    algorithms = " ".join(sorted(FOREIGN_ALGORITHMS))
+    return HEADER, f'DPoP algs="{algorithms}", resource_metadata="{resource_metadata_url}"'.encode()
+
+
 def challenge_403(
     resource_metadata_url: str, *, scope: str, description: str = "", needs: Assurance | None = None
 ) -> tuple[bytes, bytes]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from authz.scopes import wider
-from gateway.oauth.challenges import challenge_403
+from gateway.oauth.challenges import challenge_403, invite_dpop
 from gateway.oauth.resources import metadata_url
 from gateway.portal.exchange import relayable
 from gateway.portal.headers import (
@@ -114,9 +114,19 @@ def can_sign_in_again(exchange: Exchange, decision: Decision) -> bool:
     """Whether somebody can be asked to, and it would help: an agent under a delegation, or for itself, has nobody who
     would, and a key is not had by signing in.
     """
-    claims, needs = exchange.principal.claims, decision.needs
-    keyless = needs is not None and needs.dpop and not exchange.principal.jkt
-    return "auth_time" in claims and "dlg" not in claims and not keyless
+    claims = exchange.principal.claims
+    return "auth_time" in claims and "dlg" not in claims and not lacks_key(exchange, decision)
+
+
+def lacks_key(exchange: Exchange, decision: Decision) -> bool:
+    """Whether a rule would say yes, or might, if the token were bound to a key (RFC 9449)."""
+    needs = decision.needs if decision.stronger_token_helps else None
+    return needs is not None and needs.dpop and not exchange.principal.jkt
+
+
+def invitation(exchange: Exchange) -> tuple[bytes, bytes]:
+    """What a client needs to know that can prove a key."""
+    return invite_dpop(metadata_url(exchange.world.settings.base_url, exchange.mount.path))
 
 
 def insufficient_scope(exchange: Exchange, target: Target, decision: Decision) -> Problem:

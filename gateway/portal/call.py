@@ -129,6 +129,8 @@ def refuse(exchange: Exchange, target: Target, decision: Decision) -> Answer:
     note_refusal(exchange, target, decision.word, decision)
     if decision.wider_token_helps or (decision.stronger_token_helps and asking.can_sign_in_again(exchange, decision)):
         raise asking.insufficient_scope(exchange, target, decision)
+    if asking.lacks_key(exchange, decision):
+        exchange.reply.also(asking.invitation(exchange))
     if target.kind is not Kind.TOOL:
         data = {"reason": decision.reason, "remedy": decision.remedy, "decision": decision.id}
         raise Problem(200, REFUSED, f"{decision.reason} {decision.remedy}".strip(), data=data)

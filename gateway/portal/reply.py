@@ -59,6 +59,10 @@ class Reply:
         self.ended = False
         self.trail: Trail | None = None  # of a legacy client, which may lose the stream and come back for the rest
 
+    def also(self, line: tuple[bytes, bytes]) -> None:
+        """A header that goes with whatever is answered."""
+        self._always += (line,)
+
     async def json(self, status: int, body: bytes, headers: Lines = ()) -> None:
         self.whole(status, JSON, body, headers)
 

@@ -14,7 +14,9 @@ from authz.accounts import new_hash
 from authz.rules import Draft, write_rule
 from authz.tables import BrowserSession, Person
 from registry.database import Concern
-from tests.gateway.oauth.house import answer_of, pkce
+from tests.fakes.door import modern
+from tests.fakes.proofs import Holder
+from tests.gateway.oauth.house import REDIRECT, answer_of, pkce
 from tests.gateway.oauth.market import DELEGATION, Market, claims_of, error_of
 
 if TYPE_CHECKING:
@@ -170,3 +172,35 @@ def test_a_token_without_a_key_is_told_so_in_words(market: Market) -> None:
     result = answer.json()["result"]
     assert result["isError"]
     assert "a rule wants one that is bound to a key (DPoP)" in result["content"][0]["text"]
+    challenge = answer.headers["www-authenticate"]
+    assert challenge.startswith('DPoP algs="')
+    assert "ES256" in challenge
+    assert f'resource_metadata="{market.base}/.well-known/oauth-protected-resource/mcp"' in challenge
+    assert "error" not in challenge  # nobody is to throw the token away
+
+
+def test_a_token_with_a_key_is_let_through_by_the_same_rule(market: Market) -> None:
+    person, client, holder = careful(market, "dpop"), market.client(), Holder()
+    proof = pkce()
+    form = {
+        "grant_type": "authorization_code", "code": market.code(person, client, proof), "client_id": client.id,
+        "redirect_uri": REDIRECT, "code_verifier": proof.verifier,
+    }  # fmt: skip
+    with market.http() as http:
+        where = f"{market.base}/oauth/token"
+        got = http.post("/oauth/token", data=form, headers={"dpop": holder.proof("POST", where)})
+        assert got.json()["token_type"] == "DPoP", got.text
+        bound = got.json()["access_token"]
+        headers, body = modern(bound, "tools/call", {"name": "notes_delete", "arguments": {}})
+        own = [("Authorization", f"DPoP {bound}"), ("DPoP", holder.proof("POST", market.resource, bound))]
+        answer = http.post("/mcp", content=body, headers=[*headers[1:], *own])
+    assert answer.status_code == 502, answer.text  # allowed: it left for a server that is not there
+    assert "www-authenticate" not in answer.headers
+
+
+def test_what_a_rule_wants_of_a_thing_does_not_show_from_outside(market: Market) -> None:
+    with market.http() as http:
+        before = http.get("/.well-known/oauth-protected-resource/mcp").text
+        careful(market, "dpop")
+        assert http.get("/.well-known/oauth-protected-resource/mcp").text == before
+    assert "dpop_bound_access_tokens_required" not in before
