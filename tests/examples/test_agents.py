@@ -59,15 +59,21 @@ class Agent:
 
     def set_up(self) -> None:
         """Follow the README as far as its program."""
-        printed = "".join(self.door.run(*words[1:]) for words in self.lines_before_the_program())
+        printed = "".join(self.door.run(*words[1:]) for words in self._commands()[0])
         for name, pattern in (("CLIENT_ID", "agt_"), ("CLIENT_SECRET", "ost_cs_"), ("DELEGATION", "dlg_")):
             for found in re.findall(rf"\b{pattern}[\w-]+", printed):
                 self.environment[f"DOOR_{name}"] = found
         self.environment["DOOR_URL"] = self.door.url
 
-    def lines_before_the_program(self) -> list[list[str]]:
-        start = [words[0] for words in self.lines].index("python")
-        return [words for words in self.lines[:start] if words[0] == "ostiary"]
+    def look_afterwards(self) -> str:
+        """What the README has its reader look at when the program has run."""
+        return "".join(self.door.run(*words[1:]) for words in self._commands()[1])
+
+    def _commands(self) -> tuple[list[list[str]], list[list[str]]]:
+        """The lines of `ostiary` before its program and after it."""
+        middle = [words[0] for words in self.lines].index("python")
+        before, after = self.lines[:middle], self.lines[middle:]
+        return [words for words in before if words[0] == "ostiary"], [words for words in after if words[0] == "ostiary"]
 
     def run(self, **changed: str) -> subprocess.CompletedProcess[str]:
         """The program, with nothing in its environment but what the README asks for."""
@@ -161,6 +167,14 @@ def test_an_agent_as_itself_lists_calls_and_takes_no_for_an_answer(plain: Agent)
     assert record["decision"] in done.stderr
 
 
+def test_an_agent_as_itself_gets_another_token_when_one_is_not_taken_any_more(plain: Agent, road: Road) -> None:
+    road.trouble(PORTAL, 3, spoil)
+    done = plain.run()
+    assert done.returncode == 0, done.stderr
+    assert "Door code" in done.stdout
+    assert road.count(TOKENS) == 2
+
+
 def test_an_agent_with_a_wrong_secret_ends_with_a_sentence(plain: Agent, road: Road) -> None:
     done = plain.run(DOOR_CLIENT_SECRET="ost_cs_wrong")
     assert done.returncode == 1
@@ -180,6 +194,7 @@ def test_an_agent_acts_for_a_person_with_one_token_for_one_tool(on_behalf: Agent
     [called] = on_behalf.records("call.intent", object="notes.add")
     assert called["who"] == "user:editor"
     assert [actor["who"] for actor in called["actors"]] == ["agent:scribe"]
+    assert re.search(r"user:editor +notes\.add .*agent:scribe", on_behalf.look_afterwards())
 
 
 def test_an_agent_whose_delegation_has_ended_asks_once_and_ends_with_a_sentence(on_behalf: Agent, road: Road) -> None:
@@ -235,13 +250,16 @@ def test_the_nightly_job_takes_another_token_before_one_ends(nightly: Agent, roa
 
 
 def test_the_nightly_job_goes_on_with_another_token_when_one_is_not_taken_any_more(nightly: Agent, road: Road) -> None:
-    def spoil(passing: Passing) -> None:
-        passing.headers["authorization"] = "Bearer " + "x" * 40
-
     road.trouble(PORTAL, 2, spoil)
     assert reported(nightly.run())
     assert road.count(TOKENS) == 2
     assert [status for path, status in road.passed if path == PORTAL].count(401) == 1
+
+
+def test_the_nightly_job_does_not_go_on_asking_for_tokens_that_are_never_taken(nightly: Agent, road: Road) -> None:
+    road.trouble(PORTAL, 0, spoil)
+    assert given_up(nightly.run(), 77, "does not take the token")
+    assert road.passed == [(TOKENS, 200), (PORTAL, 401)] * 2
 
 
 def test_the_nightly_job_asks_a_busy_door_again(nightly: Agent, road: Road) -> None:
@@ -254,7 +272,7 @@ def test_the_nightly_job_asks_a_busy_door_again(nightly: Agent, road: Road) -> N
 
 def test_the_nightly_job_leaves_a_door_alone_that_is_busy_for_long(nightly: Agent, road: Road) -> None:
     road.trouble(PORTAL, 0, lambda _: Instead(503, {"Retry-After": "3600"}))
-    assert given_up(nightly.run(), 75, "it answers 503")
+    assert given_up(nightly.run(), 75, "the door answers 503")
     assert road.count(PORTAL) == 1
 
 
@@ -282,6 +300,11 @@ def test_the_nightly_job_reports_a_tool_that_was_taken_away(nightly: Agent, road
     finally:
         nightly.door.run("policy", "remove", rule)
     assert road.passed == [(TOKENS, 200)]
+
+
+def spoil(passing: Passing) -> None:
+    """As a token is that has ended: the door does not take it."""
+    passing.headers["authorization"] = "Bearer " + "x" * 40
 
 
 def until_refused(door: Gateway, token: str) -> None:

@@ -54,6 +54,8 @@ class Delegated(httpx2.Auth):
         if response.status_code == 401:  # the clocks differ, or it was cut off: the next exchange tells which
             await self._renew()
             response = yield self._carrying(request)
+            if response.status_code == 401:
+                raise Over("the door does not take the token that it has just given")
         if response.status_code in BUSY:
             raise busy(response)
 
@@ -85,7 +87,7 @@ class Delegated(httpx2.Auth):
 
 def busy(answer: httpx2.Response) -> Later:
     asked = answer.headers.get("retry-after", "0")
-    return Later(f"it answers {answer.status_code}", float(asked) if asked.isdigit() else 0)
+    return Later(f"the door answers {answer.status_code}", float(asked) if asked.isdigit() else 0)
 
 
 async def patiently(auth: Delegated) -> str:
@@ -117,8 +119,9 @@ async def report(auth: Delegated) -> str:
 
 async def use(client: Client, tool: str, **arguments: Any) -> dict[str, Any]:
     result = await client.call_tool(tool, arguments)
-    if result.is_error:
-        raise Over(" ".join(block.text for block in result.content if isinstance(block, TextContent)))
+    if result.is_error:  # with a decision it is the door that refuses; without one the tool has failed
+        text = " ".join(block.text for block in result.content if isinstance(block, TextContent))
+        raise Over(text) if "dev.ostiary/decision" in (result.meta or {}) else Later(f"{tool} failed: {text}")
     return result.structured_content or {}
 
 
@@ -139,7 +142,7 @@ def main() -> int:
         print(f"nightly: {over}", file=sys.stderr)
         return 77  # EX_NOPERM of sysexits.h
     except (Later, httpx2.TransportError) as trouble:
-        print(f"nightly: the door at {DOOR} cannot be used now: {trouble}", file=sys.stderr)
+        print(f"nightly: no report now, by way of {DOOR}: {trouble}", file=sys.stderr)
         return 75  # EX_TEMPFAIL
     return 0
 
