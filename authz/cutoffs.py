@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-LONGEST_LIFE = 200 * 86400.0  # longer than any refresh family may live: the row may go when nothing can be cut by it
+KEPT = 200 * 86400.0  # longer than any refresh family may live: the row may go when nothing can be cut by it
 
 
 class Cut(StrEnum):
@@ -48,7 +48,7 @@ def load_cutoffs(session: Session) -> CutOffs:
     return CutOffs({(row.kind, row.key): row.at for row in rows})
 
 
-def cut_off(session: Session, kind: Cut, key: str, *, now: float | None = None, life: float = LONGEST_LIFE) -> None:
+def cut_off(session: Session, kind: Cut, key: str, *, now: float | None = None, life: float = KEPT) -> None:
     """Ends everything issued to `key` so far. The transaction must move the epoch of `Concern.CUTOFFS`.
 
     A cut never moves back: with clocks that differ, the later one of two would give life to what the first ended.

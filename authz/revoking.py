@@ -78,7 +78,7 @@ def of_token(session: Session, name: str, now: float) -> dict[str, str]:
         personal.end(session, personal.find(session, name), now)
         return {"kind": "personal"}
     if name.startswith("sct_"):
-        _end_scim(session, name, now)
+        end_scim(session, name, now)
         return {"kind": "scim"}
     cut_off(session, Cut.TOKEN, name, now=now)
     return {"kind": "access"}
@@ -91,12 +91,14 @@ def of_delegation(session: Session, name: str, now: float) -> dict[str, str]:
     return {"agent": row.agent, "person": row.person}
 
 
-def _end_scim(session: Session, name: str, now: float) -> None:
+def end_scim(session: Session, name: str, now: float) -> ScimToken:
+    """The token of a provider's SCIM client, by its id; whom it brought stays. Raises AccountRefused."""
     row = session.exec(select(ScimToken).where(ScimToken.id == name)).one_or_none()
     if row is None or row.ended_at is not None:
         raise AccountRefused(f"there is no SCIM token {name!r}; `ostiary scim list` shows those there are")
     row.ended_at = now
     session.add(row)
+    return row
 
 
 def _end_refresh(session: Session, whose: Any, now: float) -> int:

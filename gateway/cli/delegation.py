@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import as_json, show, with_office
-from gateway.cli.output import say, table
+from gateway.cli.output import minute, say, table
 from gateway.office import operator
 from registry.database import Concern
 
@@ -132,14 +132,10 @@ def _row(session: Session, row: Delegation, now: float) -> dict[str, Any]:
         "agent": f"agent:{agent.handle}" if agent else row.agent,
         "scope": row.scope,
         "uses_left": "any" if row.uses_left is None else row.uses_left,
-        "expires": _day(row.expires_at),
-        "last_used": "never" if row.last_used_at is None else _day(row.last_used_at),
+        "expires": minute(row.expires_at),
+        "last_used": minute(row.last_used_at),
         "state": delegations.state(session, row, now),
         "reason": row.reason,
-        "given": _day(row.created_at),
+        "given": minute(row.created_at),
         "given_by": row.created_by,
     }
-
-
-def _day(moment: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(moment))

@@ -10,8 +10,8 @@ import click
 
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.idp_add import idp_add
-from gateway.cli.idp_text import described, details, mapping_row, plain, provider_row
-from gateway.cli.output import say, table
+from gateway.cli.idp_text import described, details, mapping_row, provider_row
+from gateway.cli.output import plain, say, table
 from gateway.office import operator
 from registry.database import Concern
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.common import show
+from gateway.cli.output import plain
 
 if TYPE_CHECKING:
     from authz.tables import ClaimMapping, Provider
@@ -67,12 +68,6 @@ def described(found: dict[str, Any]) -> str:
     rows += [(f"{name} address", value) for name, value in found["addresses"].items()]
     rows += [("mapping", "{claim} {value} -> group:{group}".format(**one)) for one in found["mappings"]]
     return "\n".join(f"{name:18} {plain(value)}" for name, value in rows)
-
-
-def plain(value: Any) -> str:
-    """One line without anything that moves a terminal's cursor."""
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _added(found: dict[str, Any]) -> str:

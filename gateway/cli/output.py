@@ -1,8 +1,9 @@
-"""What commands about people print, and how they ask for a password: never as an argument."""
+"""How commands print rows, names and moments, and how they ask for a password: never as an argument."""
 
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
 import click
@@ -29,9 +30,23 @@ def table(rows: list[dict[str, Any]], columns: str, empty: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    """One line of plain text: names of clients are their own words and may hold anything."""
-    text = ", ".join(value) if isinstance(value, list) else {True: "yes", False: "no"}.get(value, str(value))
+    return plain(value if isinstance(value, list) else {True: "yes", False: "no"}.get(value, value))
+
+
+def plain(value: Any) -> str:
+    """One line that moves no cursor: clients and providers are called what they like, and may hold anything."""
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def day(moment: float | None) -> str:
+    """Of the universal day, as every clock here; `never` where there is none."""
+    return time.strftime("%Y-%m-%d", time.gmtime(moment)) if moment else "never"
+
+
+def minute(moment: float | None) -> str:
+    """The same, to the minute."""
+    return time.strftime("%Y-%m-%d %H:%MZ", time.gmtime(moment)) if moment else "never"
 
 
 def new_password(*, generate: bool) -> tuple[str, str]:

@@ -9,7 +9,7 @@ import click
 
 from authz.provisioning import DAYS, MOST_DAYS
 from gateway.cli.common import as_json, show, with_office
-from gateway.cli.output import say, table
+from gateway.cli.output import day, say, table
 from gateway.office import operator
 
 if TYPE_CHECKING:
@@ -64,21 +64,12 @@ def scim_list(office: Office, *, as_json: bool) -> None:
 @with_office
 def scim_end(office: Office, id_: str, *, as_json: bool) -> None:
     """End a token. Whom it brought stays."""
-    from authz.errors import AccountRefused
-    from authz.tables import ScimToken
+    from authz.revoking import end_scim
 
     with office.change("scim.token.ended", who=operator(), token=id_) as (session, facts):
-        from sqlmodel import select
-
-        row = session.exec(select(ScimToken).where(ScimToken.id == id_)).one_or_none()
-        if row is None or row.ended_at is not None:
-            raise AccountRefused(f"there is no SCIM token {id_!r}; `ostiary scim list` shows those there are")
-        row.ended_at = time.time()
-        facts["provider"] = row.provider
-        session.add(row)
+        facts["provider"] = end_scim(session, id_, time.time()).provider
     say(f"{id_} is ended", {"id": id_}, as_json=as_json)
 
 
 def _row(row: Any) -> dict[str, Any]:
-    expires = time.strftime("%Y-%m-%d", time.gmtime(row.expires_at))
-    return {"id": row.id, "provider": row.provider, "expires": expires}
+    return {"id": row.id, "provider": row.provider, "expires": day(row.expires_at)}

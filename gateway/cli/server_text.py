@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any
 
-from gateway.cli.output import table
+from gateway.cli.output import minute, table
 from registry.hidden import visible
 from registry.reviewing import Status
 
@@ -85,13 +84,13 @@ def _head(found: Review) -> Iterator[str]:
     one = found.server
     yield f"{one.slug}  {one.state}  {visible(one.title)}  {one.url}"
     yield f"  {one.era} era, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
-    yield f"  proposed by {one.proposed_by} on {_day(one.proposed_at)}" + (
-        f", approved by {one.approved_by} since {_day(one.approved_at)}" if one.approved_at else ""
+    yield f"  proposed by {one.proposed_by} on {minute(one.proposed_at)}" + (
+        f", approved by {one.approved_by} since {minute(one.approved_at)}" if one.approved_at else ""
     )
     if one.suspended_because:
         yield f"  suspended: {one.suspended_because}"
     if one.failing_since:
-        yield f"  failing since {_day(one.failing_since)}: {one.failure}"
+        yield f"  failing since {minute(one.failing_since)}: {one.failure}"
 
 
 def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterator[str]:
@@ -136,7 +135,3 @@ def _summary(item: Item) -> str:
     text = next((said[key] for key in ("description", "instructions", "title") if isinstance(said.get(key), str)), "")
     line = visible(" ".join(text.split()))
     return line if len(line) <= WIDTH else f"{line[: WIDTH - 1]}…"
-
-
-def _day(at: float | None) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at)) if at else "never"

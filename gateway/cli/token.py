@@ -10,7 +10,7 @@ import click
 from authz.personal import DAYS, MOST_DAYS
 from authz.tokens import LONGEST_LIFE, OPERATOR_CLIENT
 from gateway.cli.common import as_json, show, with_office
-from gateway.cli.output import say, table
+from gateway.cli.output import day, say, table
 from gateway.office import operator
 from registry.database import Concern
 
@@ -108,13 +108,9 @@ def _personal_row(row: PersonalToken, person: Person) -> dict[str, Any]:
         "name": row.name,
         "scope": row.scope,
         "resource": row.resource,
-        "expires": _day(row.expires_at),
-        "last_used": _day(row.last_used_at) if row.last_used_at else "never",
+        "expires": day(row.expires_at),
+        "last_used": day(row.last_used_at),
     }
-
-
-def _day(moment: float) -> str:
-    return time.strftime("%Y-%m-%d", time.gmtime(moment))
 
 
 @token.command("rotate-keys")

@@ -12,8 +12,8 @@ from sqlmodel import SQLModel
 
 from authz.clients import find_client, load_clients, mark_used, new_secret, secret_matches
 from authz.errors import ScopeRefused
-from authz.scopes import LIMIT, parse_scope, write_scope
 from authz.personal import CLIENT as PERSONAL
+from authz.scopes import LIMIT, parse_scope, write_scope
 from authz.tables import Client
 from authz.tokens import OPERATOR_CLIENT
 from registry.database import Database, sqlite_url

@@ -257,8 +257,9 @@ async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
     with socket.create_server(("127.0.0.1", 0)) as sock:
         door = Door(data, sock.getsockname()[1], **settings)
         config = uvicorn.Config(
-            Edge(nothing, door.settings, Portal(door.world)), http=EdgeProtocol, ws="none", lifespan="off", interface="asgi3",
-            log_config=None, access_log=False, proxy_headers=False, server_header=False, timeout_graceful_shutdown=1,
+            Edge(nothing, door.settings, Portal(door.world)), http=EdgeProtocol, ws="none", lifespan="off",
+            interface="asgi3", log_config=None, access_log=False, proxy_headers=False, server_header=False,
+            timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = uvicorn.Server(config)
         server.config.load()
