@@ -45,7 +45,8 @@ LATEST = "backup.json"  # in the data directory: when the last one was made, for
 PASSING = frozenset(
     {
         *("lease", "parcel", "letter", "tally", "failed_sign_ins"),
-        *("browser_session", "code", "one_time_link", "refresh_token"),
+        *("browser_session", "code", "device_grant", "one_time_link", "refresh_token"),
+        *("foreign_session", "pending_sign_in", "personal_token", "scim_token"),
         "journal_entry",  # made anew from the files
     }
 )
