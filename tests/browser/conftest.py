@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,8 +59,14 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
 
 @pytest.fixture
 def page(chromium: Browser, desk: Desk) -> Iterator[Page]:
+    with window(chromium, desk.settings.base_url) as page:
+        yield page
+
+
+@contextmanager
+def window(chromium: Browser, base_url: str) -> Iterator[Page]:
     """A fresh window; whatever the browser complains about (a CSP violation, a script error) fails the test."""
-    context = chromium.new_context(base_url=desk.settings.base_url, bypass_csp=False)
+    context = chromium.new_context(base_url=base_url, bypass_csp=False)
     complaints: list[str] = []
     page = context.new_page()
     page.set_default_timeout(15_000)
