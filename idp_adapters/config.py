@@ -10,6 +10,7 @@ import re
 import shutil
 from dataclasses import dataclass, field
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path  # noqa: TC003 - pydantic reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -30,6 +31,8 @@ from idp_adapters.contract import IdentityProblem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic.fields import FieldInfo
+
     from idp_adapters.contract import Equipment, Provider
 
 GUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -49,9 +52,8 @@ class ExtraMissing(IdentityProblem):
     """The libraries of a kind are not installed."""
 
     def __init__(self, extra: str, module: str) -> None:
-        super().__init__(
-            "extra_missing", f"{module} is not installed: pip install 'ostiary[{extra}]', then start again"
-        )
+        wheel, clone = f"pip install 'ostiary[{extra}]'", f".venv/bin/pip install -e '.[{extra}]'"
+        super().__init__("extra_missing", f"{module} is not installed: {wheel} (in a clone: {clone}), then start again")
 
 
 def directory_url(url: str) -> str:
@@ -90,7 +92,9 @@ class ProviderConfig(BaseModel):
 class OidcConfig(ProviderConfig):
     """An OpenID provider."""
 
-    issuer: str = Field(description="the issuer, exactly as the provider writes it", pattern=r"^https?://[^\s?#]+$")
+    issuer: str = Field(
+        description="the issuer, exactly as the provider writes it: https://…", pattern=r"^https?://[^\s?#]+$"
+    )
     client_id: str = Field(min_length=1, description="the id that the provider gave our client")
     client_auth: Literal["client_secret_basic", "client_secret_post", "private_key_jwt"] = Field(
         "client_secret_basic", description="how our client proves itself at the token endpoint"
@@ -277,6 +281,7 @@ class Kind:
     makes: Mapping[str, str] = field(default_factory=dict)  # purpose → "module:function" that makes it for a slug
     programs: Mapping[str, str] = field(default_factory=dict)  # that must be installed → how
     extra: str = ""  # of the distribution, where the adapter needs more than a plain installation has
+    modules: tuple[str, ...] = ()  # which that extra brings
 
 
 KINDS: Final[Mapping[str, Kind]] = {
@@ -298,6 +303,7 @@ KINDS: Final[Mapping[str, Kind]] = {
             "certificate_key": "the private key (PEM) of its certificate, instead of a secret",
         },
         extra="entra",
+        modules=("msal",),
     ),
     "saml": Kind(
         model=SamlConfig,
@@ -309,6 +315,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         makes={"sp_key": "idp_adapters.saml_keys:generate"},
         programs={"xmlsec1": "Debian: apt install xmlsec1"},
         extra="saml",
+        modules=("defusedxml", "saml2"),
     ),
     "ldap": Kind(
         model=LdapConfig,
@@ -317,6 +324,7 @@ KINDS: Final[Mapping[str, Kind]] = {
         secrets={"bind_password": "the password of the account that searches"},
         asks=True,
         extra="ldap",
+        modules=("ldap",),
     ),
 }
 
@@ -328,10 +336,16 @@ def kind_called(name: str) -> Kind:
     return found
 
 
-def missing_programs(kind: str) -> list[str]:
+def missing(kind: str) -> list[str]:
     """What a provider of this kind cannot work without on this machine, one sentence each."""
-    needed = kind_called(kind).programs.items()
-    return [f"the {name} program is not installed ({how})" for name, how in needed if shutil.which(name) is None]
+    found = kind_called(kind)
+    libraries = [str(ExtraMissing(found.extra, name)) for name in found.modules if find_spec(name) is None]
+    programs = [
+        f"the {name} program is not installed ({how})"
+        for name, how in found.programs.items()
+        if shutil.which(name) is None
+    ]
+    return libraries[:1] + programs
 
 
 def read_config(kind: str, config: Mapping[str, Any]) -> ProviderConfig:
@@ -339,7 +353,8 @@ def read_config(kind: str, config: Mapping[str, Any]) -> ProviderConfig:
     try:
         return kind_called(kind).model.model_validate(dict(config))
     except ValidationError as refused:
-        raise ConfigRefused([_sentence(error) for error in refused.errors()]) from refused
+        fields = kind_called(kind).model.model_fields
+        raise ConfigRefused([_sentence(error, fields) for error in refused.errors()]) from refused
 
 
 def open_provider(kind: str, config: Mapping[str, Any], equipment: Equipment) -> Provider:
@@ -357,10 +372,12 @@ def open_provider(kind: str, config: Mapping[str, Any], equipment: Equipment) ->
     return opened
 
 
-def _sentence(error: Any) -> str:
+def _sentence(error: Any, fields: Mapping[str, FieldInfo]) -> str:
     """Never shows the value: it may be a secret in the wrong place."""
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{place}: no such option"
+    if error["type"] == "string_pattern_mismatch" and error["loc"]:
+        return f"{place}: not of the form that is wanted: {fields[error['loc'][0]].description}"
     message: str = error["msg"].removeprefix("Value error, ")
     return f"{place}: {message}" if place else message

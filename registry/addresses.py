@@ -213,4 +213,5 @@ def _refuse(sentence: str, rule: str) -> NoReturn:
 def _refuse_with_remedy(sentence: str, rule: str, address: Address) -> NoReturn:
     remedy = f'allow_addresses = ["{address.origin}"]'
     advice = f"if this is meant, add `{remedy}` to the operator's file, or say --allow-address when adding the server"
-    raise AddressRefused(f"{sentence} (rule: {rule}); {advice}", rule=rule, remedy=remedy)
+    why = f"{sentence} (rule: {rule})"
+    raise AddressRefused(f"{why}; {advice}", rule=rule, remedy=remedy, why=why)

@@ -40,12 +40,16 @@ class DefinitionRefused(RegistryError):
 
 
 class AddressRefused(RegistryError):
-    """`rule` is the machine word of the rule that refused, `remedy` the line that would allow it (or empty)."""
+    """`rule` is the machine word of the rule that refused, `remedy` the line that would allow it (or empty).
 
-    def __init__(self, message: str, *, rule: str, remedy: str = "") -> None:
+    `why` is the sentence without the advice, for where something else than a server was to be reached.
+    """
+
+    def __init__(self, message: str, *, rule: str, remedy: str = "", why: str = "") -> None:
         super().__init__(message)
         self.rule = rule
         self.remedy = remedy
+        self.why = why or message
 
 
 class SecretRefused(RegistryError):

@@ -87,7 +87,7 @@ def _open(settings: Settings) -> Office:
 
 def _prepare(office: Office, closing: ExitStack) -> None:
     """What must be there before the first request: a signing key, the demo if wanted; and says how to come in."""
-    from gateway.identity.checking import check_programs
+    from gateway.identity.checking import check_installed
     from gateway.identity.declaring import declare
     from gateway.identity.providers import Providers
     from gateway.starting.first_start import ensure_signing_key, first_admin_link
@@ -95,7 +95,7 @@ def _prepare(office: Office, closing: ExitStack) -> None:
 
     ensure_signing_key(office)
     declare(office)
-    check_programs(Providers(office).listed())
+    check_installed(Providers(office).listed())
     accounts = None
     if office.settings.demo:
         from gateway.starting.demo import open_demo

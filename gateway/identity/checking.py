@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from authz import providers
 from authz.tables import Group
 from gateway.settings import ConfigurationError
-from idp_adapters.config import missing_programs
+from idp_adapters.config import missing
 from idp_adapters.contract import Finding, IdentityProblem
 
 if TYPE_CHECKING:
@@ -29,9 +29,13 @@ def walk(office: Office, opened: Providers, row: Provider) -> Iterator[Finding]:
     yield _mappings(office, row.slug)
 
 
-def check_programs(listed: Iterable[Provider]) -> None:
+def check_installed(listed: Iterable[Provider]) -> None:
     """Raises ConfigurationError where a provider could never work on this machine: better now than at a sign-in."""
-    problems = [f"identity provider {row.slug}: {words}" for row in listed for words in missing_programs(row.kind)]
+    problems = [
+        f"identity provider {row.slug}: {words}; or `ostiary idp disable {row.slug}`"
+        for row in listed
+        for words in missing(row.kind)
+    ]
     if problems:
         raise ConfigurationError(problems)
 

@@ -35,8 +35,18 @@ class GuardedHttp:
     ) -> HttpAnswer:
         try:
             return self._fetcher.send(method, url, headers=headers, body=body, limit=limit, timeout=timeout)
-        except (AddressRefused, FetchFailed) as failed:
+        except AddressRefused as refused:
+            raise ProviderDown("unreachable", _with_advice(refused)) from refused
+        except FetchFailed as failed:
             raise ProviderDown("unreachable", str(failed)) from failed
+
+
+def _with_advice(refused: AddressRefused) -> str:
+    if not refused.remedy:
+        return refused.why
+    return (
+        f"{refused.why}; if this is meant, give the provider `{refused.remedy}`, with --allow-addresses or in the file"
+    )
 
 
 def owner_of(slug: str) -> str:

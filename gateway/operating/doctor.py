@@ -14,6 +14,7 @@ from sqlmodel import select
 from authz.accounts import admins
 from authz.policy import load_policy
 from authz.tables import SigningKey
+from gateway.operating import signing_in
 from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
 from gateway.settings import ArgumentRecord, is_loopback
@@ -238,6 +239,7 @@ QUESTIONS = (
     _proxy,
     _tls,
     _admins,
+    *signing_in.QUESTIONS,
     _database,
     _keys,
     _secrets,

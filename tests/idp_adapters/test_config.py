@@ -69,3 +69,11 @@ def test_reading_configurations_loads_no_adapter_and_no_library_of_one() -> None
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
+
+
+def test_what_is_not_of_the_form_that_is_wanted_is_said_in_words_and_not_shown() -> None:
+    with pytest.raises(ConfigRefused) as refused:
+        read_config("oidc", {"issuer": "canary.example", "client_id": "us"})
+    assert refused.value.problems == [
+        "issuer: not of the form that is wanted: the issuer, exactly as the provider writes it: https://…"
+    ]

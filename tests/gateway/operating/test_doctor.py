@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import json
+import time
 
 import pytest
 from click.testing import CliRunner
@@ -10,13 +12,16 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from authz.tables import Person, Rule
+from authz.signin_tables import SecondFactor
+from authz.tables import ClaimMapping, Group, Person, Provider, Rule, ScimToken
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.operating.checks import State
 from gateway.operating.doctor import examine
+from gateway.settings import SecondFactor as Demanded
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
+from idp_adapters.config import KINDS
 from registry.database import Concern
 from registry.tables import Secret, Server
 from tests.servers.postgres import postgresql
@@ -198,3 +203,43 @@ def test_postgresql_is_asked_for_its_clock(tmp_path):
             assert late["clock"].state is State.RED
         finally:
             office.close()
+
+
+def provider(**more):
+    return Provider(slug="corp", kind="oidc", config={"issuer": "https://id.example", "client_id": "us"}, **more)
+
+
+def test_a_provider_is_asked_for_its_secret_its_mapping_and_whether_it_is_on(office):
+    change(office, provider())
+    found = checks(office)["identity provider corp"]
+    assert (found.state, "ostiary idp secret corp client_secret" in found.why) == (State.RED, True)
+    with office.database.change() as session:
+        office.vault.seal(session, "idp:corp", "client_secret", b"canary")
+    found = checks(office)["identity provider corp"]
+    assert (found.state, found.remedy) == (State.AMBER, "ostiary idp map corp groups VALUE GROUP")
+    change(office, Group(name="devs"), ClaimMapping(provider="corp", claim="groups", value="dev", group="devs"))
+    assert checks(office)["identity provider corp"].state is State.GREEN
+    with office.database.change() as session:
+        session.get_one(Provider, "corp").disabled_at = 1.0
+    assert "disabled" in checks(office)["identity provider corp"].why
+
+
+def test_a_provider_whose_library_is_not_there_is_named_with_what_to_install(office, monkeypatch):
+    missing = dataclasses.replace(KINDS["oidc"], extra="xtra", modules=("no_such_library_at_all",))
+    monkeypatch.setattr("idp_adapters.config.KINDS", {"oidc": missing})
+    change(office, provider())
+    found = checks(office)["identity provider corp"]
+    assert (found.state, "pip install 'ostiary[xtra]'" in found.why) == (State.RED, True)
+
+
+def test_an_administrator_with_a_password_alone_is_named_until_the_setting_asks_for_more(office):
+    change(office, admin("ada"), admin("bob"), SecondFactor(person="bob", sealed=b"", created_at=0))
+    assert checks(office)["second factor"].why.endswith(": ada")
+    assert "second factor" not in checks(office, second_factor=Demanded.ADMINS)
+
+
+@pytest.mark.parametrize(("days", "state"), [(-1, State.RED), (20, State.AMBER), (200, State.GREEN)])
+def test_a_provisioning_token_is_renewed_before_leavers_go_unheard(office, days, state):
+    until = time.time() + days * 86400
+    change(office, ScimToken(hash="h", id="scim_1", provider="corp", created_at=0, expires_at=until))
+    assert checks(office)["provisioning corp"].state is state
