@@ -33,7 +33,9 @@ FOREIGN_HEADER_NAMES = HEADER_NAMES | {"x5t", "x5t#S256", "nonce"}  # there, and
 FOREIGN_LIMIT = 32 * 1024  # an ID token with 200 group ids has 10 KiB
 _KEY_TYPES: dict[str, type[ECKey | OKPKey | RSAKey]] = {"EC": ECKey, "OKP": OKPKey, "RSA": RSAKey}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed25519"}
-_SMALLEST_RSA = 2048
+_RSA_SIZES = range(2048, 8192 + 1)  # bits; with an exponent of as many, one look at a signature takes 40 ms
+_LARGEST_EXPONENT = 2**32
+_HEADER_WITH_A_KEY = 2048  # bytes; the library's 512 have no room for a key of RSA
 _PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 
 PublicKey = NewType("PublicKey", ECKey)
@@ -158,8 +160,10 @@ def verify_own_key(token: str, typ: str) -> tuple[dict[str, Any], str]:
     key = _foreign_key(jwk, header["alg"]) if isinstance(jwk, dict) and not _PRIVATE & jwk.keys() else None
     if key is None:
         raise BadSignature("key")
+    registry = jws.JWSRegistry(algorithms=[header["alg"]])
+    registry.max_header_length = _HEADER_WITH_A_KEY
     try:
-        jws.deserialize_compact(raw, key, [header["alg"]])
+        jws.deserialize_compact(raw, key, registry=registry)
     except (JoseError, ValueError) as error:
         raise BadSignature("signature") from error
     return _read(raw.split(b".", 2)[1]), key.thumbprint()
@@ -194,9 +198,14 @@ def _foreign_key(jwk: Mapping[str, Any], algorithm: str) -> ECKey | OKPKey | RSA
     try:
         kind = _KEY_TYPES[jwk["kty"]]
         key = kind.import_key({name: value for name, value in jwk.items() if name in wanted})
-        return None if isinstance(key, RSAKey) and key.raw_value.key_size < _SMALLEST_RSA else key
+        return None if isinstance(key, RSAKey) and not _fits(key) else key
     except (JoseError, ValueError, KeyError, TypeError):
         return None
+
+
+def _fits(key: RSAKey) -> bool:
+    """Strong enough, and cheap to try: anybody may register a key, or bring one along."""
+    return key.raw_value.key_size in _RSA_SIZES and key.raw_value.public_numbers().e < _LARGEST_EXPONENT
 
 
 def _read_foreign(segment: bytes) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import msgspec
 
 from authz.errors import AssertionRefused
 from gateway.fetch import FetchFailed
+from idp_adapters.contract import ProviderDown
 from registry.errors import AddressRefused
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ TIMEOUT = 5.0  # seconds for all of it
 FRESH = 300.0  # seconds that a set is believed without a look
 PAUSE = 30.0  # seconds between two looks, whatever is asked for
 REMEMBERED = 256  # sets
+AT_ONCE = 8  # threads that fetch, or wait for one that does
 
 Keys = list[dict[str, Any]]
 
@@ -46,23 +48,40 @@ class _Held:
 
 
 class KeySets:
-    """One per process; safe between threads. Two threads may fetch the same set at once, which harms nobody."""
+    """One per process; safe between threads. An address is asked by one of them, and few wait: anybody may register a
+    client whose keys take long to come, and pages and tokens of others need threads too.
+    """
 
     def __init__(self, fetcher: Fetcher) -> None:
         self._fetcher = fetcher
         self._held: dict[str, _Held] = {}
         self._lock = threading.Lock()
+        self._asking = [threading.Lock() for _ in range(2 * AT_ONCE)]
+        self._places = threading.BoundedSemaphore(AT_ONCE)
 
     def keys(self, uri: str, kid: str | None) -> Keys:
-        """The set at `uri`. Raises AssertionRefused when it cannot be had, also for the next half minute."""
-        now = time.monotonic()
+        """The set at `uri`. Raises AssertionRefused when it cannot be had, also for the next half minute, and
+        ProviderDown while too many are waiting for theirs.
+        """
         held = self._held.get(uri)
-        if held is None or not held.serves(kid, now):
-            held = _Held(self._fetched(uri), now)
-            self._keep(uri, held)
+        if held is None or not held.serves(kid, time.monotonic()):
+            held = self._looked_at(uri, kid)
         if not held.keys:
             raise AssertionRefused("keys_unreachable")
         return held.keys
+
+    def _looked_at(self, uri: str, kid: str | None) -> _Held:
+        if not self._places.acquire(blocking=False):
+            raise ProviderDown("keys_busy", "too many keys are being fetched; try again in a moment")
+        try:
+            with self._asking[hash(uri) % len(self._asking)]:
+                held = self._held.get(uri)
+                if held is None or not held.serves(kid, time.monotonic()):
+                    held = _Held(self._fetched(uri), time.monotonic())
+                    self._keep(uri, held)
+                return held
+        finally:
+            self._places.release()
 
     def _fetched(self, uri: str) -> Keys:
         try:

@@ -110,7 +110,7 @@ def test_t_90_an_expression_that_would_be_read_for_a_minute_is_not_read(corp: Cl
     made = corp.user(f"u{secrets.token_hex(4)}")
     operations = [{"op": "replace", "path": f"emails[{long}]", "value": "x"}, {"op": "add", "value": {f"x[{long}]": 1}}]
 
-    asked = [("POST", "/Users/.search", {"schemas": [SEARCH], "filter": long})]
+    asked: list[tuple[str, str, dict[str, Any]]] = [("POST", "/Users/.search", {"schemas": [SEARCH], "filter": long})]
     asked += [("PATCH", f"/Users/{made['id']}", {"schemas": [PATCH], "Operations": [one]}) for one in operations]
     answers = [send(corp, *one) for one in asked]
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -10,8 +13,8 @@ import pytest
 from authz.errors import AssertionRefused
 from gateway.fetch import FetchFailed
 from gateway.oauth import keysets
-from gateway.oauth.keysets import FRESH, PAUSE, REMEMBERED, KeySets
-from idp_adapters.contract import HttpAnswer
+from gateway.oauth.keysets import AT_ONCE, FRESH, PAUSE, REMEMBERED, KeySets
+from idp_adapters.contract import HttpAnswer, ProviderDown
 
 URI = "https://keys.example/jwks"
 
@@ -107,3 +110,46 @@ def test_many_addresses_do_not_fill_the_memory(clock: Clock) -> None:
         sets.keys(f"{URI}/{number}", "a")
 
     assert len(sets._held) == REMEMBERED
+
+
+class Slow(Published):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("a")
+        self.may_answer, self.reached = threading.Event(), threading.Event()
+
+    def get(self, url: str, *, limit: int, timeout: float) -> Any:
+        self.reached.set()
+        assert self.may_answer.wait(10)
+        return super().get(url, limit=limit, timeout=timeout)
+
+
+def test_t_08_an_address_that_is_slow_is_asked_once_by_all_who_want_it() -> None:
+    slow = Slow()
+    sets = KeySets(slow)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(sets.keys, URI, "a") for _ in range(AT_ONCE)]
+        assert slow.reached.wait(10)
+        slow.may_answer.set()
+
+        assert [one.result() for one in waiting] == [[{"kid": "a"}]] * AT_ONCE
+    assert slow.asked == 1
+
+
+def test_t_08_slow_addresses_keep_few_threads_and_the_rest_are_told_to_come_again() -> None:
+    slow = Slow()
+    sets = KeySets(slow)  # type: ignore[arg-type]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(sets.keys, f"{URI}/{number}", "a") for number in range(AT_ONCE)]
+        end = time.monotonic() + 10
+        while sets._places._value:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+        with pytest.raises(ProviderDown):
+            sets.keys(f"{URI}/one-more", "a")
+
+        slow.may_answer.set()
+        assert all(one.result() for one in waiting)
+    assert sets.keys(f"{URI}/one-more", "a")
