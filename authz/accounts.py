@@ -135,7 +135,8 @@ def add_group(session: Session, name: str) -> Group:
 def find_group(session: Session, name: str) -> Group:
     group = session.get(Group, name)
     if group is None:
-        raise AccountRefused(f"there is no group {name!r}; `ostiary group list` shows those there are, `ostiary group add` makes one")
+        ways = "`ostiary group list` shows those there are, `ostiary group add` makes one"
+        raise AccountRefused(f"there is no group {name!r}; {ways}")
     return group
 
 
