@@ -3,7 +3,6 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-import authz.signin_tables
 import authz.tables  # noqa: F401 - for its tables
 import registry.tables  # noqa: F401 - for its tables
 

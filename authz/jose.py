@@ -1,7 +1,7 @@
 """Signatures and nothing else: compact JWS, ours with ES256. The only module that speaks joserfc.
 
-What a payload means is judged elsewhere (`authz.tokens` for ours). Reading is strict where libraries are lenient: size
-is capped before base64, an allow-list of header names, no duplicate member in either part.
+What a payload means is judged elsewhere (`authz.tokens.access` for ours). Reading is strict where libraries are
+lenient: size is capped before base64, an allow-list of header names, no duplicate member in either part.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def _foreign_key(jwk: Mapping[str, Any], algorithm: str) -> ECKey | OKPKey | RSA
 
 def _fits(key: RSAKey) -> bool:
     """Strong enough, and cheap to try: anybody may register a key, or bring one along."""
-    return key.raw_value.key_size in _RSA_SIZES and key.raw_value.public_numbers().e < _LARGEST_EXPONENT
+    return key.raw_value.key_size in _RSA_SIZES and key.public_key.public_numbers().e < _LARGEST_EXPONENT
 
 
 def _read_foreign(segment: bytes) -> dict[str, Any]:

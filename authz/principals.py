@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 ADMINS: Final = "ostiary-admins"  # whoever a provider's claims put into it is an administrator for as long
 
-# The payload of a token whose signature, type, times and audience were checked. Only `authz.tokens` makes one.
+# The payload of a token whose signature, type, times and audience were checked. Only `authz.tokens.access` makes one.
 VerifiedClaims = NewType("VerifiedClaims", "dict[str, Any]")
 
 

@@ -95,7 +95,7 @@ def remembered(settings: Settings) -> Settings:
 @asynccontextmanager
 async def open_world(office: Office) -> AsyncIterator[World]:
     """One serving process on the running loop; closes what it opened, but not the office."""
-    from authz.tokens import TokenVerifier
+    from authz.tokens.access import TokenVerifier
     from gateway.fetch import Fetcher
     from gateway.identity.providers import Providers
     from gateway.oauth.keysets import KeySets

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from authz.accounts import load_members
-from authz.clients import load_clients
-from authz.cutoffs import load_cutoffs
+from authz.clients.known import load_clients
 from authz.errors import AuthzError
-from authz.keys import load_keys
-from authz.personal import load_personal
-from authz.policy import load_policy
+from authz.people.accounts import load_members
+from authz.policy.policy import load_policy
+from authz.tokens.cutoffs import load_cutoffs
+from authz.tokens.keys import load_keys
+from authz.tokens.personal import load_personal
 from gateway import clock
 from registry.assembling import load_catalogue
 from registry.database import NOTIFY_CHANNEL, Concern
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from authz.cutoffs import CutOffs
-    from authz.keys import KeySet
-    from authz.personal import Personal
-    from authz.policy import Policy
+    from authz.policy.policy import Policy
     from authz.principals import Member
+    from authz.tokens.cutoffs import CutOffs
+    from authz.tokens.keys import KeySet
+    from authz.tokens.personal import Personal
     from gateway.office import Office
     from registry.catalog import Catalogue, Credential
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete, select
 
-from authz import departures, once, throttle
-from authz.signin_tables import ForeignSession
-from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, OneTimeLink, RefreshToken
+from authz import once
+from authz.people import departures, throttle
+from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, ForeignSession, OneTimeLink, RefreshToken
 from gateway.journal import JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern

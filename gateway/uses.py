@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from authz.personal import note_uses
+from authz.tokens.personal import note_uses
 
 if TYPE_CHECKING:
     from gateway.world import World

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from authz.tokens import TokenVerifier
+    from authz.tokens.access import TokenVerifier
     from gateway.fetch import Fetcher
     from gateway.identity.providers import Providers
     from gateway.journal import Journal

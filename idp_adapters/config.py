@@ -287,7 +287,7 @@ class Kind:
 KINDS: Final[Mapping[str, Kind]] = {
     "oidc": Kind(
         model=OidcConfig,
-        adapter="idp_adapters.oidc:OidcProvider",
+        adapter="idp_adapters.oidc.provider:OidcProvider",
         title="OpenID Connect",
         secrets={
             "client_secret": "the secret that the provider gave our client",
@@ -296,7 +296,7 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "entra": Kind(
         model=EntraConfig,
-        adapter="idp_adapters.entra:EntraProvider",
+        adapter="idp_adapters.entra.provider:EntraProvider",
         title="Microsoft Entra ID",
         secrets={
             "client_secret": "the client secret of the app registration",
@@ -307,12 +307,12 @@ KINDS: Final[Mapping[str, Kind]] = {
     ),
     "saml": Kind(
         model=SamlConfig,
-        adapter="idp_adapters.saml:SamlProvider",
+        adapter="idp_adapters.saml.provider:SamlProvider",
         title="SAML 2.0",
         secrets={
             "sp_key": "our private key and its certificate (PEM): it signs requests and opens encrypted assertions"
         },
-        makes={"sp_key": "idp_adapters.saml_keys:generate"},
+        makes={"sp_key": "idp_adapters.saml.keys:generate"},
         programs={"xmlsec1": "Debian: apt install xmlsec1"},
         extra="saml",
         modules=("defusedxml", "saml2"),

@@ -18,7 +18,7 @@ from registry.database import Concern
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from authz.enrolling import Keys
+    from authz.clients.enrolling import Keys
     from authz.tables import Client
     from gateway.office import Office
 
@@ -63,8 +63,8 @@ def client_add(
     as_json: bool,
 ) -> None:
     """Register a client for people, or an agent. A secret is printed once, alone on the last line."""
-    from authz.accounts import join
-    from authz.enrolling import add_agent, add_client
+    from authz.clients.enrolling import add_agent, add_client
+    from authz.people.accounts import join
 
     keys = public_keys(keys_file, keys_url)
     also = [grant for grant, wanted in ((DEVICE, device), (JWT_BEARER, identity_assertions)) if wanted]
@@ -84,7 +84,7 @@ def client_add(
 
 def public_keys(file: str | None, url: str | None) -> Keys | None:
     """The public JWK set that options name."""
-    from authz.enrolling import Keys
+    from authz.clients.enrolling import Keys
 
     if file is not None and url is not None:
         raise click.UsageError("give the keys or where they are, not both")
@@ -113,7 +113,7 @@ def client_list(office: Office, *, as_json: bool) -> None:
 @with_office
 def client_secret(office: Office, client_id: str, *, as_json: bool) -> None:
     """Give a client or an agent a new secret; the old one works no longer. Printed once, alone on the last line."""
-    from authz.enrolling import find_any, renew_secret
+    from authz.clients.enrolling import find_any, renew_secret
 
     with office.change("client.secret", Concern.PEOPLE, who=operator(), client=client_id) as (session, facts):
         found = find_any(session, client_id)
@@ -128,8 +128,8 @@ def client_secret(office: Office, client_id: str, *, as_json: bool) -> None:
 @with_office
 def client_disable(office: Office, client_id: str, *, as_json: bool) -> None:
     """End everything a client or an agent holds, and let it do nothing more."""
-    from authz.accounts import disable_client
-    from authz.enrolling import find_any
+    from authz.clients.enrolling import find_any
+    from authz.people.accounts import disable_client
 
     with office.change("client.disabled", Concern.PEOPLE, Concern.CUTOFFS, who=operator(), client=client_id) as (
         session,
@@ -147,7 +147,7 @@ def client_disable(office: Office, client_id: str, *, as_json: bool) -> None:
 @with_office
 def client_enable(office: Office, client_id: str, *, as_json: bool) -> None:
     """Let a client in again; what was issued to it before stays ended."""
-    from authz.enrolling import find_any
+    from authz.clients.enrolling import find_any
 
     with office.change("client.enabled", Concern.PEOPLE, who=operator(), client=client_id) as (session, facts):
         found = find_any(session, client_id)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 @with_office
 def exchange(office: Office, client_id: str, external_ids: Sequence[str], *, off: bool, as_json: bool) -> None:
     """Let a client exchange tokens (RFC 8693); the ids given now take the place of those before. Agents may anyway."""
-    from authz.enrolling import find_any, let_exchange
+    from authz.clients.enrolling import find_any, let_exchange
 
     if off and external_ids:
         raise click.UsageError("--off takes no --external-id")
@@ -53,7 +53,7 @@ def exchange(office: Office, client_id: str, external_ids: Sequence[str], *, off
 @with_office
 def scope(office: Office, client_id: str, scope: str, *, as_json: bool) -> None:
     """Set what new tokens of a client may cover at most: server.tool and server.*, or mcp for no limit."""
-    from authz.enrolling import find_any
+    from authz.clients.enrolling import find_any
     from authz.scopes import ALL, parse_scope, write_scope
 
     limit = write_scope(parse_scope(scope))

@@ -47,9 +47,9 @@ def delegation_add(
     as_json: bool,
 ) -> None:
     """Let an agent act for somebody. Both still have to be allowed whatever it does."""
-    from authz import delegations
-    from authz.accounts import find_agent, find_person
+    from authz.people.accounts import find_agent, find_person
     from authz.scopes import parse_scope
+    from authz.tokens import delegations
 
     now, scopes = time.time(), parse_scope(scope)
     expires_at = now + days * DAY
@@ -75,8 +75,8 @@ def delegation_add(
 @with_office
 def delegation_list(office: Office, handle: str, agent_handle: str, *, everything: bool, as_json: bool) -> None:
     """Who lets which agent act for them, the newest first."""
-    from authz import delegations
-    from authz.accounts import find_agent, find_person
+    from authz.people.accounts import find_agent, find_person
+    from authz.tokens import delegations
 
     now = time.time()
     with office.database.read() as session:
@@ -94,7 +94,7 @@ def delegation_list(office: Office, handle: str, agent_handle: str, *, everythin
 @with_office
 def delegation_show(office: Office, delegation_id: str, *, as_json: bool) -> None:
     """Everything about one."""
-    from authz import delegations
+    from authz.tokens import delegations
 
     with office.database.read() as session:
         row = _row(session, delegations.find(session, delegation_id), time.time())
@@ -107,7 +107,7 @@ def delegation_show(office: Office, delegation_id: str, *, as_json: bool) -> Non
 @with_office
 def delegation_end(office: Office, delegation_id: str, *, as_json: bool) -> None:
     """End one; the tokens that it led to are refused from now on."""
-    from authz import delegations
+    from authz.tokens import delegations
 
     with office.change("delegation.ended", Concern.CUTOFFS, who=operator(), delegation=delegation_id) as (
         session,
@@ -122,8 +122,8 @@ def delegation_end(office: Office, delegation_id: str, *, as_json: bool) -> None
 
 
 def _row(session: Session, row: Delegation, now: float) -> dict[str, Any]:
-    from authz import delegations
     from authz.tables import Client, Person
+    from authz.tokens import delegations
 
     person, agent = session.get(Person, row.person), session.get(Client, row.agent)
     return {

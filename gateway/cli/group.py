@@ -30,7 +30,7 @@ def group() -> None:
 @with_office
 def group_add(office: Office, name: str, *, as_json: bool) -> None:
     """Add a group; policy will call it group:NAME."""
-    from authz.accounts import add_group
+    from authz.people.accounts import add_group
 
     with office.change("group.added", Concern.PEOPLE, who=operator(), group=f"group:{name}") as (session, _):
         add_group(session, name)
@@ -63,7 +63,7 @@ def group_list(office: Office, *, as_json: bool) -> None:
 @with_office
 def group_remove(office: Office, name: str, *, as_json: bool) -> None:
     """Remove a group and its memberships; rules that name it stay, and are counted."""
-    from authz.accounts import remove_group, rules_about
+    from authz.people.accounts import remove_group, rules_about
 
     with office.change("group.removed", Concern.PEOPLE, who=operator(), group=f"group:{name}") as (session, _):
         remove_group(session, name)
@@ -80,7 +80,7 @@ def group_remove(office: Office, name: str, *, as_json: bool) -> None:
 @with_office
 def group_join(office: Office, name: str, who: Sequence[str], *, as_json: bool) -> None:
     """Let people (HANDLE) and agents (agent:HANDLE) join a group."""
-    from authz.accounts import join
+    from authz.people.accounts import join
 
     _each(office, "group.joined", name, who, join)
     say(f"{', '.join(who)} joined group:{name}", {"group": name, "joined": list(who)}, as_json=as_json)
@@ -93,14 +93,14 @@ def group_join(office: Office, name: str, who: Sequence[str], *, as_json: bool) 
 @with_office
 def group_leave(office: Office, name: str, who: Sequence[str], *, as_json: bool) -> None:
     """Let people (HANDLE) and agents (agent:HANDLE) leave a group."""
-    from authz.accounts import leave
+    from authz.people.accounts import leave
 
     _each(office, "group.left", name, who, leave)
     say(f"{', '.join(who)} left group:{name}", {"group": name, "left": list(who)}, as_json=as_json)
 
 
 def _each(office: Office, event: str, name: str, who: Iterable[str], act: Callable[[Session, str, str], None]) -> None:
-    from authz.accounts import member_id
+    from authz.people.accounts import member_id
 
     with office.change(event, Concern.PEOPLE, who=operator(), group=f"group:{name}", members=list(who)) as (session, _):
         for one in who:

@@ -66,7 +66,7 @@ def idp_show(office: Office, slug: str, *, as_json: bool) -> None:
 @with_office
 def idp_test(office: Office, slug: str, *, as_json: bool) -> None:
     """Walk the connection step by step, and say what is wrong."""
-    from authz.providers import find
+    from authz.people.providers import find
     from gateway.identity.checking import walk
     from gateway.identity.providers import Providers
 
@@ -85,7 +85,7 @@ def idp_test(office: Office, slug: str, *, as_json: bool) -> None:
 @with_office
 def idp_remove(office: Office, slug: str, *, as_json: bool) -> None:
     """Forget a provider, its secrets and mappings; what its people had ends."""
-    from authz.providers import remove
+    from authz.people.providers import remove
     from gateway.identity.equipment import owner_of
 
     with _changing(office, "idp.removed", slug) as (session, row, facts):
@@ -100,7 +100,7 @@ def idp_remove(office: Office, slug: str, *, as_json: bool) -> None:
 @with_office
 def idp_disable(office: Office, slug: str, *, as_json: bool) -> None:
     """Let nobody sign in there; what its people have ends, until it is enabled and they sign in again."""
-    from authz.providers import disable
+    from authz.people.providers import disable
 
     with _changing(office, "idp.disabled", slug) as (session, row, facts):
         facts["people"] = disable(session, row, time.time())
@@ -113,7 +113,7 @@ def idp_disable(office: Office, slug: str, *, as_json: bool) -> None:
 @with_office
 def idp_enable(office: Office, slug: str, *, as_json: bool) -> None:
     """Let people sign in there again."""
-    from authz.providers import enable
+    from authz.people.providers import enable
 
     with _changing(office, "idp.enabled", slug) as (session, row, _):
         enable(session, row)
@@ -129,7 +129,7 @@ def idp_enable(office: Office, slug: str, *, as_json: bool) -> None:
 @with_office
 def idp_secret(office: Office, slug: str, purpose: str, file: str | None, env: str | None, *, as_json: bool) -> None:
     """Replace a secret; read from --file, --env or standard input."""
-    from authz.providers import changeable
+    from authz.people.providers import changeable
     from gateway.cli.secret import chosen
     from gateway.identity.equipment import owner_of
     from idp_adapters.config import KINDS
@@ -158,7 +158,7 @@ def idp_map(office: Office, slug: str, claim: str, value: str, group: str, *, as
     CLAIM is `groups`, or one that the provider is configured to carry. Whoever is mapped to the group ostiary-admins is
     an administrator for as long as the mapped group holds.
     """
-    from authz.providers import add_mapping
+    from authz.people.providers import add_mapping
 
     with _changing(office, "idp.mapped", slug) as (session, _, facts):
         facts |= {"claim": claim, "value": value, "group": f"group:{group}"}
@@ -175,7 +175,7 @@ def idp_map(office: Office, slug: str, claim: str, value: str, group: str, *, as
 @with_office
 def idp_unmap(office: Office, slug: str, claim: str, value: str, group: str, *, as_json: bool) -> None:
     """Take a mapping away; whoever it put into GROUP leaves it at once."""
-    from authz.providers import remove_mapping
+    from authz.people.providers import remove_mapping
 
     with _changing(office, "idp.unmapped", slug) as (session, _, facts):
         facts |= {"claim": claim, "value": value, "group": f"group:{group}"}
@@ -189,7 +189,7 @@ def idp_unmap(office: Office, slug: str, claim: str, value: str, group: str, *, 
 @with_office
 def idp_mappings(office: Office, slug: str, *, as_json: bool) -> None:
     """Which of our groups the provider's claims lead to."""
-    from authz.providers import find, mappings
+    from authz.people.providers import find, mappings
 
     with office.database.read() as session:
         rows = [mapping_row(row) for row in mappings(session, find(session, slug).slug)]
@@ -200,7 +200,7 @@ def idp_mappings(office: Office, slug: str, *, as_json: bool) -> None:
 @contextmanager
 def _changing(office: Office, event: str, slug: str) -> Iterator[tuple[Session, Provider, dict[str, Any]]]:
     """Of a provider that may be changed here; people may end by it."""
-    from authz.providers import changeable
+    from authz.people.providers import changeable
 
     concerns = (Concern.PEOPLE, Concern.CUTOFFS)
     with office.change(event, *concerns, who=operator(), provider=slug) as (session, facts):

@@ -62,7 +62,7 @@ def _add(office: Office, kind: str, slug: str, common: Mapping[str, Any], given:
 
 
 def _check_new(office: Office, slug: str, *, replace: bool) -> None:
-    from authz.providers import changeable
+    from authz.people.providers import changeable
     from authz.tables import Provider
 
     with office.database.read() as session:

@@ -29,8 +29,8 @@ def mapping_row(row: ClaimMapping) -> dict[str, str]:
 
 def details(office: Office, slug: str) -> dict[str, Any]:
     """All of a provider but its secrets, of which only the purposes are said."""
-    from authz.external import people_of
-    from authz.providers import find, mappings
+    from authz.people.external import people_of
+    from authz.people.providers import find, mappings
     from gateway.identity.registering import stored_secrets
 
     with office.database.read() as session:

@@ -48,8 +48,8 @@ def issuer_add(
     as_json: bool,
 ) -> None:
     """Trust the assertions of ISSUER, spelled exactly as its tokens say `iss`."""
-    from authz.issuers import IssuerKind, add_issuer
     from authz.tables import Provider
+    from authz.tokens.issuers import IssuerKind, add_issuer
 
     if keys_file is not None and keys_url is not None:
         raise click.UsageError("give --keys or --keys-url, not both")
@@ -70,8 +70,8 @@ def issuer_list(office: Office, *, as_json: bool) -> None:
     """Every trusted issuer, and the rules about its workloads."""
     from sqlmodel import select
 
-    from authz.issuers import rules_of
     from authz.tables import TrustedIssuer
+    from authz.tokens.issuers import rules_of
 
     with office.database.read() as session:
         rows: list[dict[str, Any]] = []
@@ -93,7 +93,7 @@ def issuer_list(office: Office, *, as_json: bool) -> None:
 @with_office
 def issuer_remove(office: Office, issuer_url: str, kind: str, *, as_json: bool) -> None:
     """Take no assertion of ISSUER any more; the tokens that its assertions led to end at once."""
-    from authz.issuers import IssuerKind, remove_issuer
+    from authz.tokens.issuers import IssuerKind, remove_issuer
 
     facts = {"issuer": issuer_url, "kind": kind}
     with office.change("issuer.removed", Concern.CUTOFFS, who=operator(), **facts) as (session, _):
@@ -109,8 +109,8 @@ def issuer_remove(office: Office, issuer_url: str, kind: str, *, as_json: bool) 
 @with_office
 def issuer_allow(office: Office, issuer_url: str, agent: str, claims: Sequence[str], *, as_json: bool) -> None:
     """Say which workload of ISSUER is AGENT: --claim sub=system:serviceaccount:jobs:nightly"""
-    from authz.accounts import find_agent
-    from authz.issuers import add_rule
+    from authz.people.accounts import find_agent
+    from authz.tokens.issuers import add_rule
 
     wanted = dict(_claim(text) for text in claims)
     facts = {"issuer": issuer_url, "agent": agent, "claims": wanted}
@@ -126,8 +126,8 @@ def issuer_allow(office: Office, issuer_url: str, agent: str, claims: Sequence[s
 @with_office
 def issuer_disallow(office: Office, rule: str, *, as_json: bool) -> None:
     """Remove a rule; what the agent holds ends at once, and it may ask anew by what other rules say."""
-    from authz.cutoffs import Cut, cut_off
-    from authz.issuers import remove_rule
+    from authz.tokens.cutoffs import Cut, cut_off
+    from authz.tokens.issuers import remove_rule
 
     with office.change("issuer.rule.removed", Concern.CUTOFFS, who=operator(), rule=rule) as (session, facts):
         removed = remove_rule(session, rule)

@@ -52,7 +52,7 @@ def minute(moment: float | None) -> str:
 def new_password(*, generate: bool) -> tuple[str, str]:
     """The password, and the same again if it was made here and has to be shown."""
     if generate:
-        from authz.passwords import make_password
+        from authz.people.passwords import make_password
 
         made = make_password()
         return made, made

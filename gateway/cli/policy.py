@@ -17,8 +17,8 @@ from registry.database import Concern
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from authz.policy_file import Plan
-    from authz.rules import Binding
+    from authz.policy.file import Plan
+    from authz.policy.rules import Binding
     from authz.tables import Rule
     from gateway.office import Office
 
@@ -47,7 +47,7 @@ def add(office: Office, *, object_: str, deny: bool, ends: datetime | None, as_j
     SUBJECT is user:NAME, group:NAME, agent:NAME or role:NAME (client:ID with --deny).
     OBJECT is server.name, with the name as the server has it, or server.*
     """
-    from authz.rules import Draft, write_rule
+    from authz.policy.rules import Draft, write_rule
 
     ends_at = ends.replace(tzinfo=UTC).timestamp() if ends else None
     draft = Draft(object=object_, effect="deny" if deny else "allow", ends_at=ends_at, **said)
@@ -63,7 +63,7 @@ def add(office: Office, *, object_: str, deny: bool, ends: datetime | None, as_j
 @with_office
 def remove(office: Office, *, rules: tuple[str, ...], as_json: bool) -> None:
     """Remove rules by their ids: all of them, or none if one does not exist."""
-    from authz.rules import draft_of, remove_rule
+    from authz.policy.rules import draft_of, remove_rule
 
     with _change(office, []) as (session, facts):
         removed = [remove_rule(session, rule) for rule in rules]
@@ -78,7 +78,7 @@ def remove(office: Office, *, rules: tuple[str, ...], as_json: bool) -> None:
 @with_office
 def bind(office: Office, **said: str) -> None:
     """Give somebody a role: `ostiary policy bind group:staff editor`; rules then speak of role:editor."""
-    from authz.rules import Binding, bind_role
+    from authz.policy.rules import Binding, bind_role
 
     binding = Binding(**said)
     with _change(office, [f"+ {binding}"]) as (session, _):
@@ -94,7 +94,7 @@ def bind(office: Office, **said: str) -> None:
 @with_office
 def unbind(office: Office, **said: str) -> None:
     """Take a role away."""
-    from authz.rules import Binding, unbind_role
+    from authz.policy.rules import Binding, unbind_role
 
     binding = Binding(**said)
     with _change(office, [f"- {binding}"]) as (session, _):
@@ -107,7 +107,7 @@ def unbind(office: Office, **said: str) -> None:
 @with_office
 def list_(office: Office, *, as_json: bool) -> None:
     """Every rule and every role that is given."""
-    from authz.rules import stored_bindings, stored_rules
+    from authz.policy.rules import stored_bindings, stored_rules
 
     with office.database.read() as session:
         rules, roles = stored_rules(session), stored_bindings(session)
@@ -145,9 +145,9 @@ def test(
     """
     import msgspec
 
-    from authz.decisions import SEEN_AS
-    from authz.policy import Action, load_policy
-    from authz.rules import Draft
+    from authz.policy.decisions import SEEN_AS
+    from authz.policy.policy import Action, load_policy
+    from authz.policy.rules import Draft
 
     with office.database.read() as session:
         rules = load_policy(session, office.database.epochs().get(Concern.POLICY, 0))
@@ -168,7 +168,7 @@ def test(
 @with_office
 def export(office: Office) -> None:
     """Print the whole policy as the YAML that `apply` reads."""
-    from authz.policy_file import write
+    from authz.policy.file import write
 
     with office.database.read() as session:
         click.echo(write(session), nl=False)
@@ -182,7 +182,7 @@ def export(office: Office) -> None:
 @with_office
 def apply(office: Office, *, file: Any, yes: bool, dry_run: bool, as_json: bool) -> None:
     """Make the policy what FILE says: show the difference, ask, then change it in one transaction."""
-    from authz.policy_file import plan, read
+    from authz.policy.file import plan, read
 
     wanted = read(file.read())
     with office.database.read() as session:
@@ -200,7 +200,7 @@ def apply(office: Office, *, file: Any, yes: bool, dry_run: bool, as_json: bool)
 
 def _carry_out(office: Office, wanted: Any, shown: Plan) -> None:
     from authz.errors import RuleRefused
-    from authz.policy_file import carry_out, plan
+    from authz.policy.file import carry_out, plan
 
     with _change(office, shown.lines()) as (session, _):
         now = plan(session, wanted)
@@ -214,7 +214,7 @@ def _change(office: Office, lines: list[str]) -> Any:
 
 
 def _mention_strangers(session: Any, written: list[Any], roles: Collection[str] = ()) -> None:
-    from authz.strangers import strangers
+    from authz.policy.strangers import strangers
 
     for sentence in strangers(session, written, roles):
         click.echo(f"note: {sentence}", err=True)
@@ -222,9 +222,9 @@ def _mention_strangers(session: Any, written: list[Any], roles: Collection[str] 
 
 def _suppose(session: Any, *, who: str, groups: tuple[str, ...], client: str, scope: str, signed_in: str) -> Any:
     """Somebody as policy would know them; not a Principal, for nothing was proved."""
-    from authz.accounts import load_members
     from authz.assurance import UNSURE, suppose
-    from authz.suppose import Supposed
+    from authz.people.accounts import load_members
+    from authz.policy.suppose import Supposed
 
     now = time.time()
     member = next((m for m in load_members(session).values() if m.label == who), None)
@@ -240,8 +240,8 @@ def _fields(rule: Rule) -> dict[str, Any]:
 
 
 def _table(rules: list[Rule], roles: list[Binding]) -> str:
-    from authz.policy_file import extras
-    from authz.rules import draft_of
+    from authz.policy.file import extras
+    from authz.policy.rules import draft_of
 
     lines = [f"{rule.id}  {draft_of(rule)}{extras(draft_of(rule))}" for rule in rules]
     lines += [f"{'':18}  {role}" for role in roles]

@@ -32,8 +32,8 @@ def revoke() -> None:
 @with_office
 def revoke_person(office: Office, name: str, *, as_json: bool) -> None:
     """Sign a person out everywhere: browsers, clients, personal tokens, delegations. They may sign in again."""
-    from authz.accounts import find_person
-    from authz.revoking import of_person
+    from authz.people.accounts import find_person
+    from authz.people.revoking import of_person
 
     with _revoking(office, "person", name, as_json=as_json) as (session, ended):
         ended.update(of_person(session, find_person(session, name.removeprefix("user:")), time.time()))
@@ -45,8 +45,8 @@ def revoke_person(office: Office, name: str, *, as_json: bool) -> None:
 @with_office
 def revoke_agent(office: Office, name: str, *, as_json: bool) -> None:
     """End an agent's tokens and every delegation to it. It may ask for new tokens as itself."""
-    from authz.accounts import find_agent
-    from authz.revoking import of_agent
+    from authz.people.accounts import find_agent
+    from authz.people.revoking import of_agent
 
     with _revoking(office, "agent", name, as_json=as_json) as (session, ended):
         ended.update(of_agent(session, find_agent(session, name.removeprefix("agent:")), time.time()))
@@ -58,8 +58,8 @@ def revoke_agent(office: Office, name: str, *, as_json: bool) -> None:
 @with_office
 def revoke_client(office: Office, client_id: str, *, as_json: bool) -> None:
     """End what everybody gave to a client. `ostiary client disable` keeps it out."""
-    from authz.enrolling import find_any
-    from authz.revoking import of_client
+    from authz.clients.enrolling import find_any
+    from authz.people.revoking import of_client
 
     with _revoking(office, "client", client_id, as_json=as_json) as (session, ended):
         ended.update(of_client(session, find_any(session, client_id), time.time()))
@@ -71,7 +71,7 @@ def revoke_client(office: Office, client_id: str, *, as_json: bool) -> None:
 @with_office
 def revoke_session(office: Office, session_id: str, *, as_json: bool) -> None:
     """End a signed-in browser and the clients that were connected in it; `ostiary user sessions NAME` lists them."""
-    from authz.revoking import find_browser, of_browser
+    from authz.people.revoking import find_browser, of_browser
 
     with _revoking(office, "session", session_id, as_json=as_json) as (session, ended):
         ended.update(of_browser(session, find_browser(session, session_id), time.time()))
@@ -83,7 +83,7 @@ def revoke_session(office: Office, session_id: str, *, as_json: bool) -> None:
 @with_office
 def revoke_token(office: Office, token_id: str, *, as_json: bool) -> None:
     """End one token by its name: the `jti` in the record, pat_… or sct_…; never by the token itself."""
-    from authz.revoking import of_token
+    from authz.people.revoking import of_token
 
     if token_id.count(".") == 2 or token_id.startswith("ost_"):
         raise click.ClickException("that is the token itself: give its name, from `ostiary audit search`")
@@ -97,7 +97,7 @@ def revoke_token(office: Office, token_id: str, *, as_json: bool) -> None:
 @with_office
 def revoke_delegation(office: Office, delegation_id: str, *, as_json: bool) -> None:
     """End a delegation and the tokens that it led to."""
-    from authz.revoking import of_delegation
+    from authz.people.revoking import of_delegation
 
     with _revoking(office, "delegation", delegation_id, as_json=as_json) as (session, ended):
         ended.update(of_delegation(session, delegation_id, time.time()))

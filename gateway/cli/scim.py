@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authz.provisioning import DAYS, MOST_DAYS
+from authz.people.provisioning import DAYS, MOST_DAYS
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.output import day, say, table
 from gateway.office import operator
@@ -28,8 +28,8 @@ def scim() -> None:
 @with_office
 def scim_token(office: Office, provider: str, days: int, *, as_json: bool) -> None:
     """Make a token for PROVIDER's SCIM client. Printed once, alone on the last line."""
-    from authz.providers import find
-    from authz.provisioning import make_token
+    from authz.people.providers import find
+    from authz.people.provisioning import make_token
 
     with office.change("scim.token.created", who=operator(), provider=provider, days=days) as (session, facts):
         row, secret = make_token(session, find(session, provider), days, time.time())
@@ -64,7 +64,7 @@ def scim_list(office: Office, *, as_json: bool) -> None:
 @with_office
 def scim_end(office: Office, id_: str, *, as_json: bool) -> None:
     """End a token. Whom it brought stays."""
-    from authz.revoking import end_scim
+    from authz.people.revoking import end_scim
 
     with office.change("scim.token.ended", who=operator(), token=id_) as (session, facts):
         facts["provider"] = end_scim(session, id_, time.time()).provider

@@ -36,7 +36,7 @@ def server_approve(
     as_json: bool,
 ) -> None:
     """Approve the server and what it offers as it is now: from then on policy decides who may use it."""
-    from authz.accounts import admins
+    from authz.people.accounts import admins
     from registry.reviewing import Approver, approve
 
     found = review_now(office, slug)

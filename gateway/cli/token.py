@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authz.personal import DAYS, MOST_DAYS
-from authz.tokens import LONGEST_LIFE, OPERATOR_CLIENT
+from authz.tokens.access import LONGEST_LIFE, OPERATOR_CLIENT
+from authz.tokens.personal import DAYS, MOST_DAYS
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.output import day, say, table
 from gateway.office import operator
@@ -16,7 +16,7 @@ from registry.database import Concern
 
 if TYPE_CHECKING:
     from authz.tables import Person, PersonalToken
-    from authz.tokens import Minted
+    from authz.tokens.access import Minted
     from gateway.office import Office
 
 
@@ -54,8 +54,8 @@ def token_create(
     office: Office, handle: str, name: str, resource: str | None, scope: str, days: int, *, as_json: bool
 ) -> None:
     """Make a personal token, for a client that cannot do OAuth. Printed once, alone on the last line."""
-    from authz.accounts import find_person
-    from authz.personal import make
+    from authz.people.accounts import find_person
+    from authz.tokens.personal import make
 
     if not office.settings.personal_tokens:
         raise click.ClickException("personal tokens are switched off (personal_tokens)")
@@ -77,9 +77,9 @@ def token_list(office: Office, handle: str | None, *, as_json: bool) -> None:
     """The personal tokens that work, with when each was last used."""
     from sqlmodel import select
 
-    from authz.accounts import find_person
-    from authz.personal import alive
+    from authz.people.accounts import find_person
     from authz.tables import Person
+    from authz.tokens.personal import alive
 
     with office.database.read() as session:
         people = [find_person(session, handle)] if handle else session.exec(select(Person)).all()
@@ -94,7 +94,7 @@ def token_list(office: Office, handle: str | None, *, as_json: bool) -> None:
 @with_office
 def token_end(office: Office, id_: str, *, as_json: bool) -> None:
     """End a personal token, and what it has open."""
-    from authz.personal import end, find
+    from authz.tokens.personal import end, find
 
     with office.change("personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=operator(), token=id_) as (session, _):
         end(session, find(session, id_), time.time())
@@ -119,7 +119,7 @@ def _personal_row(row: PersonalToken, person: Person) -> dict[str, Any]:
 @with_office
 def rotate_keys(office: Office, *, at_once: bool, as_json: bool) -> None:
     """Make a new signing key; it takes over in ten minutes, and what the old one signed lives on."""
-    from authz.keys import rotate
+    from authz.tokens.keys import rotate
 
     with office.change("key.rotated", Concern.KEYS, who=operator(), at_once=at_once) as (session, facts):
         kid = facts["kid"] = rotate(session, office.vault, at_once=at_once)
@@ -139,11 +139,11 @@ def _target(office: Office, resource: str | None) -> str:
 
 
 def _issue(office: Office, handle: str, target: str, ttl: int, scope: str) -> tuple[Minted, str]:
-    from authz.accounts import load_members, member_id
     from authz.errors import AccountRefused
-    from authz.keys import load_keys
+    from authz.people.accounts import load_members, member_id
     from authz.scopes import parse_scope, write_scope
-    from authz.tokens import Minting, mint
+    from authz.tokens.access import Minting, mint
+    from authz.tokens.keys import load_keys
 
     narrowed = write_scope(parse_scope(scope))
     facts = {"client": OPERATOR_CLIENT, "resource": target, "scope": narrowed, "grant": "operator"}

@@ -49,7 +49,7 @@ def user_add(
     as_json: bool,
 ) -> None:
     """Add somebody; policy will call them user:HANDLE."""
-    from authz.accounts import add_person, join, new_hash
+    from authz.people.accounts import add_person, join, new_hash
 
     password, made = new_password(generate=generate)
     hashed = new_hash(handle, password)
@@ -84,7 +84,7 @@ def user_list(office: Office, *, as_json: bool) -> None:
 @with_office
 def user_disable(office: Office, handle: str, *, as_json: bool) -> None:
     """End somebody's sessions and tokens, and let them do nothing more."""
-    from authz.accounts import admins, disable_person, find_person
+    from authz.people.accounts import admins, disable_person, find_person
 
     with office.change("person.disabled", Concern.PEOPLE, Concern.CUTOFFS, who=operator(), person=f"user:{handle}") as (
         session,
@@ -104,7 +104,7 @@ def user_disable(office: Office, handle: str, *, as_json: bool) -> None:
 @with_office
 def user_enable(office: Office, handle: str, *, as_json: bool) -> None:
     """Let somebody in again; what was issued before stays ended."""
-    from authz.accounts import find_person
+    from authz.people.accounts import find_person
 
     with office.change("person.enabled", Concern.PEOPLE, who=operator(), person=f"user:{handle}") as (session, _):
         person = find_person(session, handle)
@@ -119,8 +119,8 @@ def user_enable(office: Office, handle: str, *, as_json: bool) -> None:
 @with_office
 def user_password(office: Office, handle: str, *, generate: bool, as_json: bool) -> None:
     """Set a new password and sign their browsers out; connected clients stay."""
-    from authz.accounts import find_person, new_hash
-    from authz.sessions import end_sessions
+    from authz.people.accounts import find_person, new_hash
+    from authz.people.sessions import end_sessions
 
     with office.database.read() as session:
         find_person(session, handle)
@@ -139,9 +139,9 @@ def user_password(office: Office, handle: str, *, generate: bool, as_json: bool)
 @with_office
 def user_reset_totp(office: Office, handle: str, *, as_json: bool) -> None:
     """Take somebody's second factor away, when their device is lost; their browsers are signed out."""
-    from authz.accounts import find_person
-    from authz.second_factor import reset
-    from authz.sessions import end_sessions
+    from authz.people.accounts import find_person
+    from authz.people.second_factor import reset
+    from authz.people.sessions import end_sessions
 
     with office.change("second_factor.reset", who=operator(), person=f"user:{handle}") as (session, _):
         person = find_person(session, handle)
@@ -158,7 +158,7 @@ def user_sessions(office: Office, handle: str, *, as_json: bool) -> None:
     """The browsers that somebody is signed in with; `ostiary revoke session ID` ends one."""
     from sqlmodel import col, select
 
-    from authz.accounts import find_person
+    from authz.people.accounts import find_person
     from authz.tables import BrowserSession
 
     with office.database.read() as session:
@@ -177,7 +177,7 @@ def user_sessions(office: Office, handle: str, *, as_json: bool) -> None:
 @with_office
 def user_admin(office: Office, handle: str, *, off: bool, as_json: bool) -> None:
     """Make somebody an administrator, or take it back."""
-    from authz.accounts import find_person
+    from authz.people.accounts import find_person
 
     with office.change("person.admin", Concern.PEOPLE, who=operator(), person=f"user:{handle}", admin=not off) as (
         session,
@@ -189,7 +189,7 @@ def user_admin(office: Office, handle: str, *, off: bool, as_json: bool) -> None
 
 
 def _session_row(row: BrowserSession) -> dict[str, Any]:
-    from authz.revoking import SHOWN
+    from authz.people.revoking import SHOWN
 
     since, seen = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)) for at in (row.created_at, row.seen_at))
     return {"id": row.hash[:SHOWN], "since": since, "seen": seen, "address": row.address, "how": row.amr}

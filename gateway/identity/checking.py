@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from authz import providers
+from authz.people import providers
 from authz.tables import Group
 from gateway.settings import ConfigurationError
 from idp_adapters.config import missing

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlmodel import col, select
 
-from authz.accounts import add_group
 from authz.errors import AccountRefused
-from authz.providers import add_mapping, mappings, remove, remove_mapping
+from authz.people.accounts import add_group
+from authz.people.providers import add_mapping, mappings, remove, remove_mapping
 from authz.tables import Group, Provider
 from gateway.identity.declared import read_secret
 from gateway.identity.equipment import owner_of

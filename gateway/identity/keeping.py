@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.fingerprints import fingerprint
-from authz.signin_tables import ForeignSession
+from authz.tables import ForeignSession
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -29,7 +29,7 @@ def keep_session(
             name=identity.session,
             keep=sealed(office, hash_, identity.keep),
             asked_at=now,
-            until=now + office.settings.refresh_life,
+            until=now + office.settings.session_life + office.settings.refresh_life,  # of what began at its very end
         )
     )
 

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, select
 
-from authz import external
 from authz.ids import fresh_id
-from authz.signin_tables import ForeignSession
-from authz.tables import BrowserSession, Person, RefreshToken
+from authz.people import external
+from authz.tables import BrowserSession, ForeignSession, Person, RefreshToken
 from gateway.identity.keeping import kept, sealed
 from gateway.journal import JournalDown
 from idp_adapters.contract import Ended, IdentityProblem, IdentityRefused, ProviderDown, Renewing, Surveying

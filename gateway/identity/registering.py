@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import select
 
-from authz import providers
+from authz.people import providers
 from gateway.identity.equipment import owner_of
 from idp_adapters.config import ConfigRefused, kind_called, read_config
 from registry.database import Concern

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import RedirectResponse
 
-from authz import redirects
+from authz.clients import redirects
 from authz.scopes import ALL
 from gateway.oauth.answering import catch_up, count, new_desk, spread
 from gateway.oauth.asking import read_query
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
     from gateway.oauth.authorizing import Question
     from gateway.oauth.issuing import Desk
     from gateway.oauth.replies import Reply

@@ -11,10 +11,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from authz import redirects
-from authz.clients import mark_used
-from authz.families import Allowance
+from authz.clients import redirects
+from authz.clients.known import mark_used
 from authz.tables import Consent
+from authz.tokens.families import Allowance
 from gateway.oauth.asking import Ask
 from gateway.oauth.grants.code import CodeGrant, S256Only
 from gateway.oauth.issuing import IssuingServer
@@ -25,7 +25,7 @@ from registry.database import Concern, upsert
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
     from authz.tables import Client
     from gateway.oauth.issuing import Desk
     from gateway.oauth.replies import Reply

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from authlib.oauth2.rfc6749 import ClientMixin
 
-from authz import redirects
-from authz.clients import secret_matches
+from authz.clients import redirects
+from authz.clients.known import secret_matches
 from authz.errors import ScopeRefused
 from authz.scopes import ALL, LIMIT, intersect, parse_scope, write_scope
 

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from authlib.oauth2 import OAuth2Error
 
-from authz import redirects
+from authz.clients import redirects
 from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.evidence import JWT_BEARER
 from gateway.oauth.grants.device import DEVICE_CODE

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from authlib.oauth2 import OAuth2Error
 
-from authz import devices
 from authz.neighbours import neighbourhood
 from authz.tables import Client
+from authz.tokens import devices
 from gateway.oauth.answering import catch_up, count, endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.authorize import in_words, vouched
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
     from authz.tables import DeviceGrant
     from gateway.oauth.client import AskingClient
     from gateway.oauth.issuing import Desk
@@ -126,7 +126,7 @@ def _question(request: Request, typed: str, row: DeviceGrant, client: Client) ->
     return page(
         request,
         "device_question.html",
-        user_code=typed,
+        user_code=devices.spoken(devices.letters(typed)),  # as the device shows it
         client=client,
         vouched=vouched(client.origin, client.id),
         resource=row.resource,

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from authz.clients import UNUSED_LIFE, Origin
+from authz.clients.known import UNUSED_LIFE, Origin
 from authz.tables import Client
 from gateway.fetch import FetchFailed
 from gateway.oauth import client_metadata as metadata

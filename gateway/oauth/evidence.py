@@ -10,12 +10,14 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from authz import dpop, external, jose
-from authz.assertions import ID_JAG, Assertion, judge
-from authz.clients import find_client
+from authz import jose
+from authz.clients.known import find_client
 from authz.errors import AssertionRefused, ProofRefused
-from authz.issuers import IssuerKind, trusted
+from authz.people import external
 from authz.tables import Provider
+from authz.tokens import dpop
+from authz.tokens.assertions import ID_JAG, Assertion, judge
+from authz.tokens.issuers import IssuerKind, trusted
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidRequest
 from idp_adapters.contract import ExternalIdentity, IdentityRefused, Verified
 from registry.database import Concern
@@ -23,8 +25,8 @@ from registry.database import Concern
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from authz.dpop import Proof
     from authz.tables import Client, TrustedIssuer
+    from authz.tokens.dpop import Proof
     from gateway.oauth.keysets import Keys
     from gateway.oauth.vouching import Vouched
     from gateway.world import World

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc6749 import AuthorizationServer
 from authlib.oauth2.rfc9207.parameter import IssuerParameter
 
-from authz import dpop, once
+from authz import once
 from authz.acting import parties
-from authz.assertions import LEEWAY
-from authz.clients import find_client
+from authz.clients.known import find_client
 from authz.errors import ScopeRefused
 from authz.scopes import parse_scope
-from authz.tokens import Minting, mint
+from authz.tokens import dpop
+from authz.tokens.access import Minting, mint
+from authz.tokens.assertions import LEEWAY
 from gateway import clock
 from gateway.oauth.client import AskingClient
 from gateway.oauth.evidence import Evidence
@@ -33,8 +34,8 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from authz.families import Allowance, Reused
     from authz.tables import Client
+    from authz.tokens.families import Allowance, Reused
     from gateway.oauth.asking import Ask
     from gateway.office import Office
     from gateway.snapshots import Snapshot

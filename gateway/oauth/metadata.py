@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from starlette.responses import Response
 
-from authz.clients import TOKEN_EXCHANGE
+from authz.clients.known import TOKEN_EXCHANGE
 from authz.jose import ALGORITHM, FOREIGN_ALGORITHMS
 from authz.scopes import ALL
 from gateway.oauth.client import PROVING_METHODS

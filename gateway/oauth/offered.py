@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from authz.decisions import Action
-from authz.suppose import Supposed
+from authz.policy.decisions import Action
+from authz.policy.suppose import Supposed
 from gateway.oauth.problems import InvalidGrant
 from registry.tables import Kind
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from authz.assurance import Assurance, Assured
-    from authz.decisions import Party
+    from authz.policy.decisions import Party
     from gateway.snapshots import Snapshot
 
 USED_BY: Final = {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2 import OAuth2Error
 from sqlmodel import col, func, select
 
-from authz.clients import UNUSED_LIFE, Origin, new_secret
+from authz.clients.known import UNUSED_LIFE, Origin, new_secret
 from authz.neighbours import neighbourhood
 from authz.scopes import ALL
 from authz.tables import Client

@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz import jose
-from authz.cutoffs import Cut, cut_off
-from authz.families import end_family, lock_person
 from authz.fingerprints import fingerprint
 from authz.tables import RefreshToken
-from authz.tokens import LEEWAY, LONGEST_LIFE, TYP
+from authz.tokens.access import LEEWAY, LONGEST_LIFE, TYP
+from authz.tokens.cutoffs import Cut, cut_off
+from authz.tokens.families import end_family, lock_person
 from gateway.oauth.answering import endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.client import AUTH_METHODS

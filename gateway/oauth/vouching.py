@@ -14,10 +14,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from authz import external, jose
-from authz.clients import TOKEN_EXCHANGE, find_client
-from authz.cutoffs import Cut, is_cut
+from authz import jose
+from authz.clients.known import TOKEN_EXCHANGE, find_client
 from authz.errors import SignInRefused
+from authz.people import external
+from authz.tokens.cutoffs import Cut, is_cut
 from gateway.oauth.client import SECRET_METHODS, AskingClient
 from gateway.oauth.grants.subjects import ID_TOKEN, SAML2
 from gateway.oauth.problems import InvalidGrant, InvalidRequest, UnauthorizedClient

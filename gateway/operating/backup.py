@@ -23,7 +23,6 @@ import msgspec
 from sqlalchemy import LargeBinary, select
 from sqlmodel import SQLModel
 
-import authz.signin_tables
 import authz.tables  # noqa: F401
 import registry.tables  # noqa: F401 - both fill the metadata
 from gateway.journal.segments import SegmentName

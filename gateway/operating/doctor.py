@@ -11,8 +11,8 @@ import msgspec
 from sqlalchemy import func, text
 from sqlmodel import select
 
-from authz.accounts import admins
-from authz.policy import load_policy
+from authz.people.accounts import admins
+from authz.policy.policy import load_policy
 from authz.tables import SigningKey
 from gateway.operating import signing_in
 from gateway.operating.backup import LATEST

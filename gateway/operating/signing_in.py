@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Final
 
 from sqlmodel import col, select
 
-from authz.accounts import LOCAL_ISSUER
+from authz.people.accounts import LOCAL_ISSUER
+from authz.people.providers import mappings
 from authz.principals import ADMINS
-from authz.providers import mappings
-from authz.signin_tables import SecondFactor
-from authz.tables import Group, Person, Provider, ScimToken
+from authz.tables import Group, Person, Provider, ScimToken, SecondFactor
 from gateway.identity.registering import stored_secrets
 from gateway.operating.checks import Check, State
 from gateway.settings import SecondFactor as Demanded

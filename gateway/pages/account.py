@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from authz import second_factor
-from authz.accounts import LOCAL_ISSUER, add_person, new_hash
 from authz.errors import AccountRefused, LinkSpent, SignInRefused
-from authz.sessions import ADMIN_LINK, end_sessions, look_at_link, use_link
-from authz.signin import sign_in
+from authz.people import second_factor
+from authz.people.accounts import LOCAL_ISSUER, add_person, new_hash
+from authz.people.sessions import ADMIN_LINK, end_sessions, look_at_link, use_link
+from authz.people.signin import sign_in
 from authz.tables import OneTimeLink, Person
 from gateway.identity.providers import title_of
 from gateway.pages.arriving import record_refusal
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
 
 
 @for_person

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from anyio import from_thread
 from sqlalchemy.exc import IntegrityError
 
-from authz import external
 from authz.errors import SignInRefused
-from authz.sessions import begin_session, end_session
+from authz.people import external
+from authz.people.sessions import begin_session, end_session
 from gateway import clock
 from gateway.identity.keeping import keep_session
 from gateway.pages.gate import address_of

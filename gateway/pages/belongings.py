@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session, col, select
 
-from authz.decisions import SEEN_AS, Action, Decision
+from authz.policy.decisions import SEEN_AS, Action, Decision
 from authz.tables import Client, Consent, RefreshToken
 from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Entry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from authz.policy import Policy
+    from authz.policy.policy import Policy
     from authz.principals import Principal
     from gateway.snapshots import Snapshot
 

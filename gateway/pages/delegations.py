@@ -6,11 +6,11 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from authz import delegations
-from authz.accounts import agents
 from authz.errors import DelegationRefused, ScopeRefused
+from authz.people.accounts import agents
 from authz.scopes import names_one, parse_scope
 from authz.tables import Client
+from authz.tokens import delegations
 from gateway.oauth.offered import Offered
 from gateway.pages.belongings import SHOWN
 from gateway.pages.forms import FormRefused, read_fields, read_form
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
     from authz.tables import Delegation
 
 DAY = 86400.0

@@ -10,10 +10,10 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from authz import departures, throttle
-from authz.departures import Journey
 from authz.errors import ReturnRefused, SignInRefused
 from authz.neighbours import neighbourhood
+from authz.people import departures, throttle
+from authz.people.departures import Journey
 from gateway.identity.providers import title_of
 from gateway.oauth.answering import count
 from gateway.oauth.asking import read_query
@@ -114,13 +114,14 @@ def come_back(request: Request) -> Response:
         parameters = read_query(query.encode("latin-1"))
     except Refused as refused:
         raise FormRefused("What the provider sent back cannot be read.") from refused
-    office, browser = world_of(request).office, held_departure(request)
+    office, browser, state = world_of(request).office, held_departure(request), _state(parameters)
+    with office.database.read() as session:
+        if not departures.awaited(session, state):
+            return _not_ours(request, ReturnRefused("state_unknown"))
     journey: Journey | ReturnRefused
     with office.database.change() as session:
         try:
-            journey = departures.take(
-                session, office.vault, _state(parameters), browser=browser, provider=slug, now=time.time()
-            )
+            journey = departures.take(session, office.vault, state, browser=browser, provider=slug, now=time.time())
         except ReturnRefused as refused:  # inside, so that what was presented stays spent
             journey = refused
     return _arrive(request, journey, query, parameters, "GET")
@@ -130,10 +131,12 @@ def posted_back(request: Request) -> Response:
     """POST /signin/{slug}/callback: from another site, so without our cookie. It is fetched with a GET of our own."""
     slug, office = request.path_params["slug"], world_of(request).office
     parameters = read_form(request)
+    state = _state(parameters)
+    with office.database.read() as session:
+        if not departures.awaited(session, state):
+            return _not_ours(request, ReturnRefused("state_unknown"))
     with office.database.change() as session:
-        ticket = departures.park(
-            session, office.vault, _state(parameters), provider=slug, answer=parameters, now=time.time()
-        )
+        ticket = departures.park(session, office.vault, state, provider=slug, answer=parameters, now=time.time())
     if ticket is None:
         return _not_ours(request, ReturnRefused("state_unknown"))
     return see_other(f"/signin/{slug}/finish?ticket={ticket}")
@@ -143,6 +146,9 @@ def finish(request: Request) -> Response:
     """GET /signin/{slug}/finish"""
     slug, office, browser = request.path_params["slug"], world_of(request).office, held_departure(request)
     ticket = request.query_params.get("ticket", "")
+    with office.database.read() as session:
+        if not departures.has_answer(session, ticket):
+            return _not_ours(request, ReturnRefused("ticket_unknown"))
     parameters: dict[str, str] = {}
     journey: Journey | ReturnRefused
     with office.database.change() as session:

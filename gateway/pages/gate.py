@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
 
     Page = Callable[[Request], Response]
     PersonalPage = Callable[[Request, SignedIn], Response]

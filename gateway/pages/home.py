@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, delete
 
-from authz.families import disconnect
 from authz.tables import Consent
+from authz.tokens.families import disconnect
 from gateway.clients_setup import setups
 from gateway.pages.belongings import connected, paused, shelves
 from gateway.pages.forms import read_form
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
 
 
 def show(request: Request) -> Response:

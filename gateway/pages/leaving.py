@@ -9,10 +9,9 @@ from urllib.parse import urlsplit
 
 from starlette.responses import JSONResponse, Response
 
-from authz import external
-from authz.sessions import end_session
-from authz.signin_tables import ForeignSession
-from authz.tables import Person
+from authz.people import external
+from authz.people.sessions import end_session
+from authz.tables import ForeignSession, Person
 from gateway.identity.keeping import kept
 from gateway.oauth.asking import read_query
 from gateway.oauth.problems import Refused
@@ -28,7 +27,7 @@ from registry.errors import SecretRefused
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
     from gateway.identity.providers import Opened
     from idp_adapters.contract import Departure, Ended
 

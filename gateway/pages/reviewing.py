@@ -6,7 +6,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from authz.accounts import admins
+from authz.people.accounts import admins
 from gateway.pages.definitions import shown
 from gateway.pages.forms import read_fields, read_form
 from gateway.pages.gate import address_of, for_admin
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
     from registry.reviewing import Key, Review
     from registry.tables import Server
 SHOWN = 300  # definitions in full on one page; what is not on the page cannot be ticked

@@ -11,10 +11,11 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from authz import second_factor, throttle
-from authz.accounts import LOCAL_ISSUER
 from authz.errors import SignInRefused
-from authz.signin import sign_in
+from authz.people import second_factor, throttle
+from authz.people.accounts import LOCAL_ISSUER
+from authz.people.sessions import administers
+from authz.people.signin import sign_in
 from authz.tables import Person
 from gateway.pages.arriving import enter, onward, record_refusal
 from gateway.pages.forms import FormRefused, read_form
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
 
 PATIENCE: Final = 300.0  # seconds between the password and the code
 _EMPTY: Final[Mapping[str, str]] = MappingProxyType({})
@@ -46,7 +47,8 @@ def admit(request: Request, person: Person, following: str) -> Response:
     with office.database.read() as session:
         if second_factor.is_set(session, person.id):
             return _question(request, _ticket(request, person.id, following))
-    if _required(office.settings.second_factor, person):
+        admin = administers(session, person, time.time())
+    if _required(office.settings.second_factor, admin=admin):
         return _setting_up(request, person, _ticket(request, person.id, following))
     return enter(request, person, onward(request, following), amr="pwd")
 
@@ -187,8 +189,8 @@ def _again(request: Request, me: SignedIn, error: str, status: int) -> Response:
     return page(request, "second_factor.html", status=status, left=left, error=error)
 
 
-def _required(setting: SecondFactor, person: Person) -> bool:
-    return setting == SecondFactor.EVERYONE or (setting == SecondFactor.ADMINS and person.is_admin)
+def _required(setting: SecondFactor, *, admin: bool) -> bool:
+    return setting == SecondFactor.EVERYONE or (setting == SecondFactor.ADMINS and admin)
 
 
 def _ticket(request: Request, person: str, following: str) -> str:

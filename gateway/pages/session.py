@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from authz.departures import LIFE
-from authz.sessions import SignedIn, find_session, keep_session
+from authz.people.departures import LIFE
+from authz.people.sessions import SignedIn, find_session, keep_session
 from gateway.edge import own_origins
 from gateway.pages.forms import FormRefused
 

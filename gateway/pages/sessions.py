@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import col, select
 
-from authz import revoking
 from authz.errors import AccountRefused
+from authz.people import revoking
 from authz.tables import BrowserSession, Person
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
 
 
 @for_person

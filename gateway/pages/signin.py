@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from authz.errors import SignInBusy, SignInRefused
-from authz.signin import sign_in
+from authz.people.signin import sign_in
 from gateway.identity.providers import title_of
 from gateway.pages import external
 from gateway.pages.arriving import record_refusal

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from authz import personal
 from authz.errors import AccountRefused, ScopeRefused
 from authz.scopes import ALL
+from authz.tokens import personal
 from gateway.oauth.resources import find_resource
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from authz.sessions import SignedIn
+    from authz.people.sessions import SignedIn
 
 
 @for_person

@@ -25,7 +25,7 @@ from gateway.upstream import Ask
 from registry.tables import Era, Kind
 
 if TYPE_CHECKING:
-    from authz.policy import Decision
+    from authz.policy.policy import Decision
     from gateway.portal.exchange import Exchange
     from gateway.portal.sessions import Session
     from gateway.portal.targets import Target

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.decisions import Action
 from authz.ids import fresh_id
+from authz.policy.decisions import Action
 from gateway.portal import asking, rounds
 from gateway.portal.relay import Relay
 from gateway.portal.targets import TARGETS, Target, decided, unknown
@@ -26,7 +26,7 @@ from registry.tables import Kind
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from authz.policy import Decision
+    from authz.policy.policy import Decision
     from gateway.operating.tracing import Trace
     from gateway.portal.exchange import Exchange
     from gateway.upstream import Ask

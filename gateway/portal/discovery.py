@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.decisions import SEEN_AS
+from authz.policy.decisions import SEEN_AS
 from gateway.portal.headers import MODERN, SERVER_INFO_KEY
 
 if TYPE_CHECKING:

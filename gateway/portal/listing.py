@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from authz.decisions import SEEN_AS
+from authz.policy.decisions import SEEN_AS
 from gateway.portal import discovery
 from gateway.portal.call import is_stale
 from gateway.portal.headers import SERVER_INFO_KEY

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from authz import dpop
 from authz.errors import ProofRefused, TokenRefused
+from authz.tokens import dpop
 from gateway.problems import unavailable
 from gateway.rendezvous import RendezvousDown
 

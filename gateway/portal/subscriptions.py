@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.policy import Action
+from authz.policy.policy import Action
 from gateway.portal.call import note_refusal
 from gateway.portal.headers import SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from authz.decisions import Action, Word
+from authz.policy.decisions import Action, Word
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import Problem
 from registry.tables import Kind
@@ -15,7 +15,7 @@ from registry.uris import meanings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from authz.decisions import Decision
+    from authz.policy.decisions import Decision
     from gateway.portal.exchange import Exchange
     from registry.catalog import Entry
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.responses import Response
 
 from authz.errors import AuthzError
-from authz.provisioning import provider_of
+from authz.people.provisioning import provider_of
 from gateway.journal import JournalDown
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of

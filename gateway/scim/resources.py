@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from scim2_models import Context, InvalidFilterException, ListResponse, PatchOp, ResponseParameters, SearchRequest
 
-from authz.provisioning import GROUP, USER
+from authz.people.provisioning import GROUP, USER
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of
 from gateway.scim.desk import answer, body_of, scim

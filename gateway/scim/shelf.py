@@ -17,8 +17,8 @@ from scim2_models import (
 )
 from sqlmodel import col, func, select
 
-from authz import provisioning
-from authz.provisioning import GROUP, USER
+from authz.people import provisioning
+from authz.people.provisioning import GROUP, USER
 from authz.tables import Person, ScimResource
 from gateway.scim.words import GROUPS, PATH, USERS
 

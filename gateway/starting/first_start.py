@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from authz.accounts import admins, find_person
-from authz.keys import rotate, rotation_due
-from authz.sessions import ADMIN_LINK, make_link
+from authz.people.accounts import admins, find_person
+from authz.people.sessions import ADMIN_LINK, make_link
+from authz.tokens.keys import rotate, rotation_due
 from registry.database import Concern
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import select
 
-from authz.accounts import add_group, add_person, join, new_hash
-from authz.enrolling import add_agent
-from authz.passwords import make_password
-from authz.rules import Draft, write_rule
+from authz.clients.enrolling import add_agent
+from authz.people.accounts import add_group, add_person, join, new_hash
+from authz.people.passwords import make_password
+from authz.policy.rules import Draft, write_rule
 from authz.tables import Client, Person
 from gateway.upstream.once import refresh_once
 from registry.database import Concern

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from authz.assurance import Assurance, parse
-from authz.decisions import Action, Word
 from authz.errors import RuleRefused
-from authz.policy import Policy
-from authz.policy_file import read, write
+from authz.policy.decisions import Action, Word
+from authz.policy.file import read, write
+from authz.policy.policy import Policy
+from authz.policy.rules import Draft, draft_of, stored_rules, write_rule
 from authz.principals import VerifiedClaims
-from authz.rules import Draft, draft_of, stored_rules, write_rule
 from authz.tables import Rule
 from registry.database import Concern
 from tests.fakes.parties import database_in, principal

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from authz.decisions import Action
-from authz.grammar import place
-from authz.policy import Policy
+from authz.policy.decisions import Action
+from authz.policy.grammar import place
+from authz.policy.policy import Policy
+from authz.policy.suppose import Supposed
 from authz.scopes import ALL, LIMIT, covers, parse_scope, scope_for, wider
-from authz.suppose import Supposed
 from authz.tables import Rule
 
 NAMES = ["notes.add", "notes.note://one", "notes.note://a%20b", 'notes.note://"x"', "notes.x://" + "a" * 300, "n.x://é"]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from authz import personal
-from authz.sessions import begin_session
+from authz.people.sessions import begin_session
+from authz.tokens import personal
 from registry.database import Concern
 from tests.browser.conftest import window
 from tests.browser.test_pages import tab_to, violations
@@ -74,6 +74,7 @@ def question(page: Page, house: House) -> str:
     page.get_by_label("Code").fill(begun["user_code"].lower())
     page.get_by_role("button", name="Continue").click()
     page.get_by_role("heading", name="Connect An app?").wait_for()
+    expect(page.get_by_text(begun["user_code"], exact=True)).to_be_visible()  # as the device shows it
     return poll(house, client, begun["device_code"]).text
 
 

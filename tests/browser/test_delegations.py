@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz import delegations
-from authz.accounts import find_person
-from authz.enrolling import add_agent
+from authz.clients.enrolling import add_agent
+from authz.people.accounts import find_person
+from authz.tokens import delegations
 from registry.database import Concern
 from tests.browser.test_pages import furnish, sign_in, violations
 

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any, Self
 import uvicorn
 
 from authz import jose
-from authz.cutoffs import CutOffs
-from authz.keys import Key, KeySet
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.principals import Member
 from authz.tables import Rule
-from authz.tokens import Minting, TokenVerifier, mint
+from authz.tokens.access import Minting, TokenVerifier, mint
+from authz.tokens.cutoffs import CutOffs
+from authz.tokens.keys import Key, KeySet
 from gateway.edge import Edge, EdgeProtocol
 from gateway.journal.writer import open_journal
 from gateway.office import Office

@@ -7,8 +7,8 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from authz.rules import Draft, write_rule
-from authz.tokens import Minting, mint
+from authz.policy.rules import Draft, write_rule
+from authz.tokens.access import Minting, mint
 from registry.database import Concern
 from registry.observing import Seen, observe
 from registry.reviewing import Approver, approve, review

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 from joserfc import jws
 
 from authz import jose
-from authz.cutoffs import CutOffs
-from authz.keys import Key, KeySet
 from authz.principals import Member
-from authz.tokens import Minting, mint
+from authz.tokens.access import Minting, mint
+from authz.tokens.cutoffs import CutOffs
+from authz.tokens.keys import Key, KeySet
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

@@ -39,7 +39,7 @@ def run(data: Path, *arguments: str, code: int = 0) -> Result:
 
 
 def claims(data: Path, token: str) -> dict[str, Any]:
-    from authz.keys import load_keys
+    from authz.tokens.keys import load_keys
 
     office = open_office(Settings(data=data))
     with office.database.read() as session:

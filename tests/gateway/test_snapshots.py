@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.rules import Draft, write_rule
+from authz.policy.rules import Draft, write_rule
 from gateway import snapshots as module
 from gateway.assembly import open_office
 from gateway.settings import Settings

@@ -17,7 +17,7 @@ from joserfc.jwk import ECKey
 
 from authz import jose
 from authz.errors import TokenRefused
-from authz.tokens import TokenVerifier
+from authz.tokens.access import TokenVerifier
 from tests.fakes.tokens import ISSUER, RESOURCE, Judge, b64, claims, good, new_key, signed
 
 

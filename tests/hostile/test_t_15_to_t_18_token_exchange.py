@@ -12,12 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz import jose
-from authz.clients import TOKEN_EXCHANGE
+from authz.clients.known import TOKEN_EXCHANGE
 from authz.errors import ScopeRefused
-from authz.narrowing import narrow
 from authz.scopes import ALL, LIMIT, covers, parse_scope, write_scope
 from authz.tables import Client, Person
-from authz.tokens import Minting, mint
+from authz.tokens.access import Minting, mint
+from authz.tokens.narrowing import narrow
 from registry.database import Concern
 from registry.tables import ServerState
 from tests.gateway.oauth.market import ACCESS_TOKEN, DELEGATION, TYPE, Market, claims_of, error_of

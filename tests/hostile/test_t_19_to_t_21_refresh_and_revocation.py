@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
-from authz.families import GRACE
 from authz.fingerprints import fingerprint
 from authz.tables import Client, RefreshToken
+from authz.tokens.families import GRACE
 from registry.database import Concern
 from registry.tables import ServerState
 from tests.gateway.oauth.house import House

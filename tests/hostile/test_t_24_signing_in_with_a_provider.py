@@ -10,10 +10,10 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlmodel import select
 
-from authz import departures
-from authz.signin_tables import PendingSignIn
-from authz.tables import BrowserSession, Person, Provider
+from authz.people import departures
+from authz.tables import BrowserSession, PendingSignIn, Person, Provider
 from gateway.identity.equipment import owner_of
+from gateway.sweep import sweep
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
 from tests.gateway.oauth.house import House, answer_of, pkce
@@ -251,3 +251,34 @@ def test_t_93_no_secret_of_a_sign_in_is_written_or_shown(
     shown.append(repr(desk.providers.get("one")) + repr(desk.providers.get("one").adapter.equipment))  # type: ignore[attr-defined]
     written = everything_in(desk.settings.data, but=("keys",)) + caplog.text.encode() + "".join(shown).encode()
     assert found(WORDS, written) == []
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/signin/one/callback?state=made-up&code=alice"),
+        ("GET", "/signin/one/callback"),
+        ("POST", "/signin/one/callback"),
+        ("GET", "/signin/one/finish?ticket=made-up"),
+    ],
+)
+def test_t_24_an_answer_that_was_made_up_holds_nobody_up_who_writes(
+    desk: Desk, organisation: Organisation, method: str, path: str
+) -> None:
+    form = {"data": {"RelayState": "made-up"}} if method == "POST" else {}
+    with desk.office.database.change():
+        answer = desk.browser().client.request(method, path, **form)
+
+    assert_nothing_happened(desk, organisation, answer)
+
+
+def test_t_84_a_client_that_was_connected_at_the_end_of_a_session_is_still_known_to_come_of_it(
+    desk: Desk, organisation: Organisation
+) -> None:
+    browser, settings = desk.browser(), desk.settings
+    come_back(browser, depart(browser))
+
+    sweep(desk.office, time.time() + settings.session_life + settings.refresh_life - 60)
+
+    with desk.office.database.read() as session:
+        assert session.exec(select(ForeignSession.provider)).all() == ["one"]

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp_adapters import saml_shape
 from idp_adapters.contract import IdentityRefused
 from tests.idp_adapters.saml.house import RESPONSE, House, Said, encrypted, posted, sign, signature
 from tests.idp_adapters.saml.wrapping import OF_ASSERTIONS, SHAPES
@@ -71,7 +70,7 @@ def test_t_31_were_the_strict_reading_gone_nobody_would_be_admin_all_the_same(
     house: House, shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is read is what a signature covers, whatever else the document holds."""
-    monkeypatch.setattr(saml_shape, "read", saml_shape.parse)
+    monkeypatch.setattr(shape, "read", shape.parse)
     try:
         found = house.arrive(Said(), SHAPES[shape])
     except IdentityRefused:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from idp_adapters import saml_redirect, saml_shape, saml_xmlsec
 from idp_adapters.contract import Arrival, IdentityRefused, ProviderDown
+from idp_adapters.saml import redirect, shape, xmlsec
 from tests.idp_adapters.saml.house import House, Said, posted, redirected
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def house(tmp_path: Path) -> House:
 
 def reason(xml: str | bytes) -> str:
     with pytest.raises(IdentityRefused) as raised:
-        saml_shape.read(xml.encode() if isinstance(xml, str) else xml)
+        shape.read(xml.encode() if isinstance(xml, str) else xml)
     return raised.value.reason
 
 
@@ -64,7 +64,7 @@ def test_t_33_an_inclusion_is_refused() -> None:
     assert reason(f"{HEAD}>{included}</samlp:Response>") == "saml_xinclude"
 
 
-@pytest.mark.parametrize("size", [saml_shape.LARGEST + 1, 10 * 1024 * 1024])
+@pytest.mark.parametrize("size", [shape.LARGEST + 1, 10 * 1024 * 1024])
 def test_t_33_what_is_too_large_is_not_even_parsed(size: int) -> None:
     assert reason(b"<" + b"x" * (size - 1)) == "saml_too_large"
 
@@ -91,9 +91,9 @@ def test_t_33_another_encoding_is_refused(encoding: str) -> None:
 def test_t_33_what_swells_when_it_is_inflated_is_refused() -> None:
     deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
     swollen = deflate.compress(b"\0" * (64 * 1024 * 1024)) + deflate.flush()
-    assert len(swollen) < saml_shape.LARGEST
+    assert len(swollen) < shape.LARGEST
     with pytest.raises(IdentityRefused) as raised:
-        saml_redirect._inflated(swollen)
+        redirect._inflated(swollen)
     assert raised.value.reason == "saml_too_large"
 
 
@@ -142,7 +142,7 @@ def test_t_33_without_the_program_nobody_is_signed_in(
 
 
 def test_t_33_the_program_has_five_seconds() -> None:
-    assert saml_xmlsec.DEADLINE == 5
+    assert xmlsec.DEADLINE == 5
 
 
 @pytest.mark.servers
@@ -151,7 +151,7 @@ def test_t_33_a_program_that_hangs_is_ended_and_nobody_is_signed_in(
 ) -> None:
     departure = house.depart()
     arrival = house.answer(departure)
-    monkeypatch.setattr(saml_xmlsec, "DEADLINE", 0.5)
+    monkeypatch.setattr(xmlsec, "DEADLINE", 0.5)
     monkeypatch.setenv(
         "PATH", program(tmp_path, f'echo $$ >> {tmp_path}/pids; [ "$1" = --version ] || exec /bin/sleep 60')
     )
@@ -180,24 +180,24 @@ def test_t_33_a_program_that_only_says_yes_is_not_believed(
 def test_t_33_only_a_few_run_at_once_however_many_come(
     house: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(saml_xmlsec, "DEADLINE", 60.0)  # a busy machine is not what is tried here
+    monkeypatch.setattr(xmlsec, "DEADLINE", 60.0)  # a busy machine is not what is tried here
     document = Said(request="_x").signed().encode()
-    signed = saml_shape.signature_of(saml_shape.read(document))
+    signed = shape.signature_of(shape.read(document))
     script = (
         f"/bin/touch {tmp_path}/run.$$; /bin/sleep 0.1; /bin/ls {tmp_path} | /bin/grep -c run. >> {tmp_path}/counts"
     )
     monkeypatch.setenv("PATH", program(tmp_path, f"{script}; /bin/rm {tmp_path}/run.$$; exit 1"))
-    saml_xmlsec.version(saml_xmlsec.located())  # so that this one is not among them
+    xmlsec.version(xmlsec.located())  # so that this one is not among them
 
     def verify(_: int) -> None:
         with pytest.raises(IdentityRefused):
-            saml_xmlsec.verify(document, signed, [b""])
+            xmlsec.verify(document, signed, [b""])
 
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(verify, range(12)))
     counts = [int(line) for line in (tmp_path / "counts").read_text().split()]
     assert len(counts) >= 12
-    assert max(counts) <= saml_xmlsec.AT_ONCE
+    assert max(counts) <= xmlsec.AT_ONCE
 
 
 @pytest.mark.parametrize("value", ["", "%%%", "PHg+", "//8=", "PHg"])

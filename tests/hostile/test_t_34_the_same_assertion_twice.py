@@ -118,7 +118,7 @@ from pathlib import Path
 from authz import once
 from idp_adapters.config import SamlConfig
 from idp_adapters.contract import Arrival, IdentityRefused
-from idp_adapters.saml import SamlProvider
+from idp_adapters.saml.provider import SamlProvider
 from registry.database import Database
 from tests.idp_adapters.equipment import equipment
 

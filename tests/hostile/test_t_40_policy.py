@@ -10,11 +10,11 @@ import casbin
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from authz import enforcing, grammar
-from authz.decisions import Word
 from authz.errors import PolicyBroken, RuleRefused
-from authz.policy import Action, Policy, load_policy
-from authz.rules import Draft, check_rule, write_rule
+from authz.policy import enforcing, grammar
+from authz.policy.decisions import Word
+from authz.policy.policy import Action, Policy, load_policy
+from authz.policy.rules import Draft, check_rule, write_rule
 from authz.tables import Client, Rule
 from registry.database import Concern
 from tests.fakes.parties import database_in, principal
@@ -223,7 +223,7 @@ def test_t_43_the_worst_subject_is_decided_within_the_budget():
 def test_t_43_an_answer_that_took_too_much_work_is_a_denial_and_not_kept(monkeypatch):
     policy = Policy([EVERYTHING])
     clock = iter([0.0, 1.0])
-    monkeypatch.setattr("authz.policy.time", SimpleNamespace(thread_time=lambda: next(clock)))
+    monkeypatch.setattr("authz.policy.policy.time", SimpleNamespace(thread_time=lambda: next(clock)))
     late = policy.decide(EVE, "default", "notes.add", Action.CALL)
     assert (late.allowed, late.word) == (False, Word.TOO_SLOW)
     monkeypatch.undo()

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.exc import DatabaseError
 
 from authz.errors import PolicyBroken, RuleRefused
-from authz.policy import Action, load_policy
-from authz.policy_file import read
+from authz.policy.file import read
+from authz.policy.policy import Action, load_policy
 from authz.tables import Rule
 from registry.database import Database, sqlite_url
 from tests.fakes.parties import database_in, principal

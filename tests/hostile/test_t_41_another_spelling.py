@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.tables import Rule
 from registry.tables import Kind
 from tests.fakes.door import Line, ask, catalogue, entry, modern, open_door, upstream

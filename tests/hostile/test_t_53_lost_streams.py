@@ -29,7 +29,7 @@ async def test_t_53_a_stream_is_resumed_in_its_own_session_by_its_own_principal_
 
 
 async def test_t_53_who_was_cut_off_meanwhile_gets_nothing_more(tmp_path) -> None:
-    from authz.cutoffs import Cut, CutOffs
+    from authz.tokens.cutoffs import Cut, CutOffs
 
     work = Work()
     async with open_door(tmp_path) as door, Legacy(door) as client, Line(door) as line:

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.tables import Rule
 from gateway.upstream import Answer
 from tests.fakes.door import RULES, Legacy, Line, eventually, modern, open_door

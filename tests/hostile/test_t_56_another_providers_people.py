@@ -9,11 +9,11 @@ import pytest
 from click.testing import CliRunner
 from sqlmodel import select
 
-from authz import external
 from authz.errors import SignInRefused
-from authz.issuers import IssuerKind, add_issuer
-from authz.provisioning import make_token
+from authz.people import external
+from authz.people.provisioning import make_token
 from authz.tables import Person, Provider, ScimResource, TrustedIssuer
+from authz.tokens.issuers import IssuerKind, add_issuer
 from gateway.cli import main
 from idp_adapters.contract import GROUPS, ExternalIdentity
 from registry.database import Concern

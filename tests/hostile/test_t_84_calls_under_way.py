@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from authz.cutoffs import Cut, CutOffs
-from authz.policy import Policy
+from authz.policy.policy import Policy
+from authz.tokens.cutoffs import Cut, CutOffs
 from gateway.upstream import Answer
 from tests.fakes.door import Legacy, Line, catalogue, eventually, modern, open_door
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from tests.fakes.door import Legacy, Line, catalogue, modern, open_door
 
 CALL = {"name": "notes_add", "arguments": {"text": "hi"}}

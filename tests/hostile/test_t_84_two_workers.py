@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from authz.accounts import add_person
-from authz.delegations import Draft as DelegationDraft
-from authz.delegations import delegate
-from authz.enrolling import add_agent
-from authz.families import Allowance, first_refresh
+from authz.clients.enrolling import add_agent
 from authz.fingerprints import fingerprint
-from authz.keys import load_keys
-from authz.rules import Draft, write_rule
-from authz.sessions import begin_session
+from authz.people.accounts import add_person
+from authz.people.sessions import begin_session
+from authz.policy.rules import Draft, write_rule
 from authz.tables import Client
-from authz.tokens import Minting, mint
+from authz.tokens.access import Minting, mint
+from authz.tokens.delegations import Draft as DelegationDraft
+from authz.tokens.delegations import delegate
+from authz.tokens.families import Allowance, first_refresh
+from authz.tokens.keys import load_keys
 from gateway.assembly import open_office, remembered
 from gateway.settings import Settings
 from registry.database import Concern

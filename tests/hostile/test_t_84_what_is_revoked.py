@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from click.testing import CliRunner
 
-from authz import jose, personal
-from authz.delegations import Draft, delegate
+from authz import jose
 from authz.tables import BrowserSession
+from authz.tokens import personal
+from authz.tokens.delegations import Draft, delegate
 from gateway.cli import main
 from registry.database import Concern
 from tests.gateway.oauth.house import House

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import select
 
-from authz import external, families, revoking
-from authz.accounts import disable_person
-from authz.signin_tables import ForeignSession
-from authz.tables import BrowserSession, Client, DeviceGrant, Person
+from authz.people import external, revoking
+from authz.people.accounts import disable_person
+from authz.tables import BrowserSession, Client, DeviceGrant, ForeignSession, Person
+from authz.tokens import families
 from gateway.oauth.grants.device import DEVICE_CODE
 from idp_adapters.contract import Ended
 from registry.database import Concern

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz.accounts import add_person, new_hash
-from authz.clients import new_secret
-from authz.sessions import ADMIN_LINK, make_link
+from authz.clients.known import new_secret
+from authz.people.accounts import add_person, new_hash
+from authz.people.sessions import ADMIN_LINK, make_link
 from authz.tables import Client, SigningKey
 from registry.database import Concern
 from registry.tables import DataKey

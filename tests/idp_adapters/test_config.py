@@ -64,7 +64,7 @@ def test_a_kind_that_does_not_exist_is_answered_with_those_that_do() -> None:
 def test_reading_configurations_loads_no_adapter_and_no_library_of_one() -> None:
     program = (
         "import sys, gateway.settings, idp_adapters.config\n"
-        "loaded = {'msal', 'saml2', 'ldap', 'idp_adapters.oidc', 'requests'} & sys.modules.keys()\n"
+        "loaded = {'msal', 'saml2', 'ldap', 'idp_adapters.oidc.provider', 'requests'} & sys.modules.keys()\n"
         "sys.exit(', '.join(loaded) or 0)"
     )
     ended = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ NEEDED = (
     "gateway/pages/templates/base.html",
     "gateway/demo_servers/notes.py",
     "gateway/demo_servers/clock.py",
-    "authz/model.conf",
+    "authz/policy/model.conf",
     "authz/py.typed",
     "registry/py.typed",
     "registry/migrations/env.py",

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import grants
 
-from authz.clients import Origin
-from authz.families import Allowance
+from authz.clients.known import Origin
+from authz.tokens.families import Allowance
 from gateway.oauth.client import PROVING_METHODS
 from gateway.oauth.problems import InvalidScope, UnauthorizedClient
 

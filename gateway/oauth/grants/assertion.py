@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
-from authz import external, once
-from authz.accounts import find_agent_by_id
-from authz.cutoffs import Cut, is_cut
+from authz import once
 from authz.errors import AssertionRefused, ScopeRefused
-from authz.families import Allowance
-from authz.issuers import IssuerKind, agent_of, family_of
+from authz.people import external
+from authz.people.accounts import find_agent_by_id
 from authz.scopes import ALL, intersect, parse_scope, write_scope
+from authz.tokens.cutoffs import Cut, is_cut
+from authz.tokens.families import Allowance
+from authz.tokens.issuers import IssuerKind, agent_of, family_of
 from gateway.oauth.client import PROVING_METHODS
 from gateway.oauth.evidence import JWT_BEARER, words
 from gateway.oauth.problems import InvalidGrant, InvalidScope, UnauthorizedClient

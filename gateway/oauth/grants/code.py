@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc6749 import grants
 from authlib.oauth2.rfc7636 import CodeChallenge
 
-from authz import families
-from authz.families import Allowance, Reused, allowance_of
+from authz.tokens import families
+from authz.tokens.families import Allowance, Reused, allowance_of
 from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.grants.common import Presented, enabled
 from gateway.oauth.problems import InvalidRequest

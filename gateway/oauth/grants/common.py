@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from authz import families
 from authz.errors import ScopeRefused
 from authz.scopes import covers, parse_scope, write_scope
+from authz.tokens import families
 from gateway.oauth.problems import InvalidScope
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc8628 import DEVICE_CODE_GRANT_TYPE, DeviceCodeGrant, ExpiredTokenError, SlowDownError
 from authlib.oauth2.rfc8628.errors import AuthorizationPendingError
 
-from authz import devices, families
-from authz.clients import mark_used
-from authz.families import allowance_of
+from authz.clients.known import mark_used
+from authz.tokens import devices, families
+from authz.tokens.families import allowance_of
 from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.grants.common import enabled
 from gateway.oauth.problems import AccessDenied, InvalidGrant, InvalidRequest, UnauthorizedClient

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
-from authz import delegations
 from authz.acting import DEEPEST_CHAIN, parties
 from authz.assurance import Assured
-from authz.clients import TOKEN_EXCHANGE, Origin
+from authz.clients.known import TOKEN_EXCHANGE, Origin
 from authz.errors import DelegationOver, ScopeRefused
-from authz.narrowing import narrow
 from authz.scopes import ALL, parse_scope, write_scope
-from authz.tokens import TOOL, Minting
+from authz.tokens import delegations
+from authz.tokens.access import TOOL, Minting
+from authz.tokens.narrowing import narrow
 from gateway.oauth.client import PROVING_METHODS
 from gateway.oauth.grants.subjects import ACCESS_TOKEN, JWT, proved_actor, proved_subject
 from gateway.oauth.offered import Offered, supposed
@@ -74,13 +74,13 @@ class ExchangeGrant(BaseGrant, TokenEndpointMixin):
 
     def _acting(self) -> tuple[str, ...]:
         """The chain of the result, nearest first: an agent never passes for the person it acts for (M-12)."""
-        actors = proved_actor(self.server, self.request)
-        if not actors and self._client.origin == Origin.AGENT:
+        actors, agent = proved_actor(self.server, self.request), self._client.origin == Origin.AGENT
+        if not actors and agent:
             actors = (self._client.id,)
-        if not actors and self.subject.client not in {"", self._client.id}:
-            raise InvalidRequest("the subject_token was given to another client; only an agent may act with it")
         if actors[:1] == (self.subject.person,):  # for itself
             actors = actors[1:]
+        if not actors and not agent and self.subject.client not in {"", self._client.id}:
+            raise InvalidRequest("the subject_token was given to another client; only an agent may act with it")
         actors += self.subject.actors
         if len(actors) > DEEPEST_CHAIN:
             raise InvalidRequest(f"more than {DEEPEST_CHAIN} would be acting for each other")

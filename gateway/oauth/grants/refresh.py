@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from authlib.oauth2.rfc6749 import grants
 
-from authz import families
-from authz.families import Reused, allowance_of
+from authz.tokens import families
+from authz.tokens.families import Reused, allowance_of
 from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.grants.common import Presented, enabled, narrower
 from gateway.oauth.problems import InvalidGrant
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class RefreshGrant(grants.RefreshTokenGrant):
-    """RFC 6749 section 6 with rotation (OAuth 2.1 section 4.3.1); see `authz.families` for races and reuse."""
+    """RFC 6749 section 6 with rotation (OAuth 2.1 section 4.3.1); see `authz.tokens.families` for races and reuse."""
 
     TOKEN_ENDPOINT_AUTH_METHODS = AUTH_METHODS
     server: IssuingServer

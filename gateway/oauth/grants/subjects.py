@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from authz import delegations
 from authz.acting import read_chain
-from authz.clients import Origin
+from authz.clients.known import Origin
 from authz.errors import DelegationOver, TokenRefused
 from authz.scopes import ALL, parse_scope
-from authz.tokens import TokenVerifier
+from authz.tokens import delegations
+from authz.tokens.access import TokenVerifier
 from gateway.oauth.problems import InvalidGrant, InvalidRequest
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.clients import TOKEN_EXCHANGE
-from authz.enrolling import find_any
+from authz.clients.enrolling import find_any
+from authz.clients.known import TOKEN_EXCHANGE
 from tests.gateway.cli.test_people import Console
 
 if TYPE_CHECKING:

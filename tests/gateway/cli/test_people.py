@@ -10,11 +10,11 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import text
 
-from authz.accounts import admins, find_person, load_members
-from authz.clients import secret_matches
-from authz.enrolling import find_any
-from authz.sessions import ADMIN_LINK, begin_session, find_session, look_at_link
-from authz.signin import sign_in
+from authz.clients.enrolling import find_any
+from authz.clients.known import secret_matches
+from authz.people.accounts import admins, find_person, load_members
+from authz.people.sessions import ADMIN_LINK, begin_session, find_session, look_at_link
+from authz.people.signin import sign_in
 from authz.tables import Client
 from gateway.assembly import open_office
 from gateway.cli import main

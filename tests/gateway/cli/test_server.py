@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from sqlmodel import select
 
-from authz.accounts import add_person, new_hash
+from authz.people.accounts import add_person, new_hash
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.settings import Settings

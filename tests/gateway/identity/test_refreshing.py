@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import select
 
-from authz import families
-from authz.accounts import add_group
-from authz.cutoffs import Cut, load_cutoffs
-from authz.families import Allowance
-from authz.signin_tables import ForeignSession
-from authz.tables import BrowserSession, ClaimMapping, Delegation, Membership, Person, Provider, RefreshToken
+from authz.people.accounts import add_group
+from authz.tables import (
+    BrowserSession,
+    ClaimMapping,
+    Delegation,
+    ForeignSession,
+    Membership,
+    Person,
+    Provider,
+    RefreshToken,
+)
+from authz.tokens import families
+from authz.tokens.cutoffs import Cut, load_cutoffs
+from authz.tokens.families import Allowance
 from gateway.identity.refreshing import Refreshing
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds

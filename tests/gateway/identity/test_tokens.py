@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from authz.accounts import add_group
+from authz.people.accounts import add_group
 from authz.tables import ClaimMapping, Provider, Rule
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds

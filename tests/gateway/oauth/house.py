@@ -17,9 +17,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx2
 
-from authz.accounts import disable_person, load_members
-from authz.clients import TOKEN_EXCHANGE, new_secret
-from authz.sessions import begin_session
+from authz.clients.known import TOKEN_EXCHANGE, new_secret
+from authz.people.accounts import disable_person, load_members
+from authz.people.sessions import begin_session
 from authz.tables import Client, Person
 from gateway.app import build
 from gateway.assembly import open_office, open_world

@@ -7,10 +7,10 @@ import json
 import time
 from typing import TYPE_CHECKING, Any
 
-from authz import delegations
-from authz.clients import TOKEN_EXCHANGE
-from authz.rules import Draft, write_rule
+from authz.clients.known import TOKEN_EXCHANGE
+from authz.policy.rules import Draft, write_rule
 from authz.tables import Client, Person
+from authz.tokens import delegations
 from registry.database import Concern
 from registry.tables import Definition, ExposedName, Kind, Pin
 from tests.fakes.door import MODERN, modern

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz.assertions import ID_JAG
-from authz.issuers import IssuerKind, add_issuer, add_rule
 from authz.tables import Person, Provider
+from authz.tokens.assertions import ID_JAG
+from authz.tokens.issuers import IssuerKind, add_issuer, add_rule
 from gateway.oauth.evidence import JWT_BEARER
 from registry.database import Concern
 from tests.fakes.issuers import Signer
@@ -53,9 +53,7 @@ def app(house: House) -> tuple[Client, str]:
 
 
 def known(house: House, subject: str) -> Person:
-    person = Person(
-        id=f"usr_{subject}", issuer=COMPANY, subject=subject, handle=f"{subject}@corp", provider="corp"
-    )
+    person = Person(id=f"usr_{subject}", issuer=COMPANY, subject=subject, handle=f"{subject}@corp", provider="corp")
     with house.office.database.change(Concern.PEOPLE) as session:
         session.add(person)
     return person

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.accounts import disable_client
+from authz.people.accounts import disable_client
 from authz.tables import Client, Person
 from registry.database import Concern
 from tests.gateway.oauth.house import REDIRECT, pkce
@@ -75,6 +75,13 @@ def test_a_client_narrows_a_token_of_its_own_and_acts_as_nobody(market: Market) 
 def test_a_client_that_is_no_agent_has_no_use_for_the_token_of_another(market: Market) -> None:
     person, client = market.allowed("notes.*"), market.exchanger()
     assert error_of(market.exchange(client, market.token_of(person), scope="notes.add")) == (400, "invalid_request")
+
+
+def test_t_16_nor_has_it_when_it_holds_a_token_of_the_same_person_itself(market: Market) -> None:
+    person, client = market.allowed("notes.*"), market.exchanger()
+    own = {"actor_token": _own_token(market, person, client), "actor_token_type": ACCESS_TOKEN}
+    refused = market.exchange(client, market.token_of(person), scope="notes.add", **own)
+    assert error_of(refused) == (400, "invalid_request")
 
 
 def test_a_client_without_the_right_to_exchange_is_told_so(market: Market) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from authz.clients import TOKEN_EXCHANGE
+from authz.clients.known import TOKEN_EXCHANGE
 from tests.fakes.door import modern
 from tests.fakes.gateway import Gateway
 from tests.gateway.oauth.market import DELEGATION

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.families import GRACE
 from authz.fingerprints import fingerprint
 from authz.tables import RefreshToken
+from authz.tokens.families import GRACE
 from tests.gateway.oauth.house import House, pkce
 from tests.servers.postgres import postgresql
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz.clients import UNUSED_LIFE, load_clients
+from authz.clients.known import UNUSED_LIFE, load_clients
 from authz.tables import Client
 from gateway.journal import flood
 from gateway.oauth import registering

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlmodel import select
 
-from authz.accounts import new_hash
-from authz.rules import Draft, write_rule
+from authz.people.accounts import new_hash
+from authz.policy.rules import Draft, write_rule
 from authz.tables import BrowserSession, Person
 from registry.database import Concern
 from tests.fakes.door import modern

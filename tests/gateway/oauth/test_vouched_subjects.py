@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz import external
-from authz.accounts import add_group, disable_person
+from authz.people import external
+from authz.people.accounts import add_group, disable_person
 from authz.tables import ClaimMapping, Client, Provider
 from gateway.identity.equipment import owner_of
 from registry.database import Concern

@@ -12,8 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from authz.signin_tables import SecondFactor
-from authz.tables import ClaimMapping, Group, Person, Provider, Rule, ScimToken
+from authz.tables import ClaimMapping, Group, Person, Provider, Rule, ScimToken, SecondFactor
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.operating.checks import State

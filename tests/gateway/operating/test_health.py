@@ -7,7 +7,7 @@ import pytest
 from starlette.applications import Starlette
 
 from authz.errors import NoSigningKey
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.tables import Rule
 from gateway import clock
 from gateway.operating import health

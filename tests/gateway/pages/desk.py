@@ -13,9 +13,9 @@ from sqlmodel import SQLModel
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
-from authz.accounts import add_group, add_person, join, load_members, new_hash
-from authz.policy import load_policy
-from authz.sessions import ADMIN_LINK, make_link
+from authz.people.accounts import add_group, add_person, join, load_members, new_hash
+from authz.people.sessions import ADMIN_LINK, make_link
+from authz.policy.policy import load_policy
 from authz.tables import Rule
 from gateway.identity.providers import Providers
 from gateway.journal.writer import open_journal

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from authz.sessions import LINK_LIFE
+from authz.people.sessions import LINK_LIFE
 from tests.gateway.pages.desk import PASSWORD
 
 if TYPE_CHECKING:

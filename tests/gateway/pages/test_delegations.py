@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz import delegations
+from authz.tokens import delegations
 from tests.gateway.oauth.market import DELEGATION, Market, error_of
 
 if TYPE_CHECKING:

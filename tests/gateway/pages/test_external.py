@@ -8,9 +8,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from sqlmodel import select
 
-from authz.accounts import add_group
-from authz.signin_tables import ForeignSession
-from authz.tables import BrowserSession, ClaimMapping, Membership, Person, Provider
+from authz.people.accounts import add_group
+from authz.tables import BrowserSession, ClaimMapping, ForeignSession, Membership, Person, Provider
 from gateway.oauth.stepping_up import AGAIN
 from gateway.rendezvous import RendezvousDown
 from gateway.snapshots import Snapshots

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from sqlmodel import select
 
-from authz.families import Allowance, allowance_of, first_refresh, keep_code, present
 from authz.tables import Client, Code, Consent, CutOff
+from authz.tokens.families import Allowance, allowance_of, first_refresh, keep_code, present
 from registry.database import Concern
 from tests.gateway.pages.desk import catalogue
 

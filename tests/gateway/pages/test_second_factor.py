@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import select
 
-from authz import second_factor
-from authz.accounts import find_person
-from authz.second_factor import STEP, code_at
-from authz.signin_tables import SecondFactor
-from authz.tables import BrowserSession
+from authz.people import second_factor
+from authz.people.accounts import find_person
+from authz.people.second_factor import STEP, code_at
+from authz.tables import BrowserSession, SecondFactor
 from gateway.settings import SecondFactor as Wanted
 from tests.gateway.pages.desk import PASSWORD, Browser, Desk, open_desk
 
@@ -183,7 +182,13 @@ def test_its_secret_and_codes_are_nowhere_to_be_read(desk: Desk, enrolled: tuple
 
 @pytest.mark.parametrize(
     ("setting", "handle", "asked"),
-    [("admins", "root", True), ("admins", "alice", False), ("everyone", "alice", True), ("optional", "root", False)],
+    [
+        ("admins", "root", True),
+        ("admins", "by-group", True),
+        ("admins", "alice", False),
+        ("everyone", "alice", True),
+        ("optional", "root", False),
+    ],
 )
 def test_whoever_must_have_one_sets_it_up_before_anything_else(
     tmp_path: Path, setting: str, handle: str, *, asked: bool
@@ -191,6 +196,7 @@ def test_whoever_must_have_one_sets_it_up_before_anything_else(
     desk = open_desk(tmp_path, second_factor=Wanted(setting))
     desk.person("alice")
     desk.person("root", admin=True)
+    desk.person("by-group", ADMINS)
     browser = desk.browser()
     answer = browser.sign_in(handle, following="/account")
     assert ("It is wanted for your account" in answer.text) == asked

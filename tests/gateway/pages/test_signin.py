@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.throttle import ACCOUNT_LIMIT
+from authz.people.throttle import ACCOUNT_LIMIT
 from gateway.pages.gate import own_path
 from tests.gateway.pages.desk import PASSWORD, open_desk
 
@@ -74,7 +74,7 @@ def test_what_is_typed_as_an_unknown_name_is_not_recorded(desk: Desk) -> None:
 
 
 def test_a_disabled_person_is_refused_like_anybody_else(desk: Desk) -> None:
-    from authz.accounts import disable_person, find_person
+    from authz.people.accounts import disable_person, find_person
 
     desk.person("alice")
     browser = desk.browser()

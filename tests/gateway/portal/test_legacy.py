@@ -187,7 +187,7 @@ async def test_a_body_of_today_under_yesterdays_header_is_refused(tmp_path) -> N
 
 
 async def test_the_stream_tells_of_changed_lists_and_followed_resources(tmp_path) -> None:
-    from authz.policy import Policy
+    from authz.policy.policy import Policy
     from authz.tables import Rule
     from gateway.upstream import FeedEvent
     from tests.fakes.door import RULES

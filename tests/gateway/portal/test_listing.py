@@ -6,7 +6,7 @@ import gc
 import json
 import time
 
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.tables import Rule
 from registry.tables import Era
 from tests.fakes.door import NOTES, Line, ask, catalogue, entry, modern, open_door, upstream

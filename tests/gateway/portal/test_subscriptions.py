@@ -6,9 +6,9 @@ import asyncio
 import time
 from dataclasses import replace
 
-from authz.cutoffs import Cut, CutOffs
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.tables import Rule
+from authz.tokens.cutoffs import Cut, CutOffs
 from gateway.upstream import FeedEvent
 from gateway.upstream.news import spread
 from tests.fakes.door import RULES, Line, ask, modern, open_door
@@ -73,7 +73,7 @@ async def test_only_resources_that_were_asked_for_are_told(tmp_path) -> None:
 
 async def test_a_stream_ends_with_its_token_and_says_so(tmp_path, monkeypatch) -> None:
     async with open_door(tmp_path) as door, Line(door) as line:
-        monkeypatch.setattr("authz.tokens.LEEWAY", 0)
+        monkeypatch.setattr("authz.tokens.access.LEEWAY", 0)
         await listening(door, line, ALL, life=1)
         event = await asyncio.wait_for(line.event(), 40)
         assert event == {"jsonrpc": "2.0", "id": "sub-1", "result": {"resultType": "complete", "_meta": {TAG: "sub-1"}}}

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from authz.policy import Policy
+from authz.policy.policy import Policy
 from authz.tables import Rule
 from gateway.portal import trails
 from gateway.upstream import Answer

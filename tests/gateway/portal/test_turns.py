@@ -85,7 +85,7 @@ async def test_what_was_taken_away_between_two_rounds_is_refused_in_the_second(t
 
 
 async def test_who_was_cut_off_while_being_asked_calls_no_more(tmp_path) -> None:
-    from authz.cutoffs import Cut, CutOffs
+    from authz.tokens.cutoffs import Cut, CutOffs
 
     async with open_door(tmp_path) as door, Legacy(door, elicitation={}) as client:
         door.upstreams.script = in_turn(asks(("elicitation/create", FORM)))

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz.accounts import add_group
-from authz.provisioning import make_token
+from authz.people.accounts import add_group
+from authz.people.provisioning import make_token
 from authz.tables import ClaimMapping, Group, Person, Provider
 from registry.database import Concern
 from tests.gateway.oauth.house import House

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz import external
-from authz.accounts import add_group, join
+from authz.people import external
+from authz.people.accounts import add_group, join
 from authz.tables import Membership
 from idp_adapters.contract import ExternalIdentity
 from registry.database import Concern

@@ -26,8 +26,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from idp_adapters.contract import Arrival
-from idp_adapters.saml import SamlProvider
-from idp_adapters.saml_keys import generate
+from idp_adapters.saml.keys import generate
+from idp_adapters.saml.provider import SamlProvider
 from tests.idp_adapters.equipment import BASE_URL, equipment
 
 if TYPE_CHECKING:

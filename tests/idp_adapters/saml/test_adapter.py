@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 
-from idp_adapters import saml_keys
 from idp_adapters.config import SamlConfig
 from idp_adapters.contract import (
     Arrival,
@@ -21,7 +20,8 @@ from idp_adapters.contract import (
     Redirecting,
     Vouching,
 )
-from idp_adapters.saml import SamlProvider
+from idp_adapters.saml import keys
+from idp_adapters.saml.provider import SamlProvider
 from tests.idp_adapters.contract_suite import ContractSuite, RedirectingSuite
 from tests.idp_adapters.equipment import equipment
 from tests.idp_adapters.saml.house import (
@@ -152,10 +152,10 @@ class TestDeparting:
         assert request.findtext("{*}Issuer") == SP_ENTITY
 
     def test_the_request_is_signed_with_the_key_of_our_metadata(self, subject: House) -> None:
-        from idp_adapters.saml_redirect import signed_message
+        from idp_adapters.saml.redirect import signed_message
 
         ours = x509.load_pem_x509_certificate(sp_secret())
-        pem = ours.public_bytes(saml_keys.serialization.Encoding.PEM)
+        pem = ours.public_bytes(keys.serialization.Encoding.PEM)
         query = subject.depart().url.partition("?")[2]
         assert signed_message(query, "SAMLRequest", [pem]).startswith(b"<")
         with pytest.raises(IdentityRefused):
@@ -187,14 +187,14 @@ class TestMetadata:
         assert [one.get("use") for one in role.iterfind("{*}KeyDescriptor")] == ["signing", "encryption"]
 
     def test_it_is_signed_with_that_key(self, subject: House) -> None:
-        from idp_adapters import saml_shape, saml_xmlsec
+        from idp_adapters.saml import shape, xmlsec
 
         document = subject.adapter.metadata()
-        pem = x509.load_pem_x509_certificate(sp_secret()).public_bytes(saml_keys.serialization.Encoding.PEM)
-        signed = saml_shape.signature_of(saml_shape.parse(document))
-        assert b"AssertionConsumerService" in saml_xmlsec.verify(document, signed, [pem])
+        pem = x509.load_pem_x509_certificate(sp_secret()).public_bytes(keys.serialization.Encoding.PEM)
+        signed = shape.signature_of(shape.parse(document))
+        assert b"AssertionConsumerService" in xmlsec.verify(document, signed, [pem])
         with pytest.raises(IdentityRefused):
-            saml_xmlsec.verify(document.replace(b"callback", b"elsewhere"), signed, [pem])
+            xmlsec.verify(document.replace(b"callback", b"elsewhere"), signed, [pem])
 
     def test_it_is_signed_once_however_often_it_is_asked_for(self, subject: House) -> None:
         assert subject.adapter.metadata() is subject.adapter.metadata()
@@ -205,10 +205,10 @@ class TestMetadata:
 
 class TestKeys:
     def test_each_is_another(self) -> None:
-        assert saml_keys.generate("a") != saml_keys.generate("a")
+        assert keys.generate("a") != keys.generate("a")
 
     def test_what_was_made_can_be_read_and_is_not_shown(self) -> None:
-        key = saml_keys.read(sp_secret())
+        key = keys.read(sp_secret())
         assert "PRIVATE" not in repr(key)
         assert key.certificate.public_key() == key.private.public_key()
 
@@ -224,7 +224,7 @@ class TestKeys:
     )
     def test_what_is_no_key_with_its_certificate_says_so(self, secret: bytes) -> None:
         with pytest.raises(ProviderDown, match="sp_key"):
-            saml_keys.read(secret)
+            keys.read(secret)
 
 
 class TestLeaving:

@@ -8,7 +8,7 @@ import pytest
 
 from idp_adapters.config import SamlConfig
 from idp_adapters.contract import HttpAnswer, IdentityRefused, ProviderDown
-from idp_adapters.saml_idp import MetadataSource
+from idp_adapters.saml.idp import MetadataSource
 from tests.idp_adapters.equipment import equipment
 from tests.idp_adapters.saml.house import ISSUER, SLO, SSO, House, Said, at, idp_metadata, pair, posted, sign, signature
 
@@ -131,9 +131,9 @@ def test_an_answer_that_is_no_document_is_not_read(web: Web) -> None:
 
 
 def test_a_weak_key_is_refused(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-    from idp_adapters import saml_idp
+    from idp_adapters.saml import idp
 
-    monkeypatch.setattr(saml_idp, "SMALLEST_RSA", 4096)
+    monkeypatch.setattr(idp, "SMALLEST_RSA", 4096)
     assert down(source(web)) == "saml_metadata_keys"
 
 

@@ -7,18 +7,18 @@ from typing import Any
 
 import pytest
 
-from idp_adapters import saml_judge, saml_person, saml_shape
 from idp_adapters.config import ConfigRefused, SamlConfig, read_config
 from idp_adapters.contract import IdentityRefused
+from idp_adapters.saml import judging, people, shape
 from tests.idp_adapters.saml.house import ACS, ISSUER, SP_ENTITY, Said
 
 PLAIN: dict[str, Any] = {"entity_id": ISSUER, "metadata_file": "/idp.xml"}
-EXPECTED = saml_judge.Expected(issuer=ISSUER, audience=SP_ENTITY, recipient=ACS, request="_x", now=time.time())
+EXPECTED = judging.Expected(issuer=ISSUER, audience=SP_ENTITY, recipient=ACS, request="_x", now=time.time())
 
 
 def identified(said: Said, **options: Any) -> Any:
-    assertion = saml_shape.parse(said.edit(said.but(request="_x").assertion()).encode())
-    return saml_person.identify(saml_judge.state(assertion, EXPECTED), SamlConfig(**PLAIN | options))
+    assertion = shape.parse(said.edit(said.but(request="_x").assertion()).encode())
+    return people.identify(judging.state(assertion, EXPECTED), SamlConfig(**PLAIN | options))
 
 
 def with_attribute(name: str, *values: str) -> Said:
@@ -99,7 +99,7 @@ def test_how_somebody_proved_who_they_are_is_said_in_the_common_words() -> None:
     assert identified(Said()).amr == ("pwd",)
     assert identified(Said(acr="https://refeds.org/profile/mfa")).amr == ("mfa",)
     assert identified(Said(acr="urn:something:else")).amr == ()
-    said = with_attribute(saml_person.METHODS, "http://schemas.microsoft.com/claims/multipleauthn", "urn:unknown")
+    said = with_attribute(people.METHODS, "http://schemas.microsoft.com/claims/multipleauthn", "urn:unknown")
     assert identified(said).amr == ("mfa", "pwd")
 
 
@@ -110,7 +110,7 @@ def test_the_way_that_is_demanded_is_insisted_on() -> None:
 
 
 def test_what_a_logout_needs_is_kept() -> None:
-    kept = saml_person.kept(identified(Said()).keep)
+    kept = people.kept(identified(Said()).keep)
     assert kept.name_id.value == "alice-for-good"
     assert kept.session == "session-of-alice"
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idp_adapters import saml_shape
 from idp_adapters.contract import IdentityRefused
-from idp_adapters.saml_times import instant, written
+from idp_adapters.saml import shape
+from idp_adapters.saml.times import instant, written
 from tests.idp_adapters.saml.house import Said, encrypted
 
 
@@ -22,14 +22,14 @@ def reason(call: Any, *arguments: Any) -> str:
 
 
 def test_an_honest_answer_is_read() -> None:
-    root = saml_shape.read(Said(request="_x").response().encode())
-    assert root.tag == saml_shape.RESPONSE
-    assert saml_shape.signature_of(root).digest == "sha256"
+    root = shape.read(Said(request="_x").response().encode())
+    assert root.tag == shape.RESPONSE
+    assert shape.signature_of(root).digest == "sha256"
 
 
 def test_an_encrypted_answer_is_read() -> None:
-    root = saml_shape.read(encrypted(Said(request="_x").response()).encode())
-    assert root.find(saml_shape.ENCRYPTED_ASSERTION) is not None
+    root = shape.read(encrypted(Said(request="_x").response()).encode())
+    assert root.find(shape.ENCRYPTED_ASSERTION) is not None
 
 
 @pytest.mark.parametrize(
@@ -41,36 +41,36 @@ def test_an_encrypted_answer_is_read() -> None:
 )
 def test_weak_encryption_is_refused(was: str, becomes: str) -> None:
     xml = encrypted(Said(request="_x").response()).replace(was, becomes)
-    assert reason(saml_shape.read, xml.encode()) == "saml_cipher"
+    assert reason(shape.read, xml.encode()) == "saml_cipher"
 
 
 def test_ciphertext_or_keys_elsewhere_are_refused() -> None:
     reference = '<xenc:CipherReference URI="http://127.0.0.1:9/x"/>'
     xml = encrypted(Said(request="_x").response()).replace("<xenc:CipherData>", f"<xenc:CipherData>{reference}", 1)
-    assert reason(saml_shape.read, xml.encode()) == "saml_outside"
+    assert reason(shape.read, xml.encode()) == "saml_outside"
     method = '<ds:KeyInfo><ds:RetrievalMethod URI="file:///etc/passwd"/></ds:KeyInfo></ds:Signature>'
     xml = Said(request="_x").response().replace("</ds:Signature>", method, 1)
-    assert reason(saml_shape.read, xml.encode()) == "saml_outside"
+    assert reason(shape.read, xml.encode()) == "saml_outside"
 
 
 @pytest.mark.parametrize("id_", ["-x", "--pwd", "@key", "1x", "a b", "x" * 300, ""])
 def test_an_id_that_could_be_anything_but_an_id_is_refused(id_: str) -> None:
-    root = saml_shape.read(Said(request="_x", response_id=id_).response().encode())
-    assert reason(saml_shape.signature_of, root) == "saml_signature_elsewhere"
+    root = shape.read(Said(request="_x", response_id=id_).response().encode())
+    assert reason(shape.signature_of, root) == "saml_signature_elsewhere"
 
 
 def test_a_signature_that_is_not_where_the_schema_has_it_is_refused() -> None:
     xml = Said(request="_x").response()
     start, end = xml.index("<ds:Signature"), xml.index("</ds:Signature>") + len("</ds:Signature>")
     moved = xml[:start] + xml[end:].replace("</samlp:Status>", f"</samlp:Status>{xml[start:end]}", 1)
-    assert reason(saml_shape.read, moved.encode()) == "saml_signatures"
+    assert reason(shape.read, moved.encode()) == "saml_signatures"
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=400))
 def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     with suppress(IdentityRefused):  # and nothing else
-        saml_shape.read(raw)
+        shape.read(raw)
 
 
 @settings(max_examples=300, deadline=None)
@@ -78,7 +78,7 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
 def test_an_answer_with_a_piece_replaced_is_read_or_refused(start: int, length: int, piece: bytes) -> None:
     raw = HONEST[:start] + piece + HONEST[start + length :]
     with suppress(IdentityRefused):  # and nothing else
-        saml_shape.signature_of(saml_shape.read(raw))
+        shape.signature_of(shape.read(raw))
 
 
 HONEST = Said(request="_x").response().encode()

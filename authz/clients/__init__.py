@@ -1,0 +1,1 @@
+"""The software through which somebody asks."""

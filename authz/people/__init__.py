@@ -1,0 +1,1 @@
+"""Who there is, how they sign in, stay and cease, and what ends with them."""

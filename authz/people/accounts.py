@@ -1,0 +1,192 @@
+"""People, their groups, and agents: who there is, and what policy calls them."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from typing import TYPE_CHECKING, Final
+
+from sqlmodel import Session, col, delete, or_, select
+
+from authz.clients.known import Origin
+from authz.errors import AccountRefused
+from authz.people.passwords import check_strength, hash_password
+from authz.people.sessions import end_sessions
+from authz.policy import grammar
+from authz.principals import ADMINS, Member
+from authz.tables import Client, Group, Membership, Person, RoleBinding, Rule
+from authz.tokens.cutoffs import Cut, cut_off
+from registry.database import upsert
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+LOCAL_ISSUER: Final = "local"
+_HANDLE = re.compile(grammar.HANDLE)
+
+
+def load_members(session: Session) -> dict[str, Member]:
+    """Everybody enabled, people and agents, by id."""
+    groups: dict[str, dict[str, float | None]] = {}
+    for row in session.exec(select(Membership)):
+        groups.setdefault(row.member, {})[row.group] = row.until
+    members = [
+        Member(person.id, f"user:{person.handle}", groups.get(person.id, {}), person.is_admin)
+        for person in session.exec(select(Person).where(col(Person.disabled_at).is_(None)))
+    ]
+    members += [Member(agent.id, f"agent:{agent.handle}", groups.get(agent.id, {})) for agent in agents(session)]
+    return {member.id: member for member in members}
+
+
+def agents(session: Session) -> Iterable[Client]:
+    """The agents that are enabled."""
+    return session.exec(select(Client).where(Client.origin == Origin.AGENT, col(Client.disabled_at).is_(None)))
+
+
+def check_handle(handle: str) -> str:
+    """What policy and records will call somebody; one spelling each, so that a rule cannot mean two people."""
+    if _HANDLE.fullmatch(handle) is None:
+        raise AccountRefused(
+            f"{handle[:140]!r} is not a name we can use: 1 to 128 of a-z 0-9 . _ @ + -, "
+            "beginning with a letter or digit"
+        )
+    return handle
+
+
+def find_person(session: Session, handle: str) -> Person:
+    person = session.exec(select(Person).where(Person.handle == handle)).one_or_none()
+    if person is None:
+        raise AccountRefused(f"nobody is called {handle!r}; `ostiary user list` shows who there is")
+    return person
+
+
+def add_person(
+    session: Session, handle: str, *, password_hash: str, name: str = "", email: str = "", is_admin: bool = False
+) -> Person:
+    """A person with a password of ours (see `new_hash`); groups come with `join`."""
+    check_handle(handle)
+    if session.exec(select(Person).where(Person.handle == handle)).one_or_none() is not None:
+        raise AccountRefused(f"somebody is called {handle!r} already; choose another name")
+    person = Person(
+        id=f"usr_{secrets.token_hex(16)}",
+        issuer=LOCAL_ISSUER,
+        subject=handle,
+        handle=handle,
+        name=name or handle,
+        email=email,
+        password_hash=password_hash,
+        is_admin=is_admin,
+        created_at=time.time(),
+    )
+    session.add(person)
+    session.flush()
+    return person
+
+
+def new_hash(handle: str, password: str) -> str:
+    """Takes a tenth of a second: call it before the transaction, not inside."""
+    check_handle(handle)
+    check_strength(password, handle)
+    return hash_password(password)
+
+
+def disable_person(session: Session, person: Person, now: float) -> None:
+    """Nothing of theirs counts from now on, and what was issued stays dead if they are enabled again.
+
+    By an administrator, whatever ended them before: so no sign-in undoes it.
+    """
+    person.disabled_at, person.disabled_by = now, ""
+    end_sessions(session, person.id)
+    cut_off(session, Cut.PERSON, person.id, now=now)
+
+
+def disable_client(session: Session, client: Client, now: float) -> None:
+    """The same for a client; if it is an agent, for what it holds itself too."""
+    client.disabled_at = now
+    cut_off(session, Cut.CLIENT, client.id, now=now)
+    if client.origin == Origin.AGENT:
+        cut_off(session, Cut.PERSON, client.id, now=now)
+
+
+def admins(session: Session) -> int:
+    """How many enabled administrators there are; with two, proposer and approver must differ."""
+    mapped = select(Membership.member).where(
+        Membership.group == ADMINS, or_(col(Membership.until).is_(None), col(Membership.until) > time.time())
+    )
+    found = session.exec(
+        select(Person.id).where(
+            or_(col(Person.is_admin).is_(True), col(Person.id).in_(mapped)), col(Person.disabled_at).is_(None)
+        )
+    )
+    return len(found.all())
+
+
+def add_group(session: Session, name: str) -> Group:
+    check_handle(name)
+    if session.get(Group, name) is not None:
+        raise AccountRefused(f"there is a group {name!r} already")
+    group = Group(name=name, created_at=time.time())
+    session.add(group)
+    session.flush()
+    return group
+
+
+def find_group(session: Session, name: str) -> Group:
+    group = session.get(Group, name)
+    if group is None:
+        ways = "`ostiary group list` shows those there are, `ostiary group add` makes one"
+        raise AccountRefused(f"there is no group {name!r}; {ways}")
+    return group
+
+
+def remove_group(session: Session, name: str) -> None:
+    """Its memberships go with it, so that a later group of the same name begins empty."""
+    session.delete(find_group(session, name))
+    session.execute(delete(Membership).where(col(Membership.group) == name))
+
+
+def rules_about(session: Session, subject: str) -> int:
+    """How many rules and bindings name `subject`: a group of the same name made later would have them again."""
+    rules = session.exec(select(Rule.id).where(Rule.subject == subject)).all()
+    bindings = session.exec(select(RoleBinding.role).where(RoleBinding.subject == subject)).all()
+    return len(rules) + len(bindings)
+
+
+def join(session: Session, group: str, member: str, until: float | None = None) -> None:
+    """`member` is the id of a person or an agent."""
+    find_group(session, group)
+    upsert(session, Membership(member=member, group=group, until=until))
+
+
+def leave(session: Session, group: str, member: str) -> None:
+    membership = session.get(Membership, (member, find_group(session, group).name))
+    if membership is None:
+        raise AccountRefused(f"not a member of {group!r}")
+    session.delete(membership)
+
+
+def member_id(session: Session, handle: str) -> str:
+    """The id behind `alice`, `user:alice` or `agent:nightly`."""
+    kind, _, name = handle.rpartition(":")
+    if kind == "agent":
+        return find_agent(session, name).id
+    return find_person(session, name).id
+
+
+def find_agent(session: Session, handle: str) -> Client:
+    found = agent_called(session, handle)
+    if found is None:
+        raise AccountRefused(f"no agent is called {handle!r}; `ostiary client list` shows those there are")
+    return found
+
+
+def find_agent_by_id(session: Session, id_: str) -> Client | None:
+    """The agent with this client id, if it is enabled."""
+    found = session.get(Client, id_)
+    return found if found is not None and found.origin == Origin.AGENT and found.disabled_at is None else None
+
+
+def agent_called(session: Session, handle: str) -> Client | None:
+    """The agent of this name, disabled or not; handles of other clients are nobody's."""
+    return session.exec(select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)).one_or_none()

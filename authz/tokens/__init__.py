@@ -1,0 +1,1 @@
+"""What we issue and take as proof, how long it counts, and what ends it."""

@@ -1,0 +1,1 @@
+"""Microsoft Entra ID: OpenID Connect as it speaks it, and its directory."""

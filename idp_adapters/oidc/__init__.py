@@ -1,0 +1,1 @@
+"""OpenID Connect: what every OpenID provider has in common."""
