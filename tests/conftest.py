@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 import registry.database
 from tests.servers import on_postgresql
@@ -13,6 +14,10 @@ from tests.servers.postgres import postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# a busy machine is no fault of what is tested
+settings.register_profile("unhurried", settings(), deadline=None)
+settings.load_profile("unhurried")
 
 SERVER = pytest.StashKey[ExitStack]()
 
