@@ -114,6 +114,7 @@ class Request(Answer):
 
     def lost(self) -> None:
         super().lost()
+        self.taker = None
         if self.ends_with_client and not self.response_complete:
             self.run.cancel()
 
