@@ -27,8 +27,16 @@ def line_text(line: bytes | str) -> str:
     except ValueError:
         return f"(not a record: {len(line)} bytes)"
     head = (visible(record[key]) for key in _HEAD[2:-1] if record.get(key))
-    rest = (f"{visible(key)}={visible(value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value)
+    rest = (
+        f"{visible(key)}={_value(key, value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value
+    )
     return "  ".join((_clock(record.get("at")), *head, *rest))
+
+
+def _value(key: str, value: Any) -> str:
+    """Moments as people read them; --json has the number."""
+    moment = _moment(value) if key.endswith("_at") else None
+    return visible(value) if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def visible(value: Any) -> str:
@@ -38,6 +46,14 @@ def visible(value: Any) -> str:
 
 
 def _clock(at: Any) -> str:
+    moment = _moment(at)
+    return "(no time)" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+
+
+def _moment(at: Any) -> datetime | None:
     if not isinstance(at, (int, float)):
-        return "(no time)"
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3]
+        return None
+    try:
+        return datetime.fromtimestamp(at, UTC)
+    except (ValueError, OverflowError, OSError):  # no clock ever said so
+        return None

@@ -33,7 +33,7 @@ def scim_token(office: Office, provider: str, days: int, *, as_json: bool) -> No
 
     with office.change("scim.token.created", who=operator(), provider=provider, days=days) as (session, facts):
         row, secret = make_token(session, find(session, provider), days, time.time())
-        facts["token"] = row.id
+        facts["token_id"] = row.id
     url = f"{office.settings.base_url}/scim/v2"
     value = {"id": row.id, "provider": provider, "url": url, "expires_at": row.expires_at}
     text = f"{row.id}, for {days} days\nTell {provider}'s SCIM client this address: {url}"
@@ -66,7 +66,7 @@ def scim_end(office: Office, id_: str, *, as_json: bool) -> None:
     """End a token. Whom it brought stays."""
     from authz.people.revoking import end_scim
 
-    with office.change("scim.token.ended", who=operator(), token=id_) as (session, facts):
+    with office.change("scim.token.ended", who=operator(), token_id=id_) as (session, facts):
         facts["provider"] = end_scim(session, id_, time.time()).provider
     say(f"{id_} is ended", {"id": id_}, as_json=as_json)
 

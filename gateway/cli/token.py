@@ -64,7 +64,7 @@ def token_create(
     with office.change("personal.created", Concern.PERSONAL, who=operator(), **facts) as (session, record):
         person = find_person(session, handle)
         row, secret = make(session, person.id, name, scope=scope, resource=target, days=days, now=time.time())
-        record |= {"person": f"user:{person.handle}", "token": row.id}
+        record |= {"person": f"user:{person.handle}", "token_id": row.id}
         value = {"id": row.id, "resource": target, "scope": row.scope, "expires_at": row.expires_at}
     say(f"{row.id} is for {handle} at {target}, for {days} days", value, secret, kind="token", as_json=as_json)
 
@@ -96,7 +96,10 @@ def token_end(office: Office, id_: str, *, as_json: bool) -> None:
     """End a personal token, and what it has open."""
     from authz.tokens.personal import end, find
 
-    with office.change("personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=operator(), token=id_) as (session, _):
+    with office.change("personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=operator(), token_id=id_) as (
+        session,
+        _,
+    ):
         end(session, find(session, id_), time.time())
     say(f"{id_} is ended", {"id": id_}, as_json=as_json)
 

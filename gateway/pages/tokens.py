@@ -50,7 +50,7 @@ def end(request: Request, me: SignedIn) -> Response:
     form = read_form(request)
     check_csrf(request, form)
     id_, office = form.get("token", ""), world_of(request).office
-    facts = {"token": id_, "address": address_of(request)}
+    facts = {"token_id": id_, "address": address_of(request)}
     try:
         with office.change(
             "personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=f"user:{me.person.handle}", **facts
@@ -77,7 +77,7 @@ def _made(request: Request, me: SignedIn, form: Mapping[str, str]) -> str:
         row, secret = personal.make(
             session, me.person.id, name, scope=scope, resource=resource, days=int(days[:4]), now=time.time()
         )
-        facts |= {"token": row.id, "name": row.name, "resource": resource, "scope": row.scope, "days": days[:4]}
+        facts |= {"token_id": row.id, "name": row.name, "resource": resource, "scope": row.scope, "days": days[:4]}
     return secret
 
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner, Result
 
 from gateway.assembly import open_office
 from gateway.cli import main
+from gateway.cli.audit_text import line_text
 from gateway.settings import Settings
 from tests.gateway.journal.conftest import intend
 
@@ -115,3 +116,10 @@ def test_prune_asks_removes_and_leaves_a_record(data: Path) -> None:
     assert printed(data, "search", "--event", "journal.pruned")[0]["segment"] == old.name
     assert printed(data, "search", "--who", "user:reader") == []
     assert "sound" in run(data, "verify").output
+
+
+def test_moments_are_read_as_moments_whatever_number_stands_there() -> None:
+    shown = line_text(
+        json.dumps({"at": 1e300, "event": "e", "who": "w", "expires_at": 1797905963.05, "used_at": 1e300})
+    )
+    assert shown == "(no time)  e  w  expires_at=2026-12-22T02:19:23Z  used_at=1e+300"

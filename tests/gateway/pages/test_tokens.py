@@ -53,6 +53,7 @@ def test_a_token_that_is_ended_on_the_page_works_no_longer(house: House) -> None
         assert post(browser, "/account/tokens/end", token=id_).status_code == 303
 
         house.until_call(token, 401)
+        assert house.everything_written().count(f'"token_id":"{id_}"') == 2, "made and ended, by its name"
         assert id_ not in browser.http.get("/account/tokens").text
 
 
