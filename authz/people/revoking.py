@@ -5,6 +5,7 @@ Everything works inside the caller's transaction, which moves the epochs of `Con
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, delete, select, update
@@ -80,6 +81,8 @@ def of_token(session: Session, name: str, now: float) -> dict[str, str]:
     if name.startswith("sct_"):
         end_scim(session, name, now)
         return {"kind": "scim"}
+    if re.fullmatch(r"[0-9a-f]{32}", name) is None:
+        raise AccountRefused(f"{name[:80]!r} is no token's name; `ostiary audit search` shows it as `jti`")
     cut_off(session, Cut.TOKEN, name, now=now)
     return {"kind": "access"}
 

@@ -6,7 +6,6 @@ the SHA-256 of the whole token, and judged again when the snapshot moves on.
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
 from hashlib import sha256
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from authz import jose
 from authz.acting import OPERATOR, parties, read_chain, write_chain
 from authz.errors import TokenRefused
+from authz.ids import fresh_id
 from authz.principals import Principal, VerifiedClaims
 from authz.scopes import parse_scope
 from authz.tokens.claims import LEEWAY, LONGEST_LIFE, TOOL, check_cuts, check_now, check_shape
@@ -98,7 +98,7 @@ def mint(keys: KeySet, ask: Minting, now: float | None = None) -> Minted:
     moment = time.time() if now is None else now
     issued_at = int(moment)
     expires_at = issued_at + _life(ask, issued_at)
-    jti = secrets.token_urlsafe(16)
+    jti = fresh_id()
     claims: dict[str, Any] = {
         "iss": ask.issuer, "sub": ask.subject, "aud": ask.resource, "client_id": ask.client, "scope": ask.scope,
         "iat": issued_at, "exp": expires_at, "jti": jti,

@@ -228,8 +228,8 @@ def test_t_84_nobody_ends_the_session_of_somebody_else(house: House, held: Held)
     "words",
     [
         ("person", "nobody-here"), ("agent", "nobody-here"), ("client", "cl_none"), ("session", "0" * 12),
-        ("session", ""), ("token", "pat_none"), ("token", "sct_none"), ("delegation", "dlg_none"), ("server", "none"),
-        ("tool", "notes.none"), ("tool", "none"),
+        ("session", ""), ("token", "pat_none"), ("token", "sct_none"), ("token", "a-typo"),
+        ("delegation", "dlg_none"), ("server", "none"), ("tool", "notes.none"), ("tool", "none"),
     ],
     ids=" ".join,
 )  # fmt: skip
