@@ -71,9 +71,12 @@ def described(found: dict[str, Any]) -> str:
 
 
 def _added(found: dict[str, Any]) -> str:
+    from idp_adapters.config import missing
+
     slug = found["slug"]
     lines = [f"{slug} is stored. Tell the provider's administrator:"] if found["addresses"] else [f"{slug} is stored."]
     lines += [f"  {name:9} {value}" for name, value in found["addresses"].items()]
+    lines += [f"Before it can work: {words}" for words in missing(found["kind"])]
     lines += [
         f"`ostiary idp test {slug}` walks the connection.",
         f"`ostiary idp map {slug} groups VALUE GROUP` says which of our groups its people are in.",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from gateway.cli import main
+from idp_adapters import config
 from idp_adapters.config import KINDS
 from tests.fakes.identity import fake_kinds
 from tests.gateway.cli.test_people import Console
@@ -127,3 +129,13 @@ def test_what_was_done_is_on_record(console: Console) -> None:
     found = {record["event"]: record for record in console.events()}
     assert found["idp.added"]["secrets"] == ["client_secret"]
     assert found["idp.disabled"]["who"].startswith("operator:")
+
+
+def test_a_provider_that_cannot_work_here_yet_is_stored_with_what_to_install(
+    console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lacking = dataclasses.replace(config.KINDS["away"], extra="xtra", modules=("no_such_library_at_all",))
+    monkeypatch.setitem(config.KINDS, "away", lacking)  # type: ignore[arg-type]
+    said = console.do("idp", "add", "away", "second", given=SECRET + "\n")
+    assert "second is stored" in said
+    assert "Before it can work: no_such_library_at_all is not installed: pip install 'ostiary[xtra]'" in said
