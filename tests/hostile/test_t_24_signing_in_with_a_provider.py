@@ -11,7 +11,7 @@ import pytest
 from sqlmodel import select
 
 from authz.people import departures
-from authz.tables import BrowserSession, PendingSignIn, Person, Provider
+from authz.tables import BrowserSession, ForeignSession, PendingSignIn, Person, Provider
 from gateway.identity.equipment import owner_of
 from gateway.sweep import sweep
 from registry.database import Concern

@@ -13,6 +13,7 @@ from sqlmodel import select
 from authz.people import second_factor
 from authz.people.accounts import find_person
 from authz.people.second_factor import STEP, code_at
+from authz.principals import ADMINS
 from authz.tables import BrowserSession, SecondFactor
 from gateway.settings import SecondFactor as Wanted
 from tests.gateway.pages.desk import PASSWORD, Browser, Desk, open_desk
@@ -35,15 +36,20 @@ def key_of(text: str) -> bytes:
     return base64.b32decode(found[1].replace(" ", ""))
 
 
-def now_code(key: bytes, steps: int = 0) -> str:
-    return code_at(key, int(time.time() // STEP) + steps)
+def now_code(key: bytes) -> str:
+    return code_at(key, int(time.time() // STEP))
+
+
+def next_code(key: bytes) -> str:
+    """Of the step after this one, it counts already, and still does when this step ends meanwhile."""
+    return code_at(key, int(time.time() // STEP) + 1)
 
 
 def set_up(desk: Desk, browser: Browser) -> tuple[bytes, list[str]]:
-    """Sets one up on the account page; the key, and the recovery codes. Uses the code of the step before this one."""
+    """Sets one up on the account page; the key, and the recovery codes. Uses the code of this step."""
     text = browser.get(PLACE).text
     key = key_of(text)
-    fields = {"step": "confirm", "key": hidden(text, "key"), "password": PASSWORD, "code": now_code(key, -1)}
+    fields = {"step": "confirm", "key": hidden(text, "key"), "password": PASSWORD, "code": now_code(key)}
     answer = browser.post(PLACE, seen=PLACE, **fields)
     assert answer.status_code == 200
     return key, re.findall(r"(?:[a-z2-7]{4}-){3}[a-z2-7]{4}", answer.text)
@@ -78,7 +84,7 @@ def test_after_it_is_set_up_a_password_alone_signs_nobody_in(desk: Desk, enrolle
 def test_password_and_code_sign_in_and_both_are_kept(desk: Desk, enrolled: tuple[bytes, list[str]]) -> None:
     browser = desk.browser()
     ticket = hidden(browser.sign_in("alice", following="/account").text, "ticket")
-    answer = with_code(browser, ticket, now_code(enrolled[0]))
+    answer = with_code(browser, ticket, next_code(enrolled[0]))
     assert (answer.status_code, answer.headers["location"]) == (303, "/account")
     assert "and a code" in browser.get("/account").text
     with desk.office.database.read() as session:
@@ -86,7 +92,7 @@ def test_password_and_code_sign_in_and_both_are_kept(desk: Desk, enrolled: tuple
 
 
 def test_a_code_counts_once(desk: Desk, enrolled: tuple[bytes, list[str]]) -> None:
-    code = now_code(enrolled[0])
+    code = next_code(enrolled[0])
     for status in (303, 403):
         browser = desk.browser()
         ticket = hidden(browser.sign_in("alice").text, "ticket")
@@ -124,12 +130,12 @@ def test_guesses_at_the_code_are_counted_even_with_the_right_password(
 
 def test_a_ticket_of_another_browser_is_worth_nothing(desk: Desk, enrolled: tuple[bytes, list[str]]) -> None:
     ticket = hidden(desk.browser().sign_in("alice").text, "ticket")
-    assert with_code(desk.browser(), ticket, now_code(enrolled[0])).status_code == 403
+    assert with_code(desk.browser(), ticket, next_code(enrolled[0])).status_code == 403
 
 
 @pytest.mark.parametrize("ticket", ["", "AAAA", "not base64 ü", "A" * 400])
 def test_a_ticket_that_is_made_up_is_worth_nothing(desk: Desk, enrolled: tuple[bytes, list[str]], ticket: str) -> None:
-    assert with_code(desk.browser(), ticket, now_code(enrolled[0])).status_code == 403
+    assert with_code(desk.browser(), ticket, next_code(enrolled[0])).status_code == 403
 
 
 def test_a_sealed_key_is_no_ticket(desk: Desk, enrolled: tuple[bytes, list[str]]) -> None:
@@ -169,7 +175,7 @@ def test_it_is_taken_away_with_a_code_of_it(desk: Desk, enrolled: tuple[bytes, l
     browser = desk.browser()
     with_code(browser, hidden(browser.sign_in("alice").text, "ticket"), enrolled[1][0])
     assert browser.post(PLACE, seen=PLACE, code="000000").status_code == 403
-    assert browser.post(PLACE, seen=PLACE, code=now_code(enrolled[0])).status_code == 303
+    assert browser.post(PLACE, seen=PLACE, code=next_code(enrolled[0])).status_code == 303
     assert desk.browser().sign_in("alice").status_code == 303
 
 
@@ -196,6 +202,7 @@ def test_whoever_must_have_one_sets_it_up_before_anything_else(
     desk = open_desk(tmp_path, second_factor=Wanted(setting))
     desk.person("alice")
     desk.person("root", admin=True)
+    desk.group(ADMINS)
     desk.person("by-group", ADMINS)
     browser = desk.browser()
     answer = browser.sign_in(handle, following="/account")
