@@ -41,7 +41,7 @@ def now_code(key: bytes) -> str:
 
 
 def next_code(key: bytes) -> str:
-    """Of the step after this one, it counts already, and still does when this step ends meanwhile."""
+    """Of the step after this one: it counts already, and still does when this step ends meanwhile."""
     return code_at(key, int(time.time() // STEP) + 1)
 
 

@@ -56,7 +56,7 @@ def test_any_claims_are_judged_and_never_of_another_issuer_client_or_time(change
     assert judged["iss"] == ISSUER
     assert judged["nonce"] == "n"
     assert CLIENT in judged["aud"]
-    assert judged.get("azp", CLIENT) == CLIENT
+    assert judged.get("azp") in {None, CLIENT}
     assert judged["exp"] > NOW - 60
     assert judged["iat"] <= NOW + 60
     assert "events" not in judged

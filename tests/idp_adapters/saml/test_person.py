@@ -13,12 +13,12 @@ from idp_adapters.saml import judging, people, shape
 from tests.idp_adapters.saml.house import ACS, ISSUER, SP_ENTITY, Said
 
 PLAIN: dict[str, Any] = {"entity_id": ISSUER, "metadata_file": "/idp.xml"}
-EXPECTED = judging.Expected(issuer=ISSUER, audience=SP_ENTITY, recipient=ACS, request="_x", now=time.time())
 
 
 def identified(said: Said, **options: Any) -> Any:
     assertion = shape.parse(said.edit(said.but(request="_x").assertion()).encode())
-    return people.identify(judging.state(assertion, EXPECTED), SamlConfig(**PLAIN | options))
+    expected = judging.Expected(issuer=ISSUER, audience=SP_ENTITY, recipient=ACS, request="_x", now=time.time())
+    return people.identify(judging.state(assertion, expected), SamlConfig(**PLAIN | options))
 
 
 def with_attribute(name: str, *values: str) -> Said:
