@@ -10,26 +10,21 @@ import click
 
 from gateway.settings import EXIT_CONFIGURATION, ConfigurationError
 
-# verb → the module that has it, as an attribute of the same name
-VERBS = {
-    "up": "up",
-    "server": "server",
-    "policy": "policy",
-    "user": "user",
-    "group": "group",
-    "idp": "idp",
-    "client": "client",
-    "token": "token",
-    "delegation": "delegation",
-    "issuer": "issuer",
-    "scim": "scim",
-    "revoke": "revoke",
-    "admin": "admin",
-    "audit": "audit",
-    "doctor": "doctor",
-    "backup": "backup",
-    "restore": "backup",
+# what it is about → verb → the module that has it, as an attribute of the same name
+SECTIONS = {
+    "The door": {"up": "up", "doctor": "doctor", "backup": "backup", "restore": "backup"},
+    "Servers, and who may use them": {"server": "server", "policy": "policy", "audit": "audit"},
+    "People": {"user": "user", "group": "group", "admin": "admin", "idp": "idp", "scim": "scim"},
+    "Clients, agents and tokens": {
+        "client": "client",
+        "delegation": "delegation",
+        "token": "token",
+        "issuer": "issuer",
+        "revoke": "revoke",
+    },
 }
+SUMMARY = 65  # characters: one line of a terminal, beside the longest verb
+VERBS = {verb: module for section in SECTIONS.values() for verb, module in section.items()}
 
 
 class Verbs(click.Group):
@@ -44,6 +39,15 @@ class Verbs(click.Group):
             return None
         command: click.Command = getattr(import_module(f"gateway.cli.{module}"), name)
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, verbs in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(verb, self._summary(context, verb)) for verb in verbs])
+
+    def _summary(self, context: click.Context, verb: str) -> str:
+        command = self.get_command(context, verb)
+        return "" if command is None else command.get_short_help_str(SUMMARY)
 
     def invoke(self, context: click.Context) -> Any:
         try:

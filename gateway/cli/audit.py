@@ -45,7 +45,7 @@ class Moment(click.ParamType[float]):
 
 @click.group()
 def audit() -> None:
-    """Read, check, search and shorten the record of all calls and changes."""
+    """The record of all calls and changes: read, search, check."""
 
 
 @audit.command()

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 @as_json
 @with_office
 def backup(office: Office, *, file: Path, force: bool, as_json: bool) -> None:
-    """Write everything durable to FILE, while the gateway runs or not: all but the master key, which you keep apart.
+    """Write all but the master key to FILE, while the gateway runs.
+
+    Or while it does not; the key is yours to keep apart.
 
     People sign in again after a restore: sessions and refresh tokens are not in it.
     """

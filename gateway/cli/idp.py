@@ -29,7 +29,7 @@ the_provider = click.argument("slug")
 
 @click.group()
 def idp() -> None:
-    """Identity providers that people sign in with: OIDC, SAML, Entra ID, LDAP."""
+    """Identity providers: OpenID Connect, SAML, LDAP, Entra ID."""
 
 
 idp.add_command(idp_add)

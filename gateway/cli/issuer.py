@@ -26,7 +26,10 @@ DISCOVERY_LIMIT, DISCOVERY_TIMEOUT = 64 * 1024, 10.0
 
 @click.group()
 def issuer() -> None:
-    """Whose assertions are taken: a company's identity provider (ID-JAG), a cluster's workload tokens."""
+    """Whose assertions are taken: a company's, a cluster's.
+
+    Those of a company's identity provider about its people (ID-JAG), and the tokens of workloads.
+    """
 
 
 @issuer.command("add")

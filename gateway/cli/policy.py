@@ -27,7 +27,7 @@ ACTIONS = ("list", "call", "read", "get", "*")
 
 @click.group()
 def policy() -> None:
-    """Rules and roles: who may list, call, read and get what, and where."""
+    """Rules and roles: who may list, call, read and get what."""
 
 
 @policy.command("add")

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def revoke() -> None:
-    """End what is out: felt within a second here and five elsewhere, by open streams and calls under way too."""
+    """End what somebody holds, within seconds.
+
+    Felt within a second here and five elsewhere, by open streams and calls under way too.
+    """
 
 
 @revoke.command("person")

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @click.group()
 def scim() -> None:
-    """Provisioning by SCIM 2.0: a provider keeps its people and groups here by itself."""
+    """Provisioning: a provider keeps its people here by itself.
+
+    By SCIM 2.0, users and groups; docs/identity.md says what to tell the provider.
+    """
 
 
 @scim.command("token")

@@ -32,12 +32,14 @@ def walk(office: Office, opened: Providers, row: Provider) -> Iterator[Finding]:
 def check_installed(listed: Iterable[Provider]) -> None:
     """Raises ConfigurationError where a provider could never work on this machine: better now than at a sign-in."""
     problems = [
-        f"identity provider {row.slug}: {words}; or `ostiary idp disable {row.slug}`"
-        for row in listed
-        for words in missing(row.kind)
+        f"identity provider {row.slug}: {words}; or {_without(row)}" for row in listed for words in missing(row.kind)
     ]
     if problems:
         raise ConfigurationError(problems)
+
+
+def _without(row: Provider) -> str:
+    return "take it out of the file" if row.declared else f"`ostiary idp disable {row.slug}`"
 
 
 def _mappings(office: Office, slug: str) -> Finding:
