@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from authz.clients import redirects
+from authz.clients.agents import agent_called
 from authz.clients.known import TOKEN_EXCHANGE, Origin, new_secret
 from authz.errors import AccountRefused
-from authz.people.accounts import agent_called, check_handle
+from authz.grammar import check_handle
 from authz.tables import Client
 
 if TYPE_CHECKING:

@@ -1,29 +1,24 @@
-"""People, their groups, and agents: who there is, and what policy calls them."""
+"""People and their groups: who there is, and what policy calls them."""
 
 from __future__ import annotations
 
-import re
 import secrets
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from sqlmodel import Session, col, delete, or_, select
 
-from authz.clients.known import Origin
+from authz.clients.agents import agents, find_agent
 from authz.errors import AccountRefused
+from authz.grammar import check_handle
 from authz.people.passwords import check_strength, hash_password
 from authz.people.sessions import end_sessions
-from authz.policy import grammar
 from authz.principals import ADMINS, Member
-from authz.tables import Client, Group, Membership, Person, RoleBinding, Rule
+from authz.tables import Group, Membership, Person, RoleBinding, Rule
 from authz.tokens.cutoffs import Cut, cut_off
 from registry.database import upsert
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
 LOCAL_ISSUER: Final = "local"
-_HANDLE = re.compile(grammar.HANDLE)
 
 
 def load_members(session: Session) -> dict[str, Member]:
@@ -37,21 +32,6 @@ def load_members(session: Session) -> dict[str, Member]:
     ]
     members += [Member(agent.id, f"agent:{agent.handle}", groups.get(agent.id, {})) for agent in agents(session)]
     return {member.id: member for member in members}
-
-
-def agents(session: Session) -> Iterable[Client]:
-    """The agents that are enabled."""
-    return session.exec(select(Client).where(Client.origin == Origin.AGENT, col(Client.disabled_at).is_(None)))
-
-
-def check_handle(handle: str) -> str:
-    """What policy and records will call somebody; one spelling each, so that a rule cannot mean two people."""
-    if _HANDLE.fullmatch(handle) is None:
-        raise AccountRefused(
-            f"{handle[:140]!r} is not a name we can use: 1 to 128 of a-z 0-9 . _ @ + -, "
-            "beginning with a letter or digit"
-        )
-    return handle
 
 
 def find_person(session: Session, handle: str) -> Person:
@@ -99,14 +79,6 @@ def disable_person(session: Session, person: Person, now: float) -> None:
     person.disabled_at, person.disabled_by = now, ""
     end_sessions(session, person.id)
     cut_off(session, Cut.PERSON, person.id, now=now)
-
-
-def disable_client(session: Session, client: Client, now: float) -> None:
-    """The same for a client; if it is an agent, for what it holds itself too."""
-    client.disabled_at = now
-    cut_off(session, Cut.CLIENT, client.id, now=now)
-    if client.origin == Origin.AGENT:
-        cut_off(session, Cut.PERSON, client.id, now=now)
 
 
 def admins(session: Session) -> int:
@@ -172,21 +144,3 @@ def member_id(session: Session, handle: str) -> str:
     if kind == "agent":
         return find_agent(session, name).id
     return find_person(session, name).id
-
-
-def find_agent(session: Session, handle: str) -> Client:
-    found = agent_called(session, handle)
-    if found is None:
-        raise AccountRefused(f"no agent is called {handle!r}; `ostiary client list` shows those there are")
-    return found
-
-
-def find_agent_by_id(session: Session, id_: str) -> Client | None:
-    """The agent with this client id, if it is enabled."""
-    found = session.get(Client, id_)
-    return found if found is not None and found.origin == Origin.AGENT and found.disabled_at is None else None
-
-
-def agent_called(session: Session, handle: str) -> Client | None:
-    """The agent of this name, disabled or not; handles of other clients are nobody's."""
-    return session.exec(select(Client).where(Client.origin == Origin.AGENT, Client.handle == handle)).one_or_none()

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlmodel import Session, col, delete, select
 
+from authz import grammar
 from authz.errors import AccountRefused
 from authz.people import external, provisioning
 from authz.people.accounts import add_group, find_group
-from authz.policy import grammar
 from authz.principals import ADMINS
 from authz.tables import ClaimMapping, ForeignSession, Group, Membership, PendingSignIn, Person, Provider, TrustedIssuer
 from registry.database import upsert

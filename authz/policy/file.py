@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 
+from authz import grammar
 from authz.assurance import parse
 from authz.errors import RuleRefused
-from authz.policy import grammar
 from authz.policy.enforcing import ALLOW
 from authz.policy.rules import (
     Binding,

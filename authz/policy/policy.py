@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from simpleeval import InvalidExpression
 from sqlmodel import select
 
+from authz import grammar
 from authz.acting import DEEPEST_CHAIN
 from authz.assurance import Assurance, Context
 from authz.errors import PolicyBroken
 from authz.ids import fresh_id
-from authz.policy import grammar
 from authz.policy.decisions import Action, Decision, Party, Verdict, Word
 from authz.policy.enforcing import NOTHING, Enforcer, Line, Question
 from authz.policy.explaining import explain
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from authz.policy.grammar import Place
+    from authz.grammar import Place
 
 __all__ = ["Action", "Decision", "Policy", "Word", "load_policy"]
 

@@ -10,16 +10,16 @@ import logging
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from authz import grammar
 from authz.assurance import read_condition
-from authz.policy import grammar
 from authz.policy.decisions import Action
 from authz.policy.enforcing import ALLOW, DENY, Line, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from authz.grammar import Place
     from authz.policy.enforcing import Condition
-    from authz.policy.grammar import Place
     from authz.tables import RoleBinding, Rule
 
 log = logging.getLogger("ostiary.policy")

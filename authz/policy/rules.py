@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import select
 
+from authz import grammar
 from authz.assurance import KEY, parse, read_condition
 from authz.clients.known import Origin
 from authz.errors import RuleRefused
-from authz.policy import grammar
 from authz.policy.enforcing import ALLOW, DENY
 from authz.policy.rulebook import ALLOWED_BY
 from authz.tables import Client, RoleBinding, Rule

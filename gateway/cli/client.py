@@ -128,8 +128,8 @@ def client_secret(office: Office, client_id: str, *, as_json: bool) -> None:
 @with_office
 def client_disable(office: Office, client_id: str, *, as_json: bool) -> None:
     """End everything a client or an agent holds, and let it do nothing more."""
+    from authz.clients.agents import disable_client
     from authz.clients.enrolling import find_any
-    from authz.people.accounts import disable_client
 
     with office.change("client.disabled", Concern.PEOPLE, Concern.CUTOFFS, who=operator(), client=client_id) as (
         session,

@@ -47,7 +47,8 @@ def delegation_add(
     as_json: bool,
 ) -> None:
     """Let an agent act for somebody. Both still have to be allowed whatever it does."""
-    from authz.people.accounts import find_agent, find_person
+    from authz.clients.agents import find_agent
+    from authz.people.accounts import find_person
     from authz.scopes import parse_scope
     from authz.tokens import delegations
 
@@ -75,7 +76,8 @@ def delegation_add(
 @with_office
 def delegation_list(office: Office, handle: str, agent_handle: str, *, everything: bool, as_json: bool) -> None:
     """Who lets which agent act for them, the newest first."""
-    from authz.people.accounts import find_agent, find_person
+    from authz.clients.agents import find_agent
+    from authz.people.accounts import find_person
     from authz.tokens import delegations
 
     now = time.time()

@@ -112,7 +112,7 @@ def issuer_remove(office: Office, issuer_url: str, kind: str, *, as_json: bool) 
 @with_office
 def issuer_allow(office: Office, issuer_url: str, agent: str, claims: Sequence[str], *, as_json: bool) -> None:
     """Say which workload of ISSUER is AGENT: --claim sub=system:serviceaccount:jobs:nightly"""
-    from authz.people.accounts import find_agent
+    from authz.clients.agents import find_agent
     from authz.tokens.issuers import add_rule
 
     wanted = dict(_claim(text) for text in claims)

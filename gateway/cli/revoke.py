@@ -48,7 +48,7 @@ def revoke_person(office: Office, name: str, *, as_json: bool) -> None:
 @with_office
 def revoke_agent(office: Office, name: str, *, as_json: bool) -> None:
     """End an agent's tokens and every delegation to it. It may ask for new tokens as itself."""
-    from authz.people.accounts import find_agent
+    from authz.clients.agents import find_agent
     from authz.people.revoking import of_agent
 
     with _revoking(office, "agent", name, as_json=as_json) as (session, ended):

@@ -6,8 +6,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from authz.clients.agents import agents
 from authz.errors import DelegationRefused, ScopeRefused
-from authz.people.accounts import agents
 from authz.scopes import names_one, parse_scope
 from authz.tables import Client
 from authz.tokens import delegations

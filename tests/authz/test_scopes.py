@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.grammar import place
 from authz.policy.decisions import Action
-from authz.policy.grammar import place
 from authz.policy.policy import Policy
 from authz.policy.suppose import Supposed
 from authz.scopes import ALL, LIMIT, covers, parse_scope, scope_for, wider

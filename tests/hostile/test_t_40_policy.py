@@ -10,8 +10,9 @@ import casbin
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from authz import grammar
 from authz.errors import PolicyBroken, RuleRefused
-from authz.policy import enforcing, grammar
+from authz.policy import enforcing
 from authz.policy.decisions import Word
 from authz.policy.policy import Action, Policy, load_policy
 from authz.policy.rules import Draft, check_rule, write_rule

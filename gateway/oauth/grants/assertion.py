@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from authz import once
+from authz.clients.agents import find_agent_by_id
 from authz.errors import AssertionRefused, ScopeRefused
 from authz.people import external
-from authz.people.accounts import find_agent_by_id
 from authz.scopes import ALL, intersect, parse_scope, write_scope
 from authz.tokens.cutoffs import Cut, is_cut
 from authz.tokens.families import Allowance

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import SQLModel
 
+from authz.clients.agents import disable_client
 from authz.clients.enrolling import add_agent, add_client, find_any
 from authz.errors import AccountRefused
+from authz.grammar import check_handle
 from authz.people.accounts import (
     add_group,
     add_person,
     admins,
-    check_handle,
-    disable_client,
     disable_person,
     join,
     leave,

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import SQLModel, select
 
+from authz import grammar
 from authz.errors import SignInRefused
 from authz.people import external
 from authz.people.accounts import add_group, add_person, join, load_members
 from authz.people.external import handle_for
 from authz.people.providers import remove
-from authz.policy import grammar
 from authz.principals import ADMINS
 from authz.tables import ClaimMapping, Membership, Person, Provider
 from idp_adapters.contract import GROUPS, ExternalIdentity

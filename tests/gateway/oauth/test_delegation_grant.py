@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.people.accounts import disable_client
+from authz.clients.agents import disable_client
 from authz.tables import Client, Delegation, Person
 from registry.database import Concern
 from tests.gateway.oauth.market import ACCESS_TOKEN, DELEGATION, Market, claims_of, error_of

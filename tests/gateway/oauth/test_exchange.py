@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from authz.people.accounts import disable_client
+from authz.clients.agents import disable_client
 from authz.tables import Client, Person
 from registry.database import Concern
 from tests.gateway.oauth.house import REDIRECT, pkce

@@ -6,6 +6,8 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from authz.errors import AccountRefused
+
 SLUG = r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?"
 ANYTHING = "*"
 CLIENT = "client:"  # a client may only restrict: rules about one can deny, never allow
@@ -23,7 +25,7 @@ _PORTAL = re.compile(rf"\*|{SLUG}|server:{SLUG}")
 HANDLE = r"[a-z0-9][a-z0-9._@+-]{0,127}"  # of people, groups, agents and roles: one spelling each
 _SUBJECT = re.compile(rf"(?:user|group|agent|role):{HANDLE}")
 _BINDABLE = re.compile(rf"(?:user|group|agent):{HANDLE}")
-_ROLE = re.compile(HANDLE)
+_HANDLE = re.compile(HANDLE)
 _CLIENT = re.compile(r"client:[\x21-\x7e]{1,2048}")
 
 
@@ -66,4 +68,14 @@ def is_bindable(text: str) -> bool:
 
 
 def is_role(text: str) -> bool:
-    return _ROLE.fullmatch(text) is not None
+    return _HANDLE.fullmatch(text) is not None
+
+
+def check_handle(handle: str) -> str:
+    """What policy and records will call somebody; one spelling each, so that a rule cannot mean two people."""
+    if _HANDLE.fullmatch(handle) is None:
+        raise AccountRefused(
+            f"{handle[:140]!r} is not a name we can use: 1 to 128 of a-z 0-9 . _ @ + -, "
+            "beginning with a letter or digit"
+        )
+    return handle
