@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -27,15 +28,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before any test module binds the name: `sqlite_url` gives the URL of a database on the server instead."""
+    """`sqlite_url` gives the URL of a database on the server instead."""
     if not config.getoption("--postgresql"):
         return
     if on_postgresql.server() is None:  # in a worker of xdist, the environment names the server already
         config.stash[SERVER] = ExitStack()
         on_postgresql.use(config.stash[SERVER].enter_context(postgresql()))
-    registry.database.sqlite_url = on_postgresql.url_for
+    _replace_everywhere(registry.database.sqlite_url, on_postgresql.url_for)
     # a test that forgets to close a file's connection forgets one to the server
     config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def _replace_everywhere(before: object, after: object) -> None:
+    """Also where the name is bound already: the conftest of a folder that is named is imported before we are asked."""
+    for module in list(sys.modules.values()):
+        for name in [name for name, value in vars(module).items() if value is before]:
+            setattr(module, name, after)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
