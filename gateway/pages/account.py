@@ -31,14 +31,17 @@ if TYPE_CHECKING:
 
 @for_person
 def show(request: Request, me: SignedIn) -> Response:
-    """GET /account: how this person signed in, and what is theirs to change."""
+    """GET /account: how this person signed in, where they belong, and what is theirs to change."""
     world, local = world_of(request), me.person.issuer == LOCAL_ISSUER
+    member = world.snapshots.current.members.get(me.person.id)
+    subjects = member.subjects(time.time()) if member else ()
     row = None if local else world.providers.find(me.person.provider)
     with world.office.database.read() as session:
         second = local and second_factor.is_set(session, me.person.id)
     return page(
         request, "account.html", local=local, second=second, by=title_of(row) if row else me.person.provider,
         at=me.auth_time, until=me.expires_at, methods=me.amr.split(), acr="" if local else me.acr,
+        groups=sorted(subject for subject in subjects if subject.startswith("group:")),
     )  # fmt: skip
 
 

@@ -64,3 +64,15 @@ def test_a_link_for_somebody_sets_their_password_and_nothing_else(desk: Desk) ->
 
 def test_a_guessed_link_leads_nowhere(desk: Desk) -> None:
     assert desk.browser().get("/setup/guessed").status_code == 410
+
+
+def test_somebody_reads_which_groups_they_are_in(desk: Desk) -> None:
+    desk.group("devs")
+    desk.group("staff")
+    desk.person("alice", "devs", "staff")
+    desk.person("bob")
+    alice, bob = desk.browser(), desk.browser()
+    alice.sign_in("alice")
+    bob.sign_in("bob")
+    assert ", and one of <code>group:devs</code> and <code>group:staff</code>." in alice.get("/account").text
+    assert "you are in no group." in bob.get("/account").text
