@@ -25,7 +25,11 @@ SHOWN = 12  # characters of a browser session's hash by which people name it
 
 
 def of_person(session: Session, person: Person, now: float, *, but: str = "") -> dict[str, int]:
-    """Every browser (except `but`), client, personal token and delegation of theirs; how many of each."""
+    """Every browser (except `but`), client, personal token and delegation of theirs; how many of each.
+
+    Under the lock that whoever refreshes holds: what comes of a refresh at this moment is seen here, or is too late.
+    """
+    families.lock_person(session, person.id)
     held = (col(PersonalToken.person) == person.id, col(PersonalToken.ended_at).is_(None))
     tokens = session.exec(select(PersonalToken).where(*held)).all()
     ended = {

@@ -265,9 +265,9 @@ def test_t_93_no_secret_of_a_sign_in_is_written_or_shown(
 def test_t_24_an_answer_that_was_made_up_holds_nobody_up_who_writes(
     desk: Desk, organisation: Organisation, method: str, path: str
 ) -> None:
-    form = {"data": {"RelayState": "made-up"}} if method == "POST" else {}
+    form = {"RelayState": "made-up"} if method == "POST" else None
     with desk.office.database.change():
-        answer = desk.browser().client.request(method, path, **form)
+        answer = desk.browser().client.request(method, path, data=form)
 
     assert_nothing_happened(desk, organisation, answer)
 
