@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from idp_adapters.config import KINDS, ConfigRefused, ProviderConfig, read_config
+from idp_adapters.config import KINDS, ConfigRefused, read_config
+
+if TYPE_CHECKING:
+    from idp_adapters.common import ProviderConfig
 
 
 class DeclaredMapping(BaseModel):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.office import Office
-    from idp_adapters.config import ProviderConfig
+    from idp_adapters.common import ProviderConfig
 
 
 class GuardedHttp:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.office import Office
-    from idp_adapters.config import ProviderConfig
+    from idp_adapters.common import ProviderConfig
     from idp_adapters.contract import Provider
 
 NOT_HERE: Final = "there is no such identity provider here, or it is switched off"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from gateway.office import Office
-    from idp_adapters.config import ProviderConfig
+    from idp_adapters.common import ProviderConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from idp_adapters.directory.schema import read_schema
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from idp_adapters.config import LdapConfig
     from idp_adapters.contract import Equipment
+    from idp_adapters.directory.config import LdapConfig
     from idp_adapters.directory.connection import Conversation, Row
     from idp_adapters.directory.schema import Schema
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Collection, Iterator, Sequence
 
-    from idp_adapters.config import LdapConfig
     from idp_adapters.contract import Equipment, Finding
+    from idp_adapters.directory.config import LdapConfig
     from idp_adapters.directory.connection import Conversation, Row
     from idp_adapters.directory.policy import Login
     from idp_adapters.directory.schema import Schema

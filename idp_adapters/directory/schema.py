@@ -13,7 +13,7 @@ from idp_adapters.directory.connection import BASE, SUBTREE, Row
 from idp_adapters.directory.groups import Where
 
 if TYPE_CHECKING:
-    from idp_adapters.config import LdapConfig
+    from idp_adapters.directory.config import LdapConfig
     from idp_adapters.directory.connection import Conversation
 
 ACTIVE_DIRECTORY: Final = "1.2.840.113556.1.4.800"  # LDAP_CAP_ACTIVE_DIRECTORY_OID, MS-ADTS 3.1.1.3.4.3

@@ -19,8 +19,8 @@ from idp_adapters.oidc.discovery import TIMEOUT, read_object
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from idp_adapters.config import EntraConfig
     from idp_adapters.contract import Equipment, HttpAnswer
+    from idp_adapters.entra.config import EntraConfig
     from idp_adapters.oidc.discovery import Issuer
 
 ANSWER_LIMIT = 256 * 1024

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import msgspec
 from authlib.common.urls import add_params_to_uri
 
-from idp_adapters.config import GUID
+from idp_adapters.common import GUID
 from idp_adapters.contract import Departure, Ended, IdentityRefused, ProviderDown
 from idp_adapters.entra import graph
 from idp_adapters.entra.msal_client import acquired, client
@@ -25,8 +25,8 @@ from idp_adapters.oidc.judging import FRESH, Expected, client_of, judge_id_token
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from idp_adapters.config import EntraConfig
     from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
+    from idp_adapters.entra.config import EntraConfig
 
 ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - RFC 8693 section 3
 ALGORITHMS: Final = frozenset({"RS256"})  # the one that Entra ID signs with

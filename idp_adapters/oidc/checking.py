@@ -10,7 +10,7 @@ from idp_adapters.oidc.endpoints import TokenProblem
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from idp_adapters.config import OidcConfig
+    from idp_adapters.oidc.config import OidcConfig
     from idp_adapters.oidc.discovery import Issuer
     from idp_adapters.oidc.endpoints import Endpoints
 

@@ -20,8 +20,8 @@ from idp_adapters.oidc.discovery import TIMEOUT, read_object
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from idp_adapters.config import OidcConfig
     from idp_adapters.contract import Equipment
+    from idp_adapters.oidc.config import OidcConfig
 
 ANSWER_LIMIT = 256 * 1024
 ASSERTION_LIFE = 60  # seconds

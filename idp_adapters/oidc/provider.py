@@ -22,8 +22,8 @@ from idp_adapters.oidc.kept import kept_of, read_kept
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from idp_adapters.config import OidcConfig
     from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
+    from idp_adapters.oidc.config import OidcConfig
     from idp_adapters.oidc.endpoints import Tokens
     from idp_adapters.oidc.kept import Kept
 

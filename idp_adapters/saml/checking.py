@@ -14,8 +14,8 @@ from idp_adapters.saml.judging import LEEWAY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from idp_adapters.config import SamlConfig
     from idp_adapters.contract import Equipment
+    from idp_adapters.saml.config import SamlConfig
     from idp_adapters.saml.idp import IdpMetadata, MetadataSource
 
 

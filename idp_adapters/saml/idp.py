@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
     from xml.etree.ElementTree import Element
 
-    from idp_adapters.config import SamlConfig
     from idp_adapters.contract import Equipment
+    from idp_adapters.saml.config import SamlConfig
 
 MD: Final = "urn:oasis:names:tc:SAML:2.0:metadata"
 REDIRECT: Final = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"

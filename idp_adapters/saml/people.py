@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from xml.etree.ElementTree import Element
 
-    from idp_adapters.config import SamlConfig
+    from idp_adapters.saml.config import SamlConfig
     from idp_adapters.saml.judging import Statement
 
 PERSISTENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"

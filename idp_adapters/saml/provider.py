@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-    from idp_adapters.config import SamlConfig
     from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
+    from idp_adapters.saml.config import SamlConfig
     from idp_adapters.saml.judging import Statement
     from idp_adapters.saml.keys import SpKey
 

@@ -9,7 +9,8 @@ from urllib.parse import urlencode
 
 from pydantic import Field
 
-from idp_adapters.config import KINDS, Kind, ProviderConfig
+from idp_adapters.common import ProviderConfig
+from idp_adapters.config import KINDS, Kind
 from idp_adapters.contract import (
     GROUPS,
     Arrival,

@@ -116,7 +116,7 @@ PROCESS = """
 import json, sys
 from pathlib import Path
 from authz import once
-from idp_adapters.config import SamlConfig
+from idp_adapters.saml.config import SamlConfig
 from idp_adapters.contract import Arrival, IdentityRefused
 from idp_adapters.saml.provider import SamlProvider
 from registry.database import Database

@@ -8,15 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from idp_adapters.config import (
-    KINDS,
-    ConfigRefused,
-    ExtraMissing,
-    Kind,
-    ProviderConfig,
-    open_provider,
-    read_config,
-)
+from idp_adapters.common import ProviderConfig
+from idp_adapters.config import KINDS, ConfigRefused, ExtraMissing, Kind, open_provider, read_config
 from tests.idp_adapters.equipment import equipment
 
 SECRET = "canary-in-the-wrong-place"

@@ -262,7 +262,7 @@ class House:
         self.adapter = self.opened(self.config)
 
     def opened(self, config: dict[str, Any]) -> SamlProvider:
-        from idp_adapters.config import SamlConfig
+        from idp_adapters.saml.config import SamlConfig
 
         return SamlProvider(SamlConfig.model_validate(config), self.equipment)
 

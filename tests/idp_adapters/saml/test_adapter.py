@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cryptography import x509
 
-from idp_adapters.config import SamlConfig
 from idp_adapters.contract import (
     Arrival,
     HttpAnswer,
@@ -21,6 +20,7 @@ from idp_adapters.contract import (
     Vouching,
 )
 from idp_adapters.saml import keys
+from idp_adapters.saml.config import SamlConfig
 from idp_adapters.saml.provider import SamlProvider
 from tests.idp_adapters.contract_suite import ContractSuite, RedirectingSuite
 from tests.idp_adapters.equipment import equipment

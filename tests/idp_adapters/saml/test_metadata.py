@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from idp_adapters.config import SamlConfig
 from idp_adapters.contract import HttpAnswer, IdentityRefused, ProviderDown
+from idp_adapters.saml.config import SamlConfig
 from idp_adapters.saml.idp import MetadataSource
 from tests.idp_adapters.equipment import equipment
 from tests.idp_adapters.saml.house import ISSUER, SLO, SSO, House, Said, at, idp_metadata, pair, posted, sign, signature

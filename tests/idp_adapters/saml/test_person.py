@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from idp_adapters.config import ConfigRefused, SamlConfig, read_config
+from idp_adapters.config import ConfigRefused, read_config
 from idp_adapters.contract import IdentityRefused
 from idp_adapters.saml import judging, people, shape
+from idp_adapters.saml.config import SamlConfig
 from tests.idp_adapters.saml.house import ACS, ISSUER, SP_ENTITY, Said
 
 PLAIN: dict[str, Any] = {"entity_id": ISSUER, "metadata_file": "/idp.xml"}

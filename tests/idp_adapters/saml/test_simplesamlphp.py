@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from idp_adapters.config import SamlConfig
 from idp_adapters.contract import Arrival, IdentityRefused
+from idp_adapters.saml.config import SamlConfig
 from idp_adapters.saml.provider import SamlProvider
 from tests.idp_adapters.contract_suite import ContractSuite, RedirectingSuite
 from tests.idp_adapters.equipment import BASE_URL, equipment
