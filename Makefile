@@ -24,7 +24,7 @@ test: .venv-dev/installed ## every test that needs no root and no third-party se
 
 test-servers: .venv-dev/installed ## tests against real third-party servers, browsers and clients
 	$(DEV)/python -m tests.servers.install
-	$(DEV)/python -m pytest -q -m servers $(ARGS)
+	$(DEV)/python -m pytest -q -n 2 --dist loadfile -m servers $(ARGS)
 	$(DEV)/python -m pytest -q -n 2 --postgresql -m "not servers and not conformance and not faults" $(ON_POSTGRESQL)
 
 check: .venv-dev/installed ## format, lint, types, the direction of dependency, the wheel

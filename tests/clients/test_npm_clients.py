@@ -52,12 +52,9 @@ def test_the_typescript_sdk_calls_tools_of_both_servers(portal: Portal, mode: st
     assert seen["converted"]["iso"] == "2026-11-21T14:30:00+00:00"
     assert "Door code" in seen["resource"]
     assert seen["prompt"] == 1
-    if mode == "legacy":  # a modern server's question cannot be put to a legacy client yet; it is told so
-        assert seen["deleted"]["isError"]
-        assert seen["asked"] == []
-    else:
-        assert seen["asked"] == ["Delete the note 'From TypeScript' for good?"]
-        assert "is deleted" in seen["deleted"]["content"][0]["text"]
+    asking = "[notes] " if mode == "legacy" else ""  # the gateway puts the question there, and says whose it is
+    assert seen["asked"] == [f"{asking}Delete the note 'From TypeScript' for good?"]
+    assert "is deleted" in seen["deleted"]["content"][0]["text"]
 
 
 class Inspector:

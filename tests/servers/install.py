@@ -11,7 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# the program that shows that a package is there → the package
+# the program or file that shows that a package is there → the package
 NEEDED = {
     "/usr/bin/chromium": "chromium",
     "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
@@ -24,8 +24,8 @@ NEEDED = {
     "/usr/sbin/samba": "samba-ad-dc",
     "/usr/sbin/smbd": "samba",
     "/usr/share/samba/setup/provision.ldif": "samba-ad-provision",
-    "/usr/share/doc/samba-dsdb-modules": "samba-dsdb-modules",
-    "/usr/share/doc/samba-vfs-modules": "samba-vfs-modules",
+    "/usr/lib/*/samba/ldb/samba_dsdb.so": "samba-dsdb-modules",
+    "/usr/lib/*/samba/vfs/acl_xattr.so": "samba-vfs-modules",
     "/usr/sbin/winbindd": "winbind",
     "/usr/bin/unshare": "util-linux",
     "/usr/sbin/ip": "iproute2",
@@ -42,7 +42,7 @@ def missing() -> list[str]:
     return [
         package
         for program, package in NEEDED.items()
-        if not Path(program).exists() and shutil.which(Path(program).name) is None
+        if not any(Path("/").glob(program[1:])) and shutil.which(Path(program).name) is None
     ]
 
 
