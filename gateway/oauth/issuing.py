@@ -144,7 +144,10 @@ class IssuingServer(AuthorizationServer):
     def handle_error_response(self, request: Ask, error: Refused) -> Reply:
         if isinstance(error, InvalidClient):
             error.status_code = 401  # RFC 6749 section 5.2
-            error.description = error.description and "the client is not known, or its secret is not right"
+            error.description = (
+                error.description
+                and "the client is not known, its assertion does not count any more, or its secret is not right"
+            )
         self.desk.refusals.append(
             {
                 "reason": f"oauth.{error.error}",

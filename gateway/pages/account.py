@@ -15,7 +15,7 @@ from gateway.identity.providers import title_of
 from gateway.pages.arriving import record_refusal
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
-from gateway.pages.render import message, page, see_other
+from gateway.pages.render import message, page, see_other, sentence
 from gateway.pages.second_factor import admit
 from gateway.pages.session import check_csrf, world_of
 from registry.database import Concern
@@ -65,7 +65,7 @@ def change_password(request: Request, me: SignedIn) -> Response:
         text = str(refused) if refused.retry_after else "That is not your present password."
         return page(request, "password.html", status=403, done=False, error=text)
     except AccountRefused as refused:
-        return page(request, "password.html", status=400, done=False, error=_sentence(refused))
+        return page(request, "password.html", status=400, done=False, error=sentence(str(refused)))
     return page(request, "password.html", done=True, error="")
 
 
@@ -97,7 +97,7 @@ def submit_setup(request: Request) -> Response:
     except LinkSpent:
         return _spent(request)
     except AccountRefused as refused:
-        return _setup(request, person, handle, _sentence(refused), status=400)
+        return _setup(request, person, handle, sentence(str(refused)), status=400)
     return admit(request, settled, _first_page(request, settled))
 
 
@@ -156,8 +156,3 @@ def _twice(form: Mapping[str, str]) -> str:
     if password != form.get("again", ""):
         raise AccountRefused("the two passwords differ; type them again")
     return password
-
-
-def _sentence(refused: AccountRefused) -> str:
-    text = str(refused)
-    return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")

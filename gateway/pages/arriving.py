@@ -15,7 +15,7 @@ from authz.people.sessions import begin_session, end_session
 from gateway import clock
 from gateway.identity.keeping import keep_session
 from gateway.pages.gate import address_of
-from gateway.pages.render import message, page, see_other
+from gateway.pages.render import message, page, see_other, sentence
 from gateway.pages.session import give_session, signed_in, take_departure, world_of
 from idp_adapters.contract import IdentityRefused, ProviderDown
 from registry.database import Concern
@@ -96,7 +96,7 @@ def refusal(request: Request, provider: str, problem: IdentityProblem) -> Respon
     if down:
         title, text = "Nobody can sign in there just now", f"{provider} cannot be asked. Try again in a moment."
     else:
-        title, text = "You are not signed in", str(problem)
+        title, text = "You are not signed in", sentence(str(problem))
     response = message(request, 503 if down else 403, title, text)
     if down:
         response.headers["retry-after"] = "10"

@@ -13,6 +13,7 @@ from authz.tables import BrowserSession, ClaimMapping, ForeignSession, Membershi
 from gateway.oauth.stepping_up import AGAIN
 from gateway.rendezvous import RendezvousDown
 from gateway.snapshots import Snapshots
+from idp_adapters.contract import IdentityRefused
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
 
@@ -322,3 +323,15 @@ def test_signing_out_works_although_what_was_kept_opens_no_more(desk: Desk, orga
         session.exec(select(ForeignSession)).one().keep = b"something else"
     assert browser.post("/signout", seen="/").headers["location"] == "/"
     assert "Hello" not in browser.get("/").text
+
+
+def test_a_refusal_of_a_provider_is_read_as_a_sentence(
+    desk: Desk, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise IdentityRefused("id_token", "the answer is not valid here; sign in again")
+
+    monkeypatch.setattr("tests.fakes.identity.Away.arrive", refuse)
+    answer = sign_in(desk.browser())
+    assert answer.status_code == 403
+    assert "The answer is not valid here; sign in again.</p>" in answer.text
