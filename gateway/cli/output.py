@@ -30,7 +30,9 @@ def table(rows: list[dict[str, Any]], columns: str, empty: str) -> str:
 
 
 def _cell(value: Any) -> str:
-    return plain(value if isinstance(value, list) else {True: "yes", False: "no"}.get(value, value))
+    if isinstance(value, bool):  # and not a count of 0 or 1, which are equal to them
+        return "yes" if value else "no"
+    return plain(value)
 
 
 def plain(value: Any) -> str:

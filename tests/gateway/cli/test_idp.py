@@ -135,7 +135,7 @@ def test_a_provider_that_cannot_work_here_yet_is_stored_with_what_to_install(
     console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lacking = dataclasses.replace(config.KINDS["away"], extra="xtra", modules=("no_such_library_at_all",))
-    monkeypatch.setitem(config.KINDS, "away", lacking)  # type: ignore[arg-type]
+    monkeypatch.setitem(config.KINDS, "away", lacking)
     said = console.do("idp", "add", "away", "second", given=SECRET + "\n")
     assert "second is stored" in said
     assert "Before it can work: no_such_library_at_all is not installed: pip install 'ostiary[xtra]'" in said
