@@ -129,7 +129,7 @@ def _secrets(office: Office, _now: float) -> Iterator[Check]:
     if not problems:
         yield Check("secrets", GREEN)
     for problem in problems:
-        remedy = "find out who can write to the database; then `ostiary server credential SLUG`"
+        remedy = "find out who can write to the database; then `ostiary server credential SLUG` or `idp secret SLUG`"
         yield Check("secrets", RED, problem, remedy)
 
 
