@@ -11,11 +11,10 @@ from sqlmodel import Session, col, delete, or_, select
 from authz.clients.agents import agents, find_agent
 from authz.errors import AccountRefused
 from authz.grammar import check_handle
+from authz.people import revoking
 from authz.people.passwords import check_strength, hash_password
-from authz.people.sessions import end_sessions
 from authz.principals import ADMINS, Member
 from authz.tables import Group, Membership, Person, RoleBinding, Rule
-from authz.tokens.cutoffs import Cut, cut_off
 from registry.database import upsert
 
 LOCAL_ISSUER: Final = "local"
@@ -76,9 +75,9 @@ def disable_person(session: Session, person: Person, now: float) -> None:
 
     By an administrator, whatever ended them before: so no sign-in undoes it.
     """
+    revoking.of_person(session, person, now)
     person.disabled_at, person.disabled_by = now, ""
-    end_sessions(session, person.id)
-    cut_off(session, Cut.PERSON, person.id, now=now)
+    session.add(person)
 
 
 def admins(session: Session) -> int:

@@ -10,12 +10,12 @@ import re
 import secrets
 from typing import TYPE_CHECKING, Final
 
-from sqlmodel import Session, col, delete, func, select, update
+from sqlmodel import Session, col, delete, func, select
 
 from authz.errors import SignInRefused
 from authz.people.accounts import LOCAL_ISSUER, disable_person
 from authz.people.sessions import end_session
-from authz.tables import ClaimMapping, Delegation, ForeignSession, Group, Membership, Person, Provider, RefreshToken
+from authz.tables import ClaimMapping, ForeignSession, Group, Membership, Person, Provider
 from authz.tokens import families
 
 if TYPE_CHECKING:
@@ -113,13 +113,6 @@ def disappear(session: Session, provider: str, person: Person, now: float) -> No
     if person.disabled_at is None:
         disable_person(session, person, now)
         person.disabled_by = provider
-    alive = (col(RefreshToken.person) == person.id, col(RefreshToken.ended_at).is_(None))
-    session.execute(update(RefreshToken).where(*alive).values(ended_at=now, successor=None))
-    session.execute(
-        update(Delegation)
-        .where(col(Delegation.person) == person.id, col(Delegation.ended_at).is_(None))
-        .values(ended_at=now)
-    )
     session.execute(delete(ForeignSession).where(col(ForeignSession.person) == person.id))
     session.add(person)
     session.flush()
