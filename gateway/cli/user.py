@@ -9,7 +9,7 @@ import click
 
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.group import groups_by_member
-from gateway.cli.output import new_password, say, table
+from gateway.cli.output import minute, new_password, say, table
 from gateway.office import operator
 from registry.database import Concern
 
@@ -191,7 +191,7 @@ def user_admin(office: Office, handle: str, *, off: bool, as_json: bool) -> None
 def _session_row(row: BrowserSession) -> dict[str, Any]:
     from authz.people.revoking import SHOWN
 
-    since, seen = (time.strftime("%Y-%m-%d %H:%M", time.gmtime(at)) for at in (row.created_at, row.seen_at))
+    since, seen = minute(row.created_at), minute(row.seen_at)
     return {"id": row.hash[:SHOWN], "since": since, "seen": seen, "address": row.address, "how": row.amr}
 
 
