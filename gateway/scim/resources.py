@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from scim2_models import Context, InvalidFilterException, ListResponse, PatchOp, ResponseParameters, SearchRequest
 
 from authz.people.provisioning import GROUP, USER
+from authz.tables import Person
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of
 from gateway.scim.desk import answer, body_of, scim
@@ -56,7 +57,7 @@ def create(request: Request, provider: Provider) -> Response:
     with _changing(request, provider, "created") as (shelf, facts):
         row = shelf.add(said)
         resource = shelf.read(row)
-        facts.update(_facts(row))
+        facts.update(_facts(shelf, row))
     return _one(resource, row, Context.RESOURCE_CREATION_RESPONSE, shown, status=201)
 
 
@@ -83,7 +84,7 @@ def replace(request: Request, provider: Provider) -> Response:
         said.replace(shelf.read(row))
         shelf.write(row, said)
         resource = shelf.read(row)
-        facts.update(_facts(row))
+        facts.update(_facts(shelf, row))
     return _one(resource, row, Context.RESOURCE_REPLACEMENT_RESPONSE, shown)
 
 
@@ -100,7 +101,7 @@ def patch(request: Request, provider: Provider) -> Response:
         if wanted.patch(resource):
             shelf.write(row, resource)
         resource = shelf.read(row)
-        facts.update(_facts(row))
+        facts.update(_facts(shelf, row))
     return _one(resource, row, Context.RESOURCE_PATCH_RESPONSE, shown)
 
 
@@ -135,7 +136,7 @@ def remove(request: Request, provider: Provider) -> Response:
     """DELETE /Users/{id}, /Groups/{id} (section 3.6)"""
     with _changing(request, provider, "removed") as (shelf, facts):
         row = shelf.row(request.path_params["id"], request.headers.get("if-match", ""))
-        facts.update(_facts(row))
+        facts.update(_facts(shelf, row))
         shelf.remove(row)
     return answer(None, 204)
 
@@ -177,9 +178,12 @@ def _one(
     return answer(said, status, **headers)
 
 
-def _facts(row: ScimResource) -> dict[str, Any]:
+def _facts(shelf: Shelf, row: ScimResource) -> dict[str, Any]:
     """For the record: who it is here, never what else the document says of them."""
-    return {"id": row.id, "person": row.person} if row.kind == USER else {"id": row.id, "group": row.name}
+    if row.kind != USER:
+        return {"id": row.id, "group": row.name}
+    person = shelf.session.get(Person, row.person) if row.person else None
+    return {"id": row.id, "person": f"user:{person.handle}" if person else ""}
 
 
 def _kind(request: Request) -> str:

@@ -209,7 +209,7 @@ def test_every_change_is_on_record_and_holds_no_more_than_who(house: House, corp
 
     record = house.records("scim.user.created")[-1]
 
-    assert (record["who"], record["person"]) == ("scim:corp", corp.person(made).id)
+    assert (record["who"], record["person"]) == ("scim:corp", f"user:{corp.person(made).handle}")
     assert "canary" not in house.everything_written()
 
 
