@@ -99,7 +99,6 @@ def write_rule(session: Session, draft: Draft, *, who: str, now: float) -> Rule:
     rule.note, rule.ends_at = draft.note, draft.ends_at
     rule.condition = {KEY: str(parse(draft.assurance))} if draft.assurance else None
     session.add(rule)
-    session.flush()
     return rule
 
 
@@ -108,7 +107,6 @@ def remove_rule(session: Session, rule_id: str) -> Rule:
     if rule is None:
         raise RuleRefused(f"there is no rule {rule_id[:80]!r}; `ostiary policy list` shows them")
     session.delete(rule)
-    session.flush()
     return rule
 
 
