@@ -192,6 +192,7 @@ def test_nobody_is_asked_for_a_client_that_has_not_proved_itself(
     assert len(openid.heard) == asked
 
 
+@pytest.mark.servers  # the xmlsec1 program
 def test_a_saml_assertion_is_exchanged_once(market: Market, desktop: tuple[Client, str]) -> None:
     brought = assertion(market, "heidi")
     given = market.exchanged(desktop, brought, SAML2, scope="notes.add")
@@ -201,6 +202,7 @@ def test_a_saml_assertion_is_exchanged_once(market: Market, desktop: tuple[Clien
     refused(market.exchange(desktop, brought, SAML2, scope="notes.add"))
 
 
+@pytest.mark.servers  # the xmlsec1 program
 def test_t_17_an_assertion_that_is_not_for_the_token_endpoint_is_an_error(
     market: Market, desktop: tuple[Client, str]
 ) -> None:

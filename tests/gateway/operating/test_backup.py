@@ -215,6 +215,7 @@ def test_a_secret_of_another_row_is_still_not_to_be_had_after_a_restore(data, ar
         office.close()
 
 
+@pytest.mark.servers
 def test_the_rows_move_from_sqlite_to_postgresql_and_back(data, archive, tmp_path):
     key = tmp_path / "key"
     key.write_bytes((data / "keys" / "master.key").read_bytes())

@@ -193,6 +193,7 @@ def test_the_command_exits_with_1_when_something_must_not_stay(office):
     assert CliRunner().invoke(main, ["doctor", "--data", data, "--strict"]).exit_code == 1
 
 
+@pytest.mark.servers
 def test_postgresql_is_asked_for_its_clock(tmp_path):
     with postgresql() as url:
         office = open_office(Settings(data=tmp_path / "data", database_url=url), create=True, role="gateway")
