@@ -38,7 +38,7 @@ def revoke_person(office: Office, name: str, *, as_json: bool) -> None:
     from authz.people.accounts import find_person
     from authz.people.revoking import of_person
 
-    with _revoking(office, "person", name, as_json=as_json) as (session, ended):
+    with _revoking(office, "person", f"user:{name.removeprefix('user:')}", as_json=as_json) as (session, ended):
         ended.update(of_person(session, find_person(session, name.removeprefix("user:")), time.time()))
 
 
@@ -51,7 +51,7 @@ def revoke_agent(office: Office, name: str, *, as_json: bool) -> None:
     from authz.clients.agents import find_agent
     from authz.people.revoking import of_agent
 
-    with _revoking(office, "agent", name, as_json=as_json) as (session, ended):
+    with _revoking(office, "agent", f"agent:{name.removeprefix('agent:')}", as_json=as_json) as (session, ended):
         ended.update(of_agent(session, find_agent(session, name.removeprefix("agent:")), time.time()))
 
 
@@ -142,5 +142,6 @@ def _revoking(office: Office, kind: str, name: str, *, as_json: bool) -> Iterato
     with office.change(f"revoked.{kind}", *concerns, who=operator(), name=name) as (session, facts):
         yield session, ended
         facts["ended"] = dict(ended)
-    counts = ", ".join(f"{count} {what}" for what, count in ended.items() if isinstance(count, int))
-    say(f"{kind} {name}: ended" + (f" ({counts})" if counts else ""), {kind: name, "ended": ended}, as_json=as_json)
+    counts = ", ".join(f"{count} {held}" for held, count in ended.items() if isinstance(count, int))
+    what = name if ":" in name else f"{kind} {name}"
+    say(f"{what}: ended" + (f" ({counts})" if counts else ""), {kind: name, "ended": ended}, as_json=as_json)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LIMIT = 128 * 1024  # bytes of a set
 TIMEOUT = 5.0  # seconds for all of it
-FRESH = 300.0  # seconds that a set is believed without a look
+FRESH = 60.0  # seconds that a set is believed without a look: so long may a key that was withdrawn still count
 PAUSE = 30.0  # seconds between two looks, whatever is asked for
 REMEMBERED = 256  # sets
 AT_ONCE = 8  # threads that fetch, or wait for one that does

@@ -55,7 +55,7 @@ def end_all(request: Request, me: SignedIn) -> Response:
     """POST /account/sessions/end-all: browsers, clients, personal tokens, delegations; this browser too."""
     check_csrf(request, read_form(request))
     office, who = world_of(request).office, f"user:{me.person.handle}"
-    facts = {"name": me.person.handle, "address": address_of(request)}
+    facts = {"name": who, "address": address_of(request)}
     with office.change("revoked.person", Concern.CUTOFFS, Concern.PERSONAL, who=who, **facts) as (session, noted):
         noted["ended"] = revoking.of_person(session, session.get_one(Person, me.person.id), time.time())
     response = see_other("/")

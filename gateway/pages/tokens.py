@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from authz.errors import AccountRefused, ScopeRefused
 from authz.scopes import ALL
 from authz.tokens import personal
+from gateway.oauth.answering import spread
 from gateway.oauth.resources import find_resource
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
@@ -41,6 +42,7 @@ def create(request: Request, me: SignedIn) -> Response:
         made = _made(request, me, form)
     except (AccountRefused, ScopeRefused) as refused:
         return _page(request, me, error=f"{str(refused)[:1].upper()}{str(refused)[1:]}.", status=400)
+    spread(world_of(request))  # it is pasted at once
     return _page(request, me, made=made)
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 WELL_KNOWN = "/.well-known/openid-configuration"
 DOCUMENT_LIMIT = 256 * 1024
 TIMEOUT = 10.0
-LIFE = 600.0  # seconds until a document is fetched again; so long may a key that was withdrawn still count
+LIFE = 600.0  # seconds until a document is fetched again
+KEYS_LIFE = 60.0  # the same for keys: so long may one that was withdrawn still count
 BETWEEN = 10.0  # seconds at least between two fetches that a token caused: anybody can write an unknown `kid`
 HOLD_OFF = 5.0  # seconds for which a failure is the answer, so that threads do not queue for a provider that is down
 MOST_KEYS = 64
@@ -89,11 +90,11 @@ class Issuer:
         return self._metadata.get()
 
     def keys(self) -> Sequence[Mapping[str, Any]]:
-        return self._keys.get()
+        return self._keys.get(KEYS_LIFE)
 
     def verify(self, token: str, algorithms: Collection[str]) -> Verified:
         """Whose signature holds. Where none of our keys made it, they may have changed: they are asked for again."""
-        known = self._keys.get()
+        known = self._keys.get(KEYS_LIFE)
         try:
             return self._equipment.verify_jwt(token, known, algorithms)
         except IdentityRefused as refused:
