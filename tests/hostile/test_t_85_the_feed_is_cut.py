@@ -133,6 +133,7 @@ def test_t_85_the_file_of_sqlite_is_replaced(tmp_path: Path, pass_by: Callable[[
         comes_back(watched)
 
 
+@pytest.mark.servers
 @pytest.mark.parametrize("way", ["refused", "paused"])
 def test_t_85_postgresql_is_away(tmp_path: Path, server: str, pass_by: Callable[[float], None], way: str) -> None:
     url = make_url(server)
