@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from idp_adapters.contract import IdentityRefused
+from idp_adapters.saml import shape as reading
 from tests.idp_adapters.saml.house import RESPONSE, House, Said, encrypted, posted, sign, signature
 from tests.idp_adapters.saml.wrapping import OF_ASSERTIONS, SHAPES
 
@@ -70,7 +71,7 @@ def test_t_31_were_the_strict_reading_gone_nobody_would_be_admin_all_the_same(
     house: House, shape: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is read is what a signature covers, whatever else the document holds."""
-    monkeypatch.setattr(shape, "read", shape.parse)
+    monkeypatch.setattr(reading, "read", reading.parse)
     try:
         found = house.arrive(Said(), SHAPES[shape])
     except IdentityRefused:
