@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.errors import NameRefused
+from registry.hidden import visible
 from registry.reviewing import Status
 from tests.registry.shelf import Shelf, tool
 
@@ -40,11 +41,12 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 @pytest.mark.parametrize("name", [name for name in ODD if name != ".."])
 def test_t_41_an_odd_tool_name_never_gets_into_the_catalogue(shelf: Shelf, name: str) -> None:
+    stored = visible(name) if "\0" in name else name  # as it is read: no database has text for it
     shelf.add("srv")
-    shelf.see("srv", tool(name), tool("fine"))
+    shelf.see("srv", tool(stored), tool("fine"))
     shelf.approve("srv")
     assert shelf.tools() == ["srv_fine"]
-    assert shelf.items("srv")[name].status == Status.REFUSED
+    assert shelf.items("srv")[stored].status == Status.REFUSED
 
 
 @pytest.mark.parametrize("slug", ODD)
