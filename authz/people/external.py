@@ -64,8 +64,8 @@ def find(session: Session, issuer: str, subject: str) -> Person | None:
 
 def refresh(session: Session, provider: str, person: Person, identity: ExternalIdentity, until: float) -> None:
     """Name, address and mapped groups as the provider has them now; groups that an administrator gave stay."""
-    person.name = _plain(identity.name) or person.name
-    person.email = _plain(identity.email)
+    person.name = plain(identity.name) or person.name
+    person.email = plain(identity.email)
     person.vouched_at = max(person.vouched_at, identity.authenticated_at)
     session.add(person)
     session.flush()
@@ -156,7 +156,7 @@ def make(session: Session, provider: str, identity: ExternalIdentity, now: float
         issuer=identity.issuer,
         subject=identity.subject,
         handle=_free_handle(session, identity.login or identity.subject, provider),
-        name=_plain(identity.name) or _plain(identity.login),
+        name=plain(identity.name) or plain(identity.login),
         provider=provider,
         created_at=now,
     )
@@ -195,6 +195,6 @@ def _is_name(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_NAME and text.isprintable()
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """One line of what can be printed: pages and tables show it."""
     return "".join(char for char in text if char.isprintable())[:_LONGEST_TEXT].strip()

@@ -103,7 +103,7 @@ def dismiss(session: Session, provider: Provider, person: Person, now: float) ->
         external.disappear(session, provider.slug, person, now)
         person.disabled_by = _by(provider)
         session.add(person)
-    for membership in _provisioned(session, person.id):
+    for membership in _provisioned(session, col(Membership.member) == person.id):
         session.delete(membership)
     session.flush()
 
@@ -111,11 +111,11 @@ def dismiss(session: Session, provider: Provider, person: Person, now: float) ->
 def reconcile(session: Session, provider: Provider) -> None:
     """Makes memberships what the provider's groups and the mappings say; what others gave stays."""
     wanted = set(_wanted(session, provider))
-    people = {row.person for row in _resources(session, provider.slug, USER) if row.person}
-    for person in people:
-        for membership in _provisioned(session, person):
-            if (person, membership.group) not in wanted:
-                session.delete(membership)
+    people = select(ScimResource.person).where(ScimResource.provider == provider.slug, ScimResource.kind == USER)
+    given = _provisioned(session, col(Membership.member).in_(people))
+    for membership in given:
+        if (membership.member, membership.group) not in wanted:
+            session.delete(membership)
     for person, group in sorted(wanted):
         held = session.get(Membership, (person, group))
         if held is None:
@@ -138,7 +138,8 @@ def _person(session: Session, provider: Provider, row: ScimResource, now: float)
         dismiss(session, provider, before, now)  # the document is about somebody else now
     person = found or external.make(session, provider.slug, _identity(row, issuer, subject, now), now)
     _claim(session, provider, person)
-    person.name, person.email = _text(row.document.get("displayName")) or person.name, _email(row.document)
+    person.name = external.plain(_text(row.document.get("displayName"))) or person.name
+    person.email = external.plain(_email(row.document))
     session.add(person)
     session.flush()
     return person
@@ -175,8 +176,8 @@ def _wanted(session: Session, provider: Provider) -> Iterator[tuple[str, str]]:
         mappings.setdefault(mapping.value, set()).add(mapping.group)
     if not mappings:
         return
-    groups = {row.id: row for row in _resources(session, provider.slug, GROUP)}
-    people = {row.id: row.person for row in _resources(session, provider.slug, USER) if _here(session, row)}
+    groups = {row.id: row for row in _groups(session, provider.slug)}
+    people = _people(session, provider.slug)
     for row in groups.values():
         names = {_text(row.document.get("displayName")), row.external_id, row.id}
         ours = set().union(*(mappings.get(name, set()) for name in names if name)) - {ADMINS}
@@ -185,9 +186,14 @@ def _wanted(session: Session, provider: Provider) -> Iterator[tuple[str, str]]:
                 yield people[user], group
 
 
-def _here(session: Session, row: ScimResource) -> bool:
-    person = session.get(Person, row.person)
-    return person is not None and person.disabled_at is None
+def _people(session: Session, provider: str) -> dict[str, str]:
+    """Who its users are here, by the ids of the users; without those who are disabled."""
+    rows = (
+        select(ScimResource.id, ScimResource.person)
+        .join(Person, col(Person.id) == col(ScimResource.person))
+        .where(ScimResource.provider == provider, ScimResource.kind == USER, col(Person.disabled_at).is_(None))
+    )
+    return dict(session.exec(rows).all())
 
 
 def _members(row: ScimResource, groups: dict[str, ScimResource]) -> set[str]:
@@ -204,13 +210,12 @@ def _members(row: ScimResource, groups: dict[str, ScimResource]) -> set[str]:
     return found
 
 
-def _resources(session: Session, provider: str, kind: str) -> list[ScimResource]:
-    return list(session.exec(select(ScimResource).where(ScimResource.provider == provider, ScimResource.kind == kind)))
+def _groups(session: Session, provider: str) -> list[ScimResource]:
+    return list(session.exec(select(ScimResource).where(ScimResource.provider == provider, ScimResource.kind == GROUP)))
 
 
-def _provisioned(session: Session, person: str) -> list[Membership]:
-    held = (col(Membership.member) == person, col(Membership.provisioned).is_(True))
-    return list(session.exec(select(Membership).where(*held)))
+def _provisioned(session: Session, whose: Any) -> list[Membership]:
+    return list(session.exec(select(Membership).where(col(Membership.provisioned).is_(True), whose)))
 
 
 def _by(provider: Provider) -> str:

@@ -67,7 +67,7 @@ def show(request: Request, provider: Provider) -> Response:
     shown = _parameters(request)
     with world_of(request).office.database.read() as session:
         shelf = Shelf(session, provider, _kind(request), world_of(request).settings.base_url, time.time())
-        row = shelf.row(request.path_params["id"])
+        row = shelf.find(request.path_params["id"])
         resource = shelf.read(row)
     if request.headers.get("if-none-match") == version(row):
         return answer(None, 304, etag=version(row))
@@ -80,7 +80,7 @@ def replace(request: Request, provider: Provider) -> Response:
     said = _model(request).model_validate(body_of(request), scim_ctx=Context.RESOURCE_REPLACEMENT_REQUEST)
     shown = _parameters(request)
     with _changing(request, provider, "changed") as (shelf, facts):
-        row = shelf.row(request.path_params["id"], request.headers.get("if-match", ""))
+        row = shelf.take(request.path_params["id"], request.headers.get("if-match", ""))
         said.replace(shelf.read(row))
         shelf.write(row, said)
         resource = shelf.read(row)
@@ -96,7 +96,7 @@ def patch(request: Request, provider: Provider) -> Response:
     )
     shown = _parameters(request)
     with _changing(request, provider, "changed") as (shelf, facts):
-        row = shelf.row(request.path_params["id"], request.headers.get("if-match", ""))
+        row = shelf.take(request.path_params["id"], request.headers.get("if-match", ""))
         resource = shelf.read(row)
         if wanted.patch(resource):
             shelf.write(row, resource)
@@ -135,7 +135,7 @@ def _bounded(said: Any, name: str) -> Any:
 def remove(request: Request, provider: Provider) -> Response:
     """DELETE /Users/{id}, /Groups/{id} (section 3.6)"""
     with _changing(request, provider, "removed") as (shelf, facts):
-        row = shelf.row(request.path_params["id"], request.headers.get("if-match", ""))
+        row = shelf.take(request.path_params["id"], request.headers.get("if-match", ""))
         facts.update(_facts(shelf, row))
         shelf.remove(row)
     return answer(None, 204)

@@ -23,7 +23,7 @@ from authz.tables import Person, ScimResource
 from gateway.scim.words import GROUPS, PATH, USERS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from scim2_models import Resource, ScimFilter
     from sqlmodel import Session
@@ -52,17 +52,26 @@ class Shelf:
     def model(self) -> type[AnyResource]:
         return MODELS[self.kind]
 
-    def row(self, id_: str, if_match: str = "") -> ScimResource:
-        """NotFoundException also for what is another provider's (T-56); PreconditionFailedException if it has moved."""
-        found = self.session.get(ScimResource, (self.provider.slug, id_), with_for_update=True, populate_existing=True)
+    def find(self, id_: str, *, to_change: bool = False) -> ScimResource:
+        """NotFoundException also for what is another provider's (T-56). What is to be changed is locked."""
+        place = (self.provider.slug, id_)
+        found = self.session.get(ScimResource, place, with_for_update=to_change or None, populate_existing=to_change)
         if found is None or found.kind != self.kind:
             raise NotFoundException(detail=f"there is no {self.kind} {id_[:80]}")
+        return found
+
+    def take(self, id_: str, if_match: str) -> ScimResource:
+        """The same to be changed; PreconditionFailedException if it has moved (RFC 7644 section 3.14)."""
+        found = self.find(id_, to_change=True)
         if if_match not in {"", "*"} and version(found) not in {part.strip() for part in if_match.split(",")}:
             raise PreconditionFailedException
         return found
 
     def read(self, row: ScimResource) -> AnyResource:
         """The resource as its document says, with what we know of it (RFC 7643 section 3.1)."""
+        return self._read(row, self._enabled([row]))
+
+    def _read(self, row: ScimResource, enabled: Collection[str]) -> AnyResource:
         resource = self.model.model_validate(row.document)
         resource.id = row.id
         resource.meta = Meta(
@@ -72,7 +81,7 @@ class Shelf:
             location=f"{self.base}{PATH}/{self.kind}s/{row.id}",
             version=version(row),
         )
-        if row.kind == USER and not self._enabled(row):
+        if row.kind == USER and row.person not in enabled:
             resource.active = False  # type: ignore[attr-defined]  # also where an administrator here said so
         return resource
 
@@ -116,7 +125,7 @@ class Shelf:
 
     def page(self, start: int, most: int) -> list[AnyResource]:
         rows = select(ScimResource).where(*self._mine()).order_by(col(ScimResource.created_at), col(ScimResource.id))
-        return [self.read(row) for row in self.session.exec(rows.offset(start).limit(most))]
+        return list(self._read_all(rows.offset(start).limit(most)))
 
     def search(self, wanted: ScimFilter[Any]) -> list[AnyResource]:
         """All that match, in the order in which they came. TooManyException where that would mean reading too many."""
@@ -124,8 +133,13 @@ class Shelf:
         if narrowed is None and self.count() > SEARCHED_MOST:
             raise TooManyException
         rows = select(ScimResource).where(*self._mine(), *(narrowed or ()))
-        found = self.session.exec(rows.order_by(col(ScimResource.created_at), col(ScimResource.id)))
-        return [resource for row in found if wanted.match(resource := self.read(row))]
+        found = self._read_all(rows.order_by(col(ScimResource.created_at), col(ScimResource.id)))
+        return [resource for resource in found if wanted.match(resource)]
+
+    def _read_all(self, query: Any) -> Iterator[AnyResource]:
+        rows = self.session.exec(query).all()
+        enabled = self._enabled(rows)
+        return (self._read(row, enabled) for row in rows)
 
     def _mine(self) -> Sequence[Any]:
         return (col(ScimResource.provider) == self.provider.slug, col(ScimResource.kind) == self.kind)
@@ -153,11 +167,14 @@ class Shelf:
     def _follow(self, row: ScimResource) -> None:
         if row.kind == USER:
             provisioning.apply_user(self.session, self.provider, row, self.now)
-        provisioning.reconcile(self.session, self.provider)
+        if row.kind == GROUP or row.version > 1:  # of somebody new no group can know yet
+            provisioning.reconcile(self.session, self.provider)
 
-    def _enabled(self, row: ScimResource) -> bool:
-        person = self.session.get(Person, row.person)
-        return person is not None and person.disabled_at is None
+    def _enabled(self, rows: Sequence[ScimResource]) -> set[str]:
+        """Those of their people who may come in, asked for at once."""
+        people = [row.person for row in rows if row.person]
+        alive = (col(Person.id).in_(people), col(Person.disabled_at).is_(None))
+        return set(self.session.exec(select(Person.id).where(*alive)).all()) if people else set()
 
 
 def version(row: ScimResource) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import event
 
 from authz.people import external
 from authz.people.accounts import add_group, join
@@ -223,3 +224,20 @@ def test_a_group_of_ours_that_was_only_just_made_is_filled_when_its_mapping_come
     corp.patch(f"/Groups/{late['id']}", {"op": "replace", "value": {"externalId": "l"}})
 
     assert corp.groups(made) == {"late"}
+
+
+def test_a_page_of_users_asks_for_their_people_once(house: House, other: Client) -> None:
+    for number in range(12):
+        other.user(f"many{number}")
+    asked: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        asked.append(statement)
+
+    event.listen(house.office.database.engine, "before_cursor_execute", note)
+    try:
+        assert len(other.ask("GET", "/Users").json()["Resources"]) >= 12
+    finally:
+        event.remove(house.office.database.engine, "before_cursor_execute", note)
+
+    assert len([statement for statement in asked if "FROM person" in statement]) == 1
