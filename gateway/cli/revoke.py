@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 
+_HELD = (Concern.CUTOFFS, Concern.PERSONAL)
+_MOVED = {"server": (Concern.CATALOGUE,), "tool": (Concern.CATALOGUE,)}  # of what nobody holds; rebuilt only for them
+
+
 @click.group()
 def revoke() -> None:
     """End what somebody holds, within seconds.
@@ -138,8 +142,7 @@ def revoke_tool(office: Office, name: str, *, as_json: bool) -> None:
 def _revoking(office: Office, kind: str, name: str, *, as_json: bool) -> Iterator[tuple[Session, dict[str, Any]]]:
     """One transaction, on record, that every process feels; afterwards it says what ended."""
     ended: dict[str, Any] = {}
-    concerns = (Concern.CUTOFFS, Concern.PERSONAL, Concern.CATALOGUE)
-    with office.change(f"revoked.{kind}", *concerns, who=operator(), name=name) as (session, facts):
+    with office.change(f"revoked.{kind}", *_MOVED.get(kind, _HELD), who=operator(), name=name) as (session, facts):
         yield session, ended
         facts["ended"] = dict(ended)
     counts = ", ".join(f"{count} {held}" for held, count in ended.items() if isinstance(count, int))
