@@ -36,7 +36,7 @@ _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521", "Ed25519": "Ed2
 _RSA_SIZES = range(2048, 8192 + 1)  # bits; with an exponent of as many, one look at a signature takes 40 ms
 _LARGEST_EXPONENT = 2**32
 _HEADER_WITH_A_KEY = 2048  # bytes; the library's 512 have no room for a key of RSA
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
+PRIVATE_MEMBERS = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})  # of a JWK that nobody should be shown
 
 PublicKey = NewType("PublicKey", ECKey)
 PrivateKey = NewType("PrivateKey", ECKey)
@@ -157,7 +157,7 @@ def verify_own_key(token: str, typ: str) -> tuple[dict[str, Any], str]:
     if header.keys() != {"typ", "alg", "jwk"} or header["typ"] != typ or header["alg"] not in FOREIGN_ALGORITHMS:
         raise BadSignature("header")
     jwk = header["jwk"]
-    key = _foreign_key(jwk, header["alg"]) if isinstance(jwk, dict) and not _PRIVATE & jwk.keys() else None
+    key = _foreign_key(jwk, header["alg"]) if isinstance(jwk, dict) and not PRIVATE_MEMBERS & jwk.keys() else None
     if key is None:
         raise BadSignature("key")
     registry = jws.JWSRegistry(algorithms=[header["alg"]])

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from authz.jose import PRIVATE_MEMBERS
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-_PRIVATE = frozenset({"d", "p", "q", "dp", "dq", "qi", "k"})
 
 
 def read_jwks(path: Path) -> dict[str, Any]:
@@ -24,6 +24,6 @@ def read_jwks(path: Path) -> dict[str, Any]:
     keys = found.get("keys") if isinstance(found, dict) else None
     if not isinstance(keys, list) or not keys or not all(isinstance(key, dict) for key in keys):
         raise click.ClickException(f'{path} is not a JWK set: {{"keys": [...]}} with at least one key')
-    if any(_PRIVATE & key.keys() for key in keys):
+    if any(PRIVATE_MEMBERS & key.keys() for key in keys):
         raise click.ClickException(f"{path} holds a private key: export the public half, and keep this one to yourself")
     return {"keys": keys}

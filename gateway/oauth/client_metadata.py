@@ -8,6 +8,7 @@ import msgspec
 from authlib.oauth2 import OAuth2Error
 
 from authz.clients import redirects
+from authz.jose import PRIVATE_MEMBERS
 from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.evidence import JWT_BEARER
 from gateway.oauth.grants.device import DEVICE_CODE
@@ -62,7 +63,7 @@ def keys(said: ClientMetadata) -> tuple[dict[str, Any] | None, str]:
         return None, ""
     if (said.jwks is None) == (said.jwks_uri is None) or (said.jwks is not None and not said.jwks.get("keys")):
         raise MetadataRefused("private_key_jwt needs jwks or jwks_uri, one of the two")
-    if said.jwks is not None and any("d" in key or "k" in key for key in said.jwks["keys"]):
+    if said.jwks is not None and any(PRIVATE_MEMBERS & key.keys() for key in said.jwks["keys"]):
         raise MetadataRefused("jwks must hold public keys: that was a private one, make another")
     return said.jwks, said.jwks_uri or ""
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from authlib.oauth2 import OAuth2Error
-
 from authz.neighbours import neighbourhood
 from authz.tables import Client
 from authz.tokens import devices
 from gateway.oauth.answering import catch_up, count, endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.authorize import in_words, vouched
-from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.evidence import gather
 from gateway.oauth.grants.device import DEVICE_CODE
 from gateway.oauth.issuing import IssuingServer
-from gateway.oauth.problems import InvalidClient, InvalidScope, UnauthorizedClient
+from gateway.oauth.problems import InvalidScope, TooMany, UnauthorizedClient
 from gateway.oauth.replies import as_json
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
@@ -37,15 +34,6 @@ if TYPE_CHECKING:
 WINDOW, PER_ADDRESS, PER_PERSON = 60.0, 30, 10  # questions from one address, codes typed by one person, in seconds
 
 
-class TooMany(OAuth2Error):
-    error = "slow_down"
-    description = "too many questions from your address"
-    status_code = 429
-
-    def get_headers(self) -> list[tuple[str, str]]:
-        return [*super().get_headers(), ("Retry-After", f"{WINDOW:.0f}")]
-
-
 @endpoint
 def begin(request: Request) -> Response:
     """POST /oauth/device"""
@@ -53,7 +41,7 @@ def begin(request: Request) -> Response:
     check_credentials(parameters, authorization)
     world = world_of(request)
     if count(world, f"device:{neighbourhood(address_of(request))}", WINDOW) > PER_ADDRESS:
-        raise TooMany
+        raise TooMany("questions", WINDOW)
     evidence = gather(world, parameters)
     catch_up(world)
     with world.office.database.change() as session:
@@ -84,11 +72,7 @@ def _begin(desk: Desk, ask: Ask) -> devices.Begun:
 
 
 def _authenticated(server: IssuingServer, ask: Ask) -> AskingClient:
-    try:
-        client: AskingClient = server.authenticate_client(ask, AUTH_METHODS, "device_authorization")
-    except InvalidClient as refused:
-        refused.status_code = 401
-        raise
+    client = server.authenticated(ask, "device_authorization")
     if not client.check_grant_type(DEVICE_CODE):
         raise UnauthorizedClient("this client has not registered the device grant")
     return client

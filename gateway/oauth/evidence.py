@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from authz.tables import Client, TrustedIssuer
     from authz.tokens.dpop import Proof
     from gateway.oauth.keysets import Keys
-    from gateway.oauth.vouching import Vouched
     from gateway.world import World
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -44,6 +43,19 @@ class Granted:
     assertion: Assertion
     newcomer: bool  # a person whom nobody knew until now
     provider: str = ""  # of an identity: whose people the issuer speaks of
+
+
+@dataclass(frozen=True, slots=True)
+class Vouched:
+    """A person of ours whom a provider has vouched for, to this client. `newcomer`: other processes may not know yet
+    who they are, or of their groups.
+    """
+
+    client: str
+    provider: str
+    person: str
+    newcomer: bool
+    identity: ExternalIdentity
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from authz.tokens import dpop
 from authz.tokens.access import Minting, mint
 from authz.tokens.assertions import LEEWAY
 from gateway import clock
-from gateway.oauth.client import AskingClient
+from gateway.oauth.client import AUTH_METHODS, AskingClient
 from gateway.oauth.evidence import Evidence
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidScope, InvalidTarget, Refused
 from gateway.oauth.replies import Reply
@@ -122,6 +122,15 @@ class IssuingServer(AuthorizationServer):
         if not once.spend(self.desk.session, f"client:{said.issuer}", said.jti, said.expires_at + LEEWAY):
             raise InvalidClient(status_code=401, description="the client assertion was used before")
         return query_client(said.subject)
+
+    def authenticated(self, ask: Ask, endpoint: str) -> AskingClient:
+        """The client of a request to an endpoint besides the token's; InvalidClient with 401 (RFC 6749 section 5.2)."""
+        try:
+            client: AskingClient = self.authenticate_client(ask, AUTH_METHODS, endpoint)
+        except InvalidClient as refused:
+            refused.status_code = 401
+            raise
+        return client
 
     def save_token(self, token: dict[str, Any], request: Ask) -> None:
         """Nothing: access tokens are not kept, and refresh tokens are when they are made."""

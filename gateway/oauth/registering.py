@@ -16,6 +16,7 @@ from authz.tables import Client
 from gateway.oauth import client_metadata as metadata
 from gateway.oauth.answering import count, endpoint
 from gateway.oauth.client import SECRET_METHODS
+from gateway.oauth.problems import TooMany
 from gateway.oauth.replies import as_json
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of
@@ -36,15 +37,6 @@ class Closed(OAuth2Error):
     status_code = 403
 
 
-class TooMany(OAuth2Error):
-    error = "slow_down"
-    description = "too many registrations from your address"
-    status_code = 429
-
-    def get_headers(self) -> list[tuple[str, str]]:
-        return [*super().get_headers(), ("Retry-After", f"{WINDOW:.0f}")]
-
-
 class TooManyUnused(OAuth2Error):
     """Whoever fills the table from many addresses stops nobody but those who register."""
 
@@ -59,7 +51,7 @@ def register(request: Request) -> Response:
     if not world.settings.dynamic_registration:
         raise Closed
     if count(world, f"register:{neighbourhood(address)}", WINDOW) > PER_ADDRESS:
-        raise TooMany
+        raise TooMany("registrations", WINDOW)
     client, secret = describe(metadata.read_metadata(request.state.form_body))
     _keep(world, client, address)
     return as_json(201, answer(client, secret))

@@ -15,10 +15,9 @@ from authz.tokens.cutoffs import Cut, cut_off
 from authz.tokens.families import end_family, lock_person
 from gateway.oauth.answering import endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
-from gateway.oauth.client import AUTH_METHODS
 from gateway.oauth.evidence import gather
 from gateway.oauth.issuing import IssuingServer
-from gateway.oauth.problems import InvalidClient, InvalidRequest
+from gateway.oauth.problems import InvalidRequest
 from gateway.oauth.replies import as_json
 from gateway.pages.forms import read_form
 from gateway.pages.session import world_of
@@ -62,11 +61,7 @@ def _is_there(request: Request, parameters: dict[str, str], authorization: str, 
 
 
 def _authenticate(desk: Desk, ask: Ask) -> str:
-    try:
-        return str(IssuingServer(desk).authenticate_client(ask, AUTH_METHODS, "revocation").row.id)
-    except InvalidClient as refused:
-        refused.status_code = 401
-        raise
+    return IssuingServer(desk).authenticated(ask, "revocation").row.id
 
 
 def _end(desk: Desk, token: str, client: str) -> None:

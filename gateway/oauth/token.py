@@ -18,7 +18,7 @@ from gateway.oauth.grants.device import DeviceGrantType
 from gateway.oauth.grants.exchange import ExchangeGrant
 from gateway.oauth.grants.refresh import RefreshGrant
 from gateway.oauth.issuing import IssuingServer
-from gateway.oauth.problems import Refused
+from gateway.oauth.problems import Refused, TooMany
 from gateway.oauth.replies import as_json
 from gateway.oauth.vouching import authenticated, vouch, wants_voucher
 from gateway.pages.forms import FormRefused, read_form
@@ -43,27 +43,12 @@ _PRESENTED: Final[dict[str, Any]] = {
 }
 
 
-class TooMany(Refused):
-    """Not an error of RFC 6749, which has none for it: the device grant's word (RFC 8628 section 3.5)."""
-
-    error = "slow_down"
-    description = "too many requests from your address were refused"
-    status_code = 429
-
-    def __init__(self, wait: float) -> None:
-        super().__init__()
-        self._wait = wait
-
-    def get_headers(self) -> list[tuple[str, str]]:
-        return [*super().get_headers(), ("Retry-After", f"{self._wait + 1:.0f}")]
-
-
 @endpoint
 def give(request: Request) -> Response:
     patience: Patience = request.app.state.patience
     source = address_of(request)
     if wait := patience.left(source):
-        raise TooMany(wait)
+        raise TooMany("refused requests", wait + 1)
     try:
         reply = _reply(request)
     except (Refused, FormRefused):

@@ -11,7 +11,6 @@ import base64
 import binascii
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from authz import jose
@@ -20,8 +19,9 @@ from authz.errors import SignInRefused
 from authz.people import external
 from authz.tokens.cutoffs import Cut, is_cut
 from gateway.oauth.client import SECRET_METHODS, AskingClient
-from gateway.oauth.grants.subjects import ID_TOKEN, SAML2
+from gateway.oauth.evidence import Vouched
 from gateway.oauth.problems import InvalidGrant, InvalidRequest, UnauthorizedClient
+from gateway.oauth.token_types import ID_TOKEN, SAML2
 from idp_adapters.contract import IdentityRefused
 from registry.database import Concern
 
@@ -36,19 +36,6 @@ if TYPE_CHECKING:
 
 _ISSUER: Final = re.compile(rb"<(?:[A-Za-z0-9_]+:)?Issuer[^<>]{0,200}>\s*([^<>\s]{1,1024})\s*<")
 _LOOKED_AT: Final = 4096  # bytes of an assertion in which its issuer stands
-
-
-@dataclass(frozen=True, slots=True)
-class Vouched:
-    """A person of ours whom a provider has vouched for, to this client. `newcomer`: other processes may not know yet
-    who they are, or of their groups.
-    """
-
-    client: str
-    provider: str
-    person: str
-    newcomer: bool
-    identity: ExternalIdentity
 
 
 def wants_voucher(ask: Ask) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from authz.errors import TokenRefused
+from gateway.portal.possession import presented
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
@@ -22,11 +23,10 @@ def judged_by(exchange: Exchange, snapshot: Snapshot, *, in_time: bool) -> Excha
     mount = snapshot.catalogue.mounts.get(exchange.mount.path)
     if mount is None:
         return None
-    token = exchange.arrival.headers[b"authorization"].partition(b" ")[2]
     resource = exchange.world.settings.base_url + exchange.mount.path
     now = time.time() if in_time else min(time.time(), exchange.principal.expires_at - 1)
     try:
-        principal = exchange.world.verifier.verify(token, resource, snapshot, now)
+        principal = exchange.world.verifier.verify(presented(exchange.arrival), resource, snapshot, now)
     except TokenRefused:
         return None
     return replace(exchange, snapshot=snapshot, mount=mount, principal=principal)

@@ -19,9 +19,10 @@ from authz.tokens import delegations
 from authz.tokens.access import TOOL, Minting
 from authz.tokens.narrowing import narrow
 from gateway.oauth.client import PROVING_METHODS
-from gateway.oauth.grants.subjects import ACCESS_TOKEN, JWT, proved_actor, proved_subject
+from gateway.oauth.grants.subjects import proved_actor, proved_subject
 from gateway.oauth.offered import Offered, supposed
 from gateway.oauth.problems import InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget, UnauthorizedClient
+from gateway.oauth.token_types import ACCESS_TOKEN, JWT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -16,6 +16,7 @@ from authz.scopes import ALL, parse_scope
 from authz.tokens import delegations
 from authz.tokens.access import TokenVerifier
 from gateway.oauth.problems import InvalidGrant, InvalidRequest
+from gateway.oauth.token_types import ACCESS_TOKEN, DELEGATION, ID_TOKEN, JWT, SAML2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
     from authz.tables import Delegation
     from gateway.oauth.asking import Ask
     from gateway.oauth.issuing import IssuingServer
-
-ACCESS_TOKEN: Final = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105 - a name
-JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
-ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - a name
-SAML2: Final = "urn:ietf:params:oauth:token-type:saml2"
-DELEGATION: Final = "urn:ostiary:params:oauth:token-type:delegation"
 
 # Reasons of the verifier that are somebody's decision and not a bad token.
 _ENDED: Final = frozenset({"cut_off", "nobody", "client", "operator_tokens_off"})
