@@ -96,6 +96,7 @@ def remembered(settings: Settings) -> Settings:
 async def open_world(office: Office) -> AsyncIterator[World]:
     """One serving process on the running loop; closes what it opened, but not the office."""
     from authz.tokens.access import TokenVerifier
+    from gateway.credentials.holding import Credentials
     from gateway.fetch import Fetcher
     from gateway.identity.providers import Providers
     from gateway.oauth.keysets import KeySets
@@ -124,6 +125,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
                 personal_tokens=settings.personal_tokens,
             ),
             upstreams=upstreams,
+            credentials=Credentials(office),
             fetcher=fetcher,
             providers=Providers(office),
             keysets=KeySets(fetcher),

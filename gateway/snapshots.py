@@ -20,9 +20,9 @@ from authz.tokens.keys import load_keys
 from authz.tokens.personal import load_personal
 from gateway import clock
 from registry.assembling import load_catalogue
+from registry.authenticating import load_credentials
 from registry.database import NOTIFY_CHANNEL, Concern
 from registry.errors import DatabaseReplaced, RegistryError
-from registry.servers import load_credentials
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping, Sequence

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from authz.tokens.access import TokenVerifier
+    from gateway.credentials.holding import Credentials
     from gateway.fetch import Fetcher
     from gateway.identity.providers import Providers
     from gateway.journal import Journal
@@ -32,6 +33,7 @@ class World:
     rendezvous: Rendezvous
     verifier: TokenVerifier
     upstreams: Upstreams
+    credentials: Credentials
     fetcher: Fetcher
     providers: Providers
     keysets: KeySets

@@ -12,11 +12,13 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.addresses import parse
+from registry.auth_modes import read_auth
 from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Catalogue, Entry, Mount, Upstream
+from registry.limits import read_limits
 from registry.schemas import param_headers
 from registry.screening import Severity
 from registry.servers import all_servers, exception_lines, reachable
-from registry.tables import Auth, Definition, Era, ExposedName, Kind, Pin, Server, ServerState
+from registry.tables import Auth, Definition, Era, ExposedName, Kind, Pin, Server, ServerState, Transport
 from registry.templates import compile_template
 
 if TYPE_CHECKING:
@@ -67,6 +69,10 @@ def upstream_of(server: Server, lines: Collection[str], instructions: str = "") 
         era=Era(server.era),
         protocol_version=server.protocol_version,
         auth=Auth(server.auth),
+        transport=Transport(server.transport),
+        auth_settings=read_auth(server.auth, server.auth_settings),
+        allowed=frozenset(server.allowed),
+        limits=read_limits(server.limits),
         capabilities=server.capabilities,
         instructions=instructions,
         address_exception=address.excepted,

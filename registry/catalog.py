@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from registry.auth_modes import NO_SETTINGS
+from registry.limits import NO_LIMITS
+from registry.tables import Transport
 from registry.uris import is_plain, meanings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from registry.auth_modes import AuthSettings
+    from registry.limits import Limits
     from registry.tables import Auth, Era, Kind
 
 DEFAULT_PORTAL = "default"
@@ -31,6 +38,10 @@ class Upstream:
     protocol_version: str
     auth: Auth
     capabilities: Mapping[str, Any]
+    transport: Transport = Transport.HTTP
+    auth_settings: AuthSettings = NO_SETTINGS
+    allowed: frozenset[str] = frozenset({"elicitation"})  # what it may ask of whoever calls
+    limits: Limits = NO_LIMITS
     instructions: str = ""  # empty unless approved as it is now
     address_exception: bool = False
     stale_since: float | None = None  # set while it fails; its last good definitions stay callable for a while
@@ -39,12 +50,25 @@ class Upstream:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What we authenticate with at one server: a header for one origin, attached last and to nothing else."""
+    """What we authenticate with at one server: a header for one origin, attached last and to nothing else.
+
+    `subject` is the id of the person whose it is, empty when it is shared. `account` tells accounts apart: it stays
+    when a token is renewed, so that what was begun with the old one (a session) goes on with the new one; where nobody
+    says it, another value is another account. `until` is when it ends, in seconds since the epoch.
+    """
 
     server: str
     origin: str  # scheme://host:port
     header: bytes
     value: bytes = field(repr=False)
+    subject: str = ""
+    account: str = ""
+    scope: str = ""  # the tool it is good for, where it is good for one alone
+    until: float = math.inf
+
+    def __post_init__(self) -> None:
+        if not self.account:
+            object.__setattr__(self, "account", sha256(b"%b:%b" % (self.header, self.value)).hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,32 +4,27 @@
 
 from __future__ import annotations
 
-import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.addresses import exception_line, parse
-from registry.catalog import Credential
-from registry.errors import AddressRefused, RegistryError, SecretRefused, UnknownServer, WrongState
+from registry.authenticating import owner, set_auth
+from registry.errors import AddressRefused, RegistryError, UnknownServer, WrongState
 from registry.naming import check_slug
-from registry.tables import AddressException, Auth, Definition, ExposedName, Server, ServerState
+from registry.tables import AddressException, Auth, Definition, ExposedName, Server, ServerState, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Mapping
 
     from registry.vault import Vault
 
-SECRET_PURPOSE = "header"  # noqa: S105  # the name of a place, not a secret
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]{0,8190}[\x21-\x7e])?)")
-_NOT_OURS_TO_SET = frozenset(
-    {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection", b"accept"}
-    | {b"te", b"trailer", b"upgrade", b"expect", b"accept-encoding", b"keep-alive", b"proxy-connection"}
-)
+ASKABLE = ("elicitation", "sampling", "roots")
+DEFAULT_ALLOWED = ("elicitation",)
 
 
 class Step(StrEnum):
@@ -50,14 +45,17 @@ STEPS: dict[Step, dict[ServerState, ServerState]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What somebody asks to be registered. `header` is the static credential, `Name: value`, of auth `static`."""
+    """What somebody asks to be registered. `secrets` are by purpose (`registry.auth_modes`)."""
 
     slug: str
     url: str
     title: str = ""
     owner: str = ""
     auth: Auth = Auth.NONE
-    header: bytes = b""
+    auth_settings: Mapping[str, Any] = field(default_factory=dict)
+    secrets: Mapping[str, bytes] = field(default_factory=dict)
+    allowed: tuple[str, ...] = DEFAULT_ALLOWED
+    transport: Transport = Transport.HTTP
     allow_address: bool = False
 
     def __repr__(self) -> str:
@@ -70,22 +68,28 @@ def propose(session: Session, proposal: Proposal, *, who: str, exceptions: Colle
     if proposal.allow_address:
         _except(session, proposal.url, who)
     address = parse(proposal.url, [*exceptions, *exception_lines(session)])
-    if (proposal.auth == Auth.STATIC) != bool(proposal.header):
-        raise RegistryError("a server with --auth static needs its header line, and only such a one may have it")
     server = Server(
         slug=proposal.slug,
         title=proposal.title or proposal.slug,
         owner=proposal.owner,
         url=f"{address.origin}{address.target}",
-        auth=proposal.auth,
+        transport=proposal.transport,
+        allowed=check_allowed(proposal.allowed),
         proposed_by=who,
         proposed_at=time.time(),
     )
     session.add(server)
-    if proposal.header:
-        set_header(session, server, proposal.header, vault)
     session.flush()
+    set_auth(session, server, proposal.auth, proposal.auth_settings, proposal.secrets, vault)
     return server
+
+
+def check_allowed(allowed: Collection[str]) -> list[str]:
+    """What a server may ask of whoever calls: nothing, or some of ASKABLE."""
+    unknown = set(allowed) - set(ASKABLE)
+    if unknown:
+        raise RegistryError(f"--allow {','.join(sorted(unknown))}: there are {', '.join(ASKABLE)}, or none")
+    return sorted(allowed)
 
 
 def move(session: Session, slug: str, url: str, *, who: str) -> None:
@@ -151,43 +155,6 @@ def retire(session: Session, slug: str, vault: Vault) -> Server:
             session.connection().execute(sa.delete(table).where(col(table.server) == slug))
         session.delete(server)
     return server
-
-
-def owner(slug: str) -> str:
-    """Whose secrets they are, in the vault."""
-    return f"server:{slug}"
-
-
-def set_header(session: Session, server: Server, line: bytes, vault: Vault) -> None:
-    """Keeps `Name: value`, sealed, as what we authenticate with at the server."""
-    split_header(line)
-    vault.seal(session, owner(server.slug), SECRET_PURPOSE, line)
-
-
-def split_header(line: bytes) -> tuple[bytes, bytes]:
-    """Name and value of a header line that a server may be authenticated with."""
-    parts = _HEADER.fullmatch(line.strip())
-    if parts is None:
-        raise RegistryError("the credential must be one header line, for instance `Authorization: Bearer ...`")
-    name = parts[1].lower()
-    if name in _NOT_OURS_TO_SET or name.startswith(b"mcp-"):
-        raise RegistryError(f"the header {name.decode()} belongs to the transport and can be no credential")
-    return name, parts[2]
-
-
-def load_credentials(session: Session, vault: Vault) -> dict[str, Credential]:
-    """The opened credentials by slug. One that does not open is left out: without it nothing is sent (T-92)."""
-    found = (credential(session, server, vault) for server in all_servers(session) if server.auth == Auth.STATIC)
-    return {one.server: one for one in found if one is not None}
-
-
-def credential(session: Session, server: Server, vault: Vault) -> Credential | None:
-    """What we authenticate with at `server`; None if there is nothing, or it was tampered with."""
-    try:
-        name, value = split_header(vault.open_secret(session, owner(server.slug), SECRET_PURPOSE))
-    except SecretRefused:
-        return None
-    return Credential(server=server.slug, origin=exception_line(server.url), header=name, value=value)
 
 
 def exception_lines(session: Session) -> list[str]:

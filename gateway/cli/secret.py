@@ -9,11 +9,6 @@ from pathlib import Path
 import click
 
 
-def header_line(file: str | None, variable: str | None) -> bytes:
-    """One header line, `Name: value`."""
-    return chosen(file, variable, "Header line (Name: value)", "--secret-file or --secret-env")
-
-
 def chosen(file: str | None, variable: str | None, prompt: str, options: str = "--file or --env") -> bytes:
     """From wherever the command's options say, or else from standard input."""
     if file is not None and variable is not None:

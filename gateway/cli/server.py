@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
-from gateway.cli.server_add import server_add, server_credential, server_refresh
+from gateway.cli.server_add import server_add, server_refresh
+from gateway.cli.server_auth import server_auth, server_credential
 from gateway.cli.server_show import server_diff, server_list, server_show
 from gateway.cli.server_steps import server_approve, server_resume, server_retire, server_suspend
 
 COMMANDS = (
     *(server_add, server_list, server_show, server_diff, server_approve, server_suspend, server_resume),
-    *(server_retire, server_refresh, server_credential),
+    *(server_retire, server_refresh, server_auth, server_credential),
 )
 
 

@@ -1,17 +1,19 @@
-"""`ostiary server add|refresh|credential`: commands that ask a server, or settle how it is asked."""
+"""`ostiary server add|refresh`: commands that ask a server what it offers."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gateway.cli.common import as_json, with_office
-from gateway.cli.server_show import show_review, show_step, the_server
+from gateway.cli.server_auth import auth_options, secrets_of, settings_of
+from gateway.cli.server_show import show_review, the_server
 from gateway.office import operator
 from registry.database import Concern
-from registry.tables import Auth
+from registry.servers import ASKABLE, DEFAULT_ALLOWED
+from registry.tables import Auth, Transport
 
 if TYPE_CHECKING:
     from gateway.office import Office
@@ -23,38 +25,45 @@ if TYPE_CHECKING:
 @click.option("--title", default="", help="how people read it; without it the slug")
 @click.option("--owner", default="", help="who answers for it")
 @click.option("--auth", type=click.Choice([str(auth) for auth in Auth]), default="none", help="how it knows us")
+@click.option("--transport", type=click.Choice(["http", "sse"]), default="http", help="sse is HTTP+SSE of 2024-11-05")
 @click.option(
-    "--secret-file", type=click.Path(dir_okay=False), help="file (0600) with the header line of --auth static"
+    "--allow",
+    default=",".join(DEFAULT_ALLOWED),
+    help=f"what it may ask of callers: {', '.join(ASKABLE)}, or none",
 )
-@click.option("--secret-env", metavar="NAME", help="environment variable with the header line of --auth static")
 @click.option("--allow-address", is_flag=True, help="admit this scheme, host and port although the rules refuse it")
+@auth_options
 @as_json
 @with_office
 def server_add(
     office: Office,
     slug: str,
     url: str,
-    title: str,
-    owner: str,
-    auth: str,
-    secret_file: str | None,
-    secret_env: str | None,
     *,
-    allow_address: bool,
+    allow: str,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Register the server SLUG at URL and look at all it offers.
 
-    With --auth static, its header line (`Name: value`) is read from --secret-file, --secret-env or standard input.
+    A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
-    from gateway.cli.secret import header_line
     from registry.servers import Proposal, propose
 
-    header = header_line(secret_file, secret_env) if auth == Auth.STATIC else b""
+    auth = Auth(given["auth"])
     proposal = Proposal(
-        slug=slug, url=url, title=title, owner=owner, auth=Auth(auth), header=header, allow_address=allow_address
+        slug=slug,
+        url=url,
+        title=given["title"],
+        owner=given["owner"],
+        auth=auth,
+        auth_settings=settings_of(given),
+        secrets=secrets_of(auth, given),
+        allowed=tuple(word.strip() for word in allow.split(",") if word.strip() not in {"", "none"}),
+        transport=Transport(given["transport"]),
+        allow_address=given["allow_address"],
     )
-    facts = {"server": slug, "url": url, "auth": auth, "allow_address": allow_address}
+    facts = {"server": slug, "url": url, "auth": str(auth), "allow_address": proposal.allow_address}
     with office.change("server.added", Concern.CATALOGUE, who=operator(), **facts) as (session, _):
         added = propose(
             session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
@@ -71,28 +80,6 @@ def server_refresh(office: Office, slug: str, *, as_json: bool) -> None:
     """Ask the server again what it offers; whatever changed is hidden until it is approved."""
     _look(office, slug)
     show_review(office, slug, as_json=as_json)
-
-
-@click.command("credential")
-@the_server
-@click.option("--secret-file", type=click.Path(dir_okay=False), help="file (0600) with the header line")
-@click.option("--secret-env", metavar="NAME", help="environment variable with the header line")
-@as_json
-@with_office
-def server_credential(
-    office: Office, slug: str, secret_file: str | None, secret_env: str | None, *, as_json: bool
-) -> None:
-    """Replace the header line that we authenticate with; read from standard input unless an option says otherwise."""
-    from gateway.cli.secret import header_line
-    from registry.servers import find, set_header
-
-    line = header_line(secret_file, secret_env)
-    with office.change("server.credential", Concern.CATALOGUE, who=operator(), server=slug) as (session, _):
-        done = find(session, slug)
-        done.auth = Auth.STATIC
-        session.add(done)
-        set_header(session, done, line, office.vault)
-    show_step(done, f"{slug} is from now on asked with the new credential", as_json=as_json)
 
 
 def _look(office: Office, slug: str) -> None:

@@ -58,6 +58,7 @@ def prepare(exchange: Exchange, target: Target) -> Ask:
         progress=PROGRESS_TOKEN in message.meta,
         log_level=log_level(exchange),
         legacy_session=exchange.session.id if exchange.session is not None else "",
+        entry=target.entry,
     )
 
 

@@ -21,7 +21,7 @@ from gateway.portal.wire import join, members_of
 from gateway.problems import REFUSED, Problem, of_upstream
 from gateway.settings import Durability
 from gateway.upstream import Answer, UpstreamError, UpstreamSlow
-from registry.tables import Kind
+from registry.tables import Auth, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -191,8 +191,10 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str) -> Ans
     try:
         if world.settings.journal_durability is Durability.STRICT:
             await world.journal.durable()
-        relay = Relay(exchange, upstream)
-        answer = await world.upstreams.send(upstream, ask, relay, snapshot.credentials.get(target.server))
+        credential = world.credentials.at_hand(snapshot, upstream, exchange.principal)
+        if credential is None and upstream.auth is not Auth.NONE:
+            credential = await world.credentials.obtain(upstream, exchange.principal, target.object)
+        answer = await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
         outcome, hidden = outcome_of(answer), unseen(answer.result)
     except UpstreamError as error:
         outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"

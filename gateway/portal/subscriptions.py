@@ -181,8 +181,10 @@ class listening:  # noqa: N801 - reads as what it does
 
 async def _feed(exchange: Exchange, server: str, uris: frozenset[str], listener: Listener) -> None:
     snapshot = exchange.snapshot
-    upstream, credential = snapshot.catalogue.upstreams[server], snapshot.credentials.get(server)
-    async for event in exchange.world.upstreams.events(upstream, exchange.principal, uris, credential):
+    upstream, who = snapshot.catalogue.upstreams[server], exchange.principal
+    held = exchange.world.credentials
+    credential = held.at_hand(snapshot, upstream, who) or await held.obtain(upstream, who)
+    async for event in exchange.world.upstreams.events(upstream, who, uris, credential):
         if event.method == UPDATED and event.uri in uris:
             listener.tell(event.uri)
 

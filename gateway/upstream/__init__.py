@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from authz.principals import Principal
-    from registry.catalog import Credential, Upstream
+    from registry.catalog import Credential, Entry, Upstream
     from registry.tables import Era
 
 
@@ -26,7 +26,8 @@ class Ask(msgspec.Struct, kw_only=True, gc=False):
     the reserved envelope keys, the progress token and anything of ours. `capabilities` is the raw JSON object of
     client capabilities that may be declared. `param_headers` are ready `Mcp-Param-*` lines. `progress` asks for
     progress notifications; they come back without their token. `log_level` is empty unless the caller opted in.
-    `legacy_session` is the id of the calling legacy client's session (empty for a modern caller).
+    `legacy_session` is the id of the calling legacy client's session (empty for a modern caller). `entry` is the
+    approved definition that is asked for, where there is one.
     """
 
     method: str
@@ -40,6 +41,7 @@ class Ask(msgspec.Struct, kw_only=True, gc=False):
     progress: bool = False
     log_level: str = ""
     legacy_session: str = ""
+    entry: Entry | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):

@@ -1,25 +1,18 @@
-"""All approved servers, as this process reaches them."""
+"""All approved servers, as this process reaches them: each by the engine of its transport, behind its breaker."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
-from gateway.egress.routes import Route, route_to
-from gateway.upstream import Answer, Probed, UpstreamBusy, UpstreamError, modern
+from gateway.upstream import Answer, Probed, UpstreamBusy, UpstreamError
 from gateway.upstream.breaker import Breaker
-from gateway.upstream.feeds import Feeds
-from gateway.upstream.handshake import Greeting, end, session_lines
-from gateway.upstream.legacy import SHORT, Legacy
+from gateway.upstream.http import Http
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.parking import Parking
-from gateway.upstream.probe import probe
-from gateway.upstream.sessions import Sessions
-from registry.tables import Auth, Era
+from registry.tables import Auth, Transport
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -33,7 +26,25 @@ if TYPE_CHECKING:
     from registry.vault import Vault
 
 SWEEP_EVERY = 60.0
-FAREWELL = 3.0  # seconds in which sessions are ended when the process ends
+
+
+class Engine(Protocol):
+    """One way of reaching servers. See `Upstreams` for what its functions mean."""
+
+    def send(
+        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None, terms: Terms
+    ) -> Coroutine[None, None, Answer]: ...
+
+    async def probe(self, server: Upstream, credential: Credential | None) -> Probed: ...
+
+    def events(
+        self, server: Upstream, uris: frozenset[str], credential: Credential | None
+    ) -> AsyncIterator[FeedEvent]: ...
+
+    async def sweep(self) -> None:
+        """Now and then: end what nobody uses."""
+
+    async def close(self) -> None: ...
 
 
 def open_upstreams(settings: Settings, vault: Vault, rendezvous: Rendezvous, _telemetry: Telemetry) -> Upstreams:
@@ -47,7 +58,7 @@ def open_upstreams(settings: Settings, vault: Vault, rendezvous: Rendezvous, _te
 
 
 class Servers:
-    """`Upstreams` over HTTP. Everything is used on one event loop."""
+    """`Upstreams`. Everything is used on one event loop."""
 
     def __init__(
         self,
@@ -59,18 +70,16 @@ class Servers:
     ) -> None:
         self._terms = terms
         self._clock = clock
-        self._egress = Egress(in_flight_limit)
-        self._sessions = Sessions(self._egress, rendezvous, vault)
-        self._legacy = Legacy(self._egress, self._sessions, Parking(rendezvous, vault))
-        self._feeds = Feeds(self._egress, self._sessions, self._legacy)
-        self._routes: dict[str, tuple[Upstream, Route]] = {}
+        self._parking = Parking(rendezvous, vault)
+        self._http = Http(vault, rendezvous, self._parking, in_flight_limit)
+        self._engines: dict[Transport, Engine] = {Transport.HTTP: self._http}
         self._breakers: dict[str, Breaker] = {}
         self._sweeping = asyncio.create_task(self._sweep())
 
     @property
     def in_flight(self) -> int:
         """Bytes held for calls under way."""
-        return self._egress.budget.used
+        return self._http.egress.budget.used
 
     async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
         breaker = self._breaker(server.slug)
@@ -86,18 +95,12 @@ class Servers:
         return answer
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
-        """Asks afresh each time. A legacy server's session is kept, for refreshing."""
-        route = self._route(server)
-        found = await probe(self._egress, route, credential)
-        if isinstance(found, Probed):
-            return found
-        await self._keep(found, route, credential)
-        return found.probed
+        return await self._engines[server.transport].probe(server, credential)
 
     async def events(
         self, server: Upstream, _principal: Principal | None, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:
-        events = self._feeds.events(server, self._route(server), uris, credential)
+        events = self._engines[server.transport].events(server, uris, credential)
         try:
             async for event in events:
                 yield event
@@ -106,38 +109,16 @@ class Servers:
 
     async def close(self) -> None:
         self._sweeping.cancel()
-        self._feeds.close()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FAREWELL):
-                await self._legacy.close()
-                await self._sessions.close()
-        self._egress.close()
+        self._parking.close()
+        for engine in self._engines.values():
+            await engine.close()
 
     def _send(
         self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None
     ) -> Coroutine[None, None, Answer]:
-        if server.auth != Auth.NONE and credential is None:  # it was tampered with: as nobody we do not go there
+        if server.auth is not Auth.NONE and credential is None:  # it was tampered with: as nobody we do not go there
             raise CredentialRefused(f"the credential for {server.title or server.slug} cannot be used")
-        route = self._route(server)
-        if server.era is Era.MODERN:
-            return modern.send(self._egress, route, ask, down, credential, self._terms)
-        return self._legacy.send(route, ask, down, credential, self._terms)
-
-    async def _keep(self, greeting: Greeting, route: Route, credential: Credential | None) -> None:
-        key = self._sessions.key(None, route, credential, b"{}")
-        if not self._sessions.known(key):
-            self._sessions.adopt(key, greeting, route, credential)
-        elif greeting.session:
-            await end(self._egress, route, session_lines(greeting), credential, SHORT)
-
-    def _route(self, server: Upstream) -> Route:
-        """Made once per registration; a snapshot's servers are constants, so the very same object means no change."""
-        known = self._routes.get(server.slug)
-        if known is not None and known[0] is server:
-            return known[1]
-        route = route_to(server)
-        self._routes[server.slug] = (server, route)
-        return route
+        return self._engines[server.transport].send(server, ask, down, credential, self._terms)
 
     def _breaker(self, slug: str) -> Breaker:
         breaker = self._breakers.get(slug)
@@ -148,4 +129,5 @@ class Servers:
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(SWEEP_EVERY)
-            await self._sessions.sweep()
+            for engine in self._engines.values():
+                await engine.sweep()

@@ -114,7 +114,6 @@ class Legacy:
             raise refusal(reply)
 
     async def close(self) -> None:
-        self._parking.close()
         await asyncio.gather(*self._background, return_exceptions=True)
 
     async def _ask(self, session: Session, ask: Ask, down: Downstream, terms: Terms) -> Answer:

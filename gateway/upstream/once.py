@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.credentials.holding import Credentials
 from gateway.operating.telemetry import Telemetry
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import open_upstreams
@@ -18,6 +19,6 @@ async def refresh_once(office: Office, slug: str, *, who: str) -> None:
     quiet = office.settings.model_copy(update={"metrics_listen": ""})
     upstreams = open_upstreams(quiet, office.vault, MemoryRendezvous(), Telemetry(quiet))
     try:
-        await refresh(office, upstreams, slug, who=who)
+        await refresh(office, upstreams, Credentials(office), slug, who=who)
     finally:
         await upstreams.close()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from gateway.credentials import Asked, CredentialTampered, CredentialUnavailable
 from gateway.journal import JournalDown
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
@@ -24,10 +25,11 @@ from registry.database import Concern
 from registry.errors import AddressRefused, UnknownServer, WrongState
 from registry.leases import give_back, take
 from registry.observing import differs, failed, observe, touch
-from registry.servers import all_servers, credential, exception_lines, find, suspend
-from registry.tables import Auth, ServerState
+from registry.servers import all_servers, exception_lines, find, suspend
+from registry.tables import ServerState
 
 if TYPE_CHECKING:
+    from gateway.credentials.holding import Credentials
     from gateway.office import Office
     from gateway.upstream import Upstreams
     from gateway.world import World
@@ -50,6 +52,7 @@ class Refresher:
     def __init__(self, world: World) -> None:
         self._office = world.office
         self._upstreams = world.upstreams
+        self._credentials = world.credentials
         self._interval = world.settings.refresh_interval
         self._holder = os.urandom(8).hex()
         self._kicked: set[str] = set()
@@ -135,7 +138,7 @@ class Refresher:
         async with self._at_once:
             try:
                 said = self._said.pop(slug, set())
-                await refresh(self._office, self._upstreams, slug)
+                await refresh(self._office, self._upstreams, self._credentials, slug)
                 if said:
                     await spread(self._rendezvous, slug, said)
             except (SQLAlchemyError, JournalDown, UnknownServer, RendezvousDown) as error:
@@ -162,7 +165,7 @@ class Refresher:
     async def _hear(self, slug: str) -> None:
         """A server that says that a list changed is asked at once; one that says nothing is asked in time."""
         with suppress(UpstreamError, AddressRefused, SQLAlchemyError, UnknownServer):
-            server, opened = await asyncio.to_thread(reach, self._office, slug)
+            server, opened = await asyncio.to_thread(reach, self._office, self._credentials, slug)
             if any(isinstance(one, dict) and one.get("listChanged") for one in server.capabilities.values()):
                 async for event in self._upstreams.events(server, None, frozenset(), opened):
                     self._said.setdefault(slug, set()).add(event.method)
@@ -183,15 +186,20 @@ def _other(upstream: Upstream, before: Upstream | None) -> bool:
     return (upstream.url, upstream.era, upstream.capabilities) != (before.url, before.era, before.capabilities)
 
 
-async def refresh(office: Office, upstreams: Upstreams, slug: str, *, who: str = WHO) -> Observation | None:
+async def refresh(
+    office: Office, upstreams: Upstreams, credentials: Credentials, slug: str, *, who: str = WHO
+) -> Observation | None:
     """Reads one server and stores what was seen. None when it could not be read, which is stored too."""
     try:
-        server, opened = await asyncio.to_thread(reach, office, slug)
-        if server.auth != Auth.NONE and opened is None:
-            await asyncio.to_thread(_give_up, office, slug)
-            return None
+        server, opened = await asyncio.to_thread(reach, office, credentials, slug)
         async with asyncio.timeout(PATIENCE):
             seen = await read_server(upstreams, server, opened)
+    except CredentialTampered:
+        await asyncio.to_thread(_give_up, office, slug)
+        return None
+    except CredentialUnavailable as error:
+        await asyncio.to_thread(_store_failure, office, slug, str(error))
+        return None
     except UpstreamBusy:
         return None  # we are the ones who leave it alone: that says nothing new about it
     except (UpstreamError, AddressRefused, TimeoutError) as error:
@@ -200,13 +208,16 @@ async def refresh(office: Office, upstreams: Upstreams, slug: str, *, who: str =
     return await asyncio.to_thread(store, office, slug, seen, who)
 
 
-def reach(office: Office, slug: str) -> tuple[Upstream, Credential | None]:
-    """A server as it may be reached now, with what we authenticate with. Raises AddressRefused or UnknownServer."""
+def reach(office: Office, credentials: Credentials, slug: str) -> tuple[Upstream, Credential | None]:
+    """A server as it may be reached now, with what we authenticate with when we read what it offers.
+
+    Raises AddressRefused, UnknownServer or CredentialUnavailable.
+    """
     with office.database.read() as session:
         server = find(session, slug)
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
-        opened = credential(session, server, office.vault) if server.auth == Auth.STATIC else None
-        return upstream_of(server, lines), opened
+        upstream = upstream_of(server, lines)
+    return upstream, credentials.obtain_now(Asked(upstream=upstream, principal=None))
 
 
 def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None:

@@ -81,13 +81,15 @@ class Sessions:
         actor = principal.actor if principal is not None else None
         who = (principal.issuer, principal.subject) if principal is not None else ()
         acting = (actor.issuer, actor.subject) if actor is not None else ()
-        return (who, acting, route.key, route.address.target, credential, capabilities)
+        held = (credential.subject, credential.account) if credential is not None else ()
+        return (who, acting, route.key, route.address.target, held, capabilities)
 
     async def enter(self, key: Key, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
         """The session under `key`, opened if need be."""
         session = self._open.get(key)
         if session is None:
             session = await self._once(key, self._find_or_open(key, route, credential, capabilities))
+        session.credential = credential  # of the same account, and perhaps newer
         now = asyncio.get_running_loop().time()
         session.used = now
         if now - session.touched > TOUCH_EVERY:
@@ -187,10 +189,9 @@ class Sessions:
             await self._finish(session)
 
     def _parcel_name(self, key: Key) -> str:
-        """An HMAC, because the key holds a secret and the name leaves this process."""
-        *facts, credential, capabilities = key
-        secret = [credential.header.hex(), credential.value.hex()] if credential is not None else []
-        text = msgspec.json.encode([*facts, secret, capabilities.hex()])
+        """An HMAC: the name leaves this process, and a key says who has an account where."""
+        *facts, capabilities = key
+        text = msgspec.json.encode([*facts, capabilities.hex()])
         return PREFIX + hmac.digest(self._secret, text, "sha256").hex()
 
     async def _fetch(self, name: str) -> _Parcel | None:

@@ -23,6 +23,7 @@ from authz.tables import Rule
 from authz.tokens.access import Minting, TokenVerifier, mint
 from authz.tokens.cutoffs import CutOffs
 from authz.tokens.keys import Key, KeySet
+from gateway.credentials.holding import Credentials
 from gateway.edge import Edge, EdgeProtocol
 from gateway.journal.writer import open_journal
 from gateway.office import Office
@@ -213,12 +214,14 @@ class Door:
                 credentials={},
             )
         )
+        office = Office(settings=self.settings, database=None, vault=self.vault, journal=self.journal)  # type: ignore[arg-type]
         self.world = World(
-            office=Office(settings=self.settings, database=None, vault=self.vault, journal=self.journal),  # type: ignore[arg-type]
+            office=office,
             snapshots=self.snapshots,  # type: ignore[arg-type]
             rendezvous=rendezvous or MemoryRendezvous(),
             verifier=TokenVerifier(self.settings.base_url),
             upstreams=self.upstreams,
+            credentials=Credentials(office),
             fetcher=SimpleNamespace(),  # type: ignore[arg-type]
             providers=SimpleNamespace(),  # type: ignore[arg-type]
             keysets=SimpleNamespace(),  # type: ignore[arg-type]

@@ -26,7 +26,8 @@ WHO = "operator:root"
 
 def furnish(house: House, slug: str, url: str, *tools: str, header: bytes = b"") -> None:
     """Before the house opens, so that its first snapshot has it all."""
-    asked = Proposal(slug=slug, url=url, allow_address=True, auth=Auth.STATIC if header else Auth.NONE, header=header)
+    auth, secrets = (Auth.STATIC, {"header": header}) if header else (Auth.NONE, {})
+    asked = Proposal(slug=slug, url=url, allow_address=True, auth=auth, secrets=secrets)
     office, seen = house.office, [_described(name) for name in tools]
     with office.database.change(Concern.CATALOGUE) as session:
         propose(session, asked, who=WHO, exceptions=(), vault=office.vault)

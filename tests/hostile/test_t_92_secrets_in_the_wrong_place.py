@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import update
 
+from registry.authenticating import load_credentials
 from registry.errors import SecretRefused
-from registry.servers import load_credentials
 from registry.tables import Auth, Secret, VaultPage
 from registry.vault import Vault
 from tests.registry.shelf import Shelf
@@ -24,7 +24,7 @@ LINES = {"notes": b"Authorization: Bearer one", "clock": b"X-Api-Key: two"}
 def shelf(tmp_path: Path) -> Iterator[Shelf]:
     opened = Shelf(tmp_path)
     for slug, line in LINES.items():
-        opened.add(slug, auth=Auth.STATIC, header=line)
+        opened.add(slug, auth=Auth.STATIC, secrets={"header": line})
     yield opened
     opened.database.close()
 

@@ -42,7 +42,7 @@ def odd(name: str) -> Described:
 
 
 def test_a_servers_life_on_postgresql(shelf: Shelf) -> None:
-    shelf.add("notes", "http://127.0.0.1:9/mcp", allow_address=True, auth=Auth.STATIC, header=b"X-Key: x")
+    shelf.add("notes", "http://127.0.0.1:9/mcp", allow_address=True, auth=Auth.STATIC, secrets={"header": b"X-Key: x"})
     shelf.see("notes", tool("list"), odd("re\x00ad\ud800"), resource("n://" + "x" * 2000))
     shelf.approve("notes")
     assert shelf.tools() == ["notes_list"]

@@ -8,16 +8,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.authenticating import load_credentials, split_header
 from registry.errors import AddressRefused, NameRefused, RegistryError, SecretRefused, UnknownServer, WrongState
 from registry.servers import (
     STEPS,
     Step,
     all_servers,
     exception_lines,
-    load_credentials,
     resume,
     retire,
-    split_header,
     step,
     suspend,
 )
@@ -132,7 +131,7 @@ def test_taking_an_exception_back_takes_the_server_away(shelf: Shelf) -> None:
 
 
 def test_a_static_credential_is_sealed_and_bound_to_the_origin(shelf: Shelf) -> None:
-    shelf.add("notes", auth=Auth.STATIC, header=b"Authorization: Bearer  s3cret")
+    shelf.add("notes", auth=Auth.STATIC, secrets={"header": b"Authorization: Bearer  s3cret"})
     with shelf.database.read() as session:
         found = load_credentials(session, shelf.vault)["notes"]
     assert (found.header, found.value) == (b"authorization", b"Bearer  s3cret")
@@ -141,7 +140,7 @@ def test_a_static_credential_is_sealed_and_bound_to_the_origin(shelf: Shelf) -> 
 
 
 def test_retiring_removes_the_secret(shelf: Shelf) -> None:
-    shelf.add("notes", auth=Auth.STATIC, header=b"X-Api-Key: s3cret")
+    shelf.add("notes", auth=Auth.STATIC, secrets={"header": b"X-Api-Key: s3cret"})
     take(shelf, Step.RETIRE)
     with shelf.database.read() as session, pytest.raises(SecretRefused):
         shelf.vault.open_secret(session, "server:notes", "header")
@@ -171,8 +170,8 @@ def test_a_credential_is_one_header_that_is_not_the_transports(line: bytes) -> N
 
 
 def test_only_static_auth_comes_with_a_header(shelf: Shelf) -> None:
-    for more in ({"auth": Auth.STATIC}, {"header": b"X-Key: x"}):
-        with pytest.raises(RegistryError, match="header line"):
+    for more in ({"auth": Auth.STATIC}, {"secrets": {"header": b"X-Key: x"}}):
+        with pytest.raises(RegistryError, match="header"):
             shelf.add("notes", **more)
     with shelf.database.read() as session:
         assert all_servers(session) == []

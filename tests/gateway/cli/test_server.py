@@ -141,12 +141,12 @@ def test_a_secret_comes_from_standard_input_a_file_or_the_environment(
     file = tmp_path / "header"
     file.write_text(line)
     file.chmod(0o644)
-    assert "chmod 600" in console.refused("credential", "one", "--secret-file", str(file))
+    assert "chmod 600" in console.refused("credential", "one", "--header-file", str(file))
     file.chmod(0o600)
-    said += console.do("credential", "one", "--secret-file", str(file))
+    said += console.do("credential", "one", "--header-file", str(file))
     monkeypatch.setenv("NOTES_HEADER", line)
-    said += console.do("credential", "one", "--secret-env", "NOTES_HEADER")
-    assert "no NOTES_NOTHING" in console.refused("credential", "one", "--secret-env", "NOTES_NOTHING")
+    said += console.do("credential", "one", "--header-env", "NOTES_HEADER")
+    assert "no NOTES_NOTHING" in console.refused("credential", "one", "--header-env", "NOTES_NOTHING")
     assert "one header line" in console.refused("credential", "one", given="nonsense\n")
     files = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file() and path != file]
     assert not any(b"canary" in content for content in (said.encode(), *files))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import SQLModel
 
+from gateway.credentials.holding import Credentials
 from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.rendezvous.memory import MemoryRendezvous
@@ -23,10 +24,11 @@ from gateway.upstream.news import ServerLists, hear
 from gateway.upstream.reading import read_server
 from gateway.upstream.refresh import Refresher, reach, refresh
 from registry.assembling import load_catalogue
+from registry.authenticating import set_auth
 from registry.database import Concern, Database, sqlite_url
 from registry.leases import give_back, take
 from registry.reviewing import Approver, approve, review
-from registry.servers import Proposal, propose, set_header
+from registry.servers import Proposal, propose
 from registry.tables import Auth, Epoch, Kind, Lease, Secret, Server, ServerState
 from registry.vault import Vault
 from tests.fakes.raw import STREAM, chunk, event, raw_server
@@ -113,8 +115,8 @@ async def upstreams(office: Office) -> AsyncIterator[Upstreams]:
 @asynccontextmanager
 async def registered(office: Office, shop: Shop, *, header: bytes = b"") -> AsyncIterator[RawServer]:
     async with raw_server(shop.respond) as server:
-        auth = Auth.STATIC if header else Auth.NONE
-        asked = Proposal(slug="shop", url=server.url, allow_address=True, auth=auth, header=header)
+        auth, secrets = (Auth.STATIC, {"header": header}) if header else (Auth.NONE, {})
+        asked = Proposal(slug="shop", url=server.url, allow_address=True, auth=auth, secrets=secrets)
         with office.database.change(Concern.CATALOGUE) as session:
             propose(session, asked, who="operator:root", exceptions=(), vault=office.vault)
         yield server
@@ -167,7 +169,7 @@ async def test_every_page_of_every_list_is_read(office: Office, upstreams: Upstr
         instructions="Ask nicely.",
     )
     async with registered(office, shop):
-        seen = await read_server(upstreams, *reach(office, "shop"))
+        seen = await read_server(upstreams, *reach(office, Credentials(office), "shop"))
     assert [(one.kind, one.name) for one in seen.definitions] == [
         (Kind.SERVER, "server"),
         *((Kind.TOOL, name) for name in "abcd"),
@@ -180,14 +182,14 @@ async def test_every_page_of_every_list_is_read(office: Office, upstreams: Upstr
 
 async def test_only_what_a_server_says_it_has_is_asked_for(office: Office, upstreams: Upstreams) -> None:
     async with registered(office, Shop({"tools/list": [[tool("a")]]})) as server:
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         assert {asked.method for asked in server.asked} == {"server/discover", "tools/list"}
 
 
 async def test_a_server_without_templates_is_no_fault(office: Office, upstreams: Upstreams) -> None:
     shop = Shop({"resources/list": [[{"uri": "s://1", "name": "one"}]]}, capabilities={"resources": {}})
     async with registered(office, shop):
-        seen = await read_server(upstreams, *reach(office, "shop"))
+        seen = await read_server(upstreams, *reach(office, Credentials(office), "shop"))
     assert [one.name for one in seen.definitions] == ["server", "s://1"]
 
 
@@ -195,7 +197,7 @@ async def test_a_server_without_templates_is_no_fault(office: Office, upstreams:
 async def test_a_list_that_never_ends_is_given_up(office: Office, upstreams: Upstreams, cursor: str) -> None:
     async with registered(office, Shop({"tools/list": [[tool("a")]]}, cursor=cursor)) as server:
         with pytest.raises(UpstreamBroken, match="never ends"):
-            await read_server(upstreams, *reach(office, "shop"))
+            await read_server(upstreams, *reach(office, Credentials(office), "shop"))
         assert len(server.asked_for("tools/list")) == 2
 
 
@@ -203,10 +205,10 @@ async def test_a_list_that_never_ends_is_given_up(office: Office, upstreams: Ups
 async def test_a_malformed_list_is_a_failure_and_hides_nothing(office: Office, upstreams: Upstreams, bad: Any) -> None:
     shop = Shop({"tools/list": [[tool("a")]]})
     async with registered(office, shop):
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         shop.pages["tools/list"] = [bad]
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
     assert the_server(office).failure.startswith("what it answered is no answer: ")
     assert tools(office) == ["shop_a"]
 
@@ -214,10 +216,10 @@ async def test_a_malformed_list_is_a_failure_and_hides_nothing(office: Office, u
 async def test_a_change_hides_the_tool_and_is_on_record(office: Office, upstreams: Upstreams) -> None:
     shop = Shop({"tools/list": [[tool("a"), tool("b")]]})
     async with registered(office, shop):
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         shop.pages["tools/list"] = [[tool("a"), tool("b", "Other."), tool("c")]]
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
     assert tools(office) == ["shop_a"]
     last = records(office, "server.observed")[-1]
     assert (last["who"], last["server"], last["changed"], last["new"]) == ("gateway", "shop", ["tool b"], ["tool c"])
@@ -225,35 +227,35 @@ async def test_a_change_hides_the_tool_and_is_on_record(office: Office, upstream
 
 async def test_no_news_moves_no_epoch_and_writes_no_record(office: Office, upstreams: Upstreams) -> None:
     async with registered(office, Shop({"tools/list": [[tool("a")]]})):
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         before = office.database.epochs(), len(records(office, "server.observed"))
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         assert (office.database.epochs(), len(records(office, "server.observed"))) == before
 
 
 async def test_a_dead_server_keeps_its_tools_and_says_since_when(office: Office, upstreams: Upstreams) -> None:
     shop = Shop({"tools/list": [[tool("a")]]})
     async with registered(office, shop):
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
-    await refresh(office, upstreams, "shop")
+    await refresh(office, upstreams, Credentials(office), "shop")
     failing = the_server(office)
     assert failing.failing_since is not None
     assert "see that it runs" in failing.failure
     assert tools(office) == ["shop_a"]
     assert len(records(office, "server.failing")) == 1
-    await refresh(office, upstreams, "shop")
+    await refresh(office, upstreams, Credentials(office), "shop")
     assert len(records(office, "server.failing")) == 1
 
 
 async def test_t_92_a_server_whose_secret_was_tampered_with_is_suspended(office: Office, upstreams: Upstreams) -> None:
     async with registered(office, Shop({"tools/list": [[tool("a")]]}), header=b"X-Key: secret") as server:
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         with office.database.change() as session:
             session.get_one(Secret, ("server:shop", "header")).sealed = b"x" * 40
         before = len(server.asked)
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         assert len(server.asked) == before
     assert the_server(office).state == ServerState.SUSPENDED
     assert tools(office) == []
@@ -264,16 +266,16 @@ async def test_t_92_a_server_whose_older_secret_was_put_back_is_suspended_and_na
     office: Office, upstreams: Upstreams
 ) -> None:
     async with registered(office, Shop({"tools/list": [[tool("a")]]}), header=b"X-Key: leaked") as server:
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         with office.database.read() as session:
             old = session.get_one(Secret, ("server:shop", "header")).model_dump()
         with office.change("server.credential", Concern.CATALOGUE, who="op") as (session, _):
-            set_header(session, session.get_one(Server, "shop"), b"X-Key: new", office.vault)
+            set_auth(session, session.get_one(Server, "shop"), Auth.STATIC, {}, {"header": b"X-Key: new"}, office.vault)
         with office.database.change() as session:
             session.get_one(Secret, ("server:shop", "header")).sqlmodel_update(old)
         before = len(server.asked)
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         assert len(server.asked) == before
     assert the_server(office).state == ServerState.SUSPENDED
     assert "put back" in the_server(office).failure
@@ -285,6 +287,7 @@ async def running(office: Office, upstreams: Upstreams) -> AsyncIterator[Refresh
     world = SimpleNamespace(
         office=office,
         upstreams=upstreams,
+        credentials=Credentials(office),
         settings=office.settings,
         snapshots=Snapshots(office),
         rendezvous=MemoryRendezvous(),
@@ -329,7 +332,7 @@ async def test_a_server_that_says_its_list_changed_is_asked_at_once(office: Offi
     office = replace(office, settings=office.settings.model_copy(update={"refresh_interval": 3600}))
     shop = Shop({"tools/list": [[tool("a")]]}, capabilities={"tools": {"listChanged": True}})
     async with registered(office, shop) as server:
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         async with running(office, upstreams):
             stream = await asyncio.wait_for(shop.streams.get(), DEADLINE)
@@ -345,7 +348,7 @@ async def test_what_a_server_says_of_its_lists_is_spread_when_it_has_been_asked(
     office = replace(office, settings=office.settings.model_copy(update={"refresh_interval": 3600}))
     shop = Shop({"tools/list": [[tool("a")]]}, capabilities={"tools": {"listChanged": True}})
     async with registered(office, shop) as server:
-        await refresh(office, upstreams, "shop")
+        await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         async with running(office, upstreams) as refresher:
             heard = hear(refresher._rendezvous)
@@ -366,7 +369,7 @@ async def test_a_server_that_was_just_approved_is_listened_to_at_once(office: Of
         await until(lambda: refresher._leading)
         watching = asyncio.create_task(refresher._snapshots.watch())
         async with registered(office, shop):
-            await refresh(office, upstreams, "shop")
+            await refresh(office, upstreams, Credentials(office), "shop")
             approve_all(office)
             await asyncio.wait_for(shop.streams.get(), DEADLINE)
         watching.cancel()

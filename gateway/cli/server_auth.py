@@ -1,0 +1,138 @@
+"""`ostiary server auth`: how a server knows us; the same options at `server add`."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+
+from gateway.cli.common import as_json, with_office
+from gateway.cli.secret import from_environment, from_file, from_input
+from gateway.cli.server_show import show_step, the_server
+from gateway.office import operator
+from registry.auth_modes import MODES, SECRETS
+from registry.database import Concern
+from registry.tables import Auth
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pydantic.fields import FieldInfo
+
+    from gateway.office import Office
+
+
+def _fields() -> dict[str, list[tuple[str, FieldInfo]]]:
+    """Every setting of any mode, with the modes that have it."""
+    found: dict[str, list[tuple[str, FieldInfo]]] = {}
+    for mode, model in MODES.items():
+        for name, field in model.model_fields.items():
+            found.setdefault(name, []).append((str(mode), field))
+    return found
+
+
+def _secret(purpose: str, given: Mapping[str, Any]) -> bytes:
+    file, variable = given[f"{purpose}_file"], given[f"{purpose}_env"]
+    if file and variable:
+        raise click.UsageError(f"give --{_dashed(purpose)}-file or --{_dashed(purpose)}-env, not both")
+    if file:
+        return from_file(Path(file))
+    return from_environment(variable) if variable else b""
+
+
+def _flag(name: str, field: FieldInfo) -> str:
+    """One that may be given several times is named for one of them."""
+    return f"--{_dashed(name)}".removesuffix("s" if "multiple" in _shape(field) else "\0")
+
+
+def _shape(field: FieldInfo) -> dict[str, Any]:
+    kinds = list(_kinds(field.annotation))
+    if any(get_origin(kind) is tuple for kind in kinds):
+        return {"multiple": True}
+    choices = [value for kind in kinds if get_origin(kind) is Literal for value in get_args(kind)]
+    return {"type": click.Choice(choices)} if choices else {}
+
+
+def _kinds(annotation: Any) -> Iterator[Any]:
+    if get_origin(annotation) is types.UnionType:
+        yield from get_args(annotation)
+    else:
+        yield annotation
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def auth_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What any mode needs to know, and where its secrets come from; `settings_of` and `secrets_of` pick it up."""
+    for name, modes in reversed(list(_fields().items())):
+        _, field = modes[0]
+        words = f"{field.description} [{', '.join(mode for mode, _ in modes)}]"
+        command = click.option(_flag(name, field), name, help=words, **_shape(field))(command)
+    return auth_secrets(command)
+
+
+def auth_secrets(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Where each secret of any mode comes from."""
+    for purpose, what in SECRETS.items():
+        flag = _dashed(purpose)
+        path = click.Path(dir_okay=False)
+        command = click.option(f"--{flag}-file", f"{purpose}_file", type=path, help=f"file (0600) with {what}")(command)
+        command = click.option(f"--{flag}-env", f"{purpose}_env", metavar="NAME", help=f"variable with {what}")(command)
+    return command
+
+
+def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Of all options, those that were given and are settings of a mode."""
+    return {name: given[name] for name in _fields() if given.get(name) not in {None, ()}}
+
+
+def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
+    """From files and the environment. The header of --auth static is asked for when nothing says where it is."""
+    found = {purpose: value for purpose in SECRETS if (value := _secret(purpose, given))}
+    if auth is Auth.STATIC and not found and given.get("per") != "person":
+        found["header"] = from_input("Header line (Name: value)")
+    return found
+
+
+@click.command("auth")
+@the_server
+@click.argument("mode", type=click.Choice([str(auth) for auth in Auth]))
+@auth_options
+@as_json
+@with_office
+def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given: Any) -> None:
+    """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it."""
+    from registry.authenticating import set_auth
+    from registry.servers import find
+
+    auth = Auth(mode)
+    secrets = secrets_of(auth, given)
+    with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, _):
+        done = find(session, slug)
+        set_auth(session, done, auth, settings_of(given), secrets, office.vault)
+    show_step(done, f"{slug} is from now on asked with auth {mode}", as_json=as_json)
+
+
+@click.command("credential")
+@the_server
+@auth_secrets
+@as_json
+@with_office
+def server_credential(office: Office, slug: str, *, as_json: bool, **given: Any) -> None:
+    """Replace a secret of SLUG's mode; a header line comes from standard input if no option names it."""
+    from registry.authenticating import set_auth
+    from registry.servers import find
+
+    with office.database.read() as session:
+        auth, settings = Auth(find(session, slug).auth), find(session, slug).auth_settings
+    secrets = secrets_of(auth, given | settings)
+    if not secrets:
+        raise click.UsageError(f"{slug} has auth {auth}: say which secret is new, or `ostiary server auth {slug} MODE`")
+    with office.change("server.credential", Concern.CATALOGUE, who=operator(), server=slug) as (session, _):
+        done = find(session, slug)
+        set_auth(session, done, auth, settings, secrets, office.vault)
+    show_step(done, f"{slug} is from now on asked with the new credential", as_json=as_json)

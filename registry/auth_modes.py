@@ -1,0 +1,168 @@
+"""What each way of authenticating to a server needs to know; nothing in it is secret.
+
+Secrets are in the vault, under the server's name and one of the purposes in `SECRETS`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from registry.errors import RegistryError
+from registry.tables import Auth
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ClientAuth = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
+
+SECRETS: Final = {
+    "header": "the header line of --auth static",
+    "client_secret": "the secret that the authorization server gave our client",
+    "client_key": "the private key (PEM) that our client signs with, instead of a secret",
+    "aws_secret": "the secret access key",
+    "tls_key": "the private key (PEM) of the client certificate",
+}
+
+
+class AuthSettings(BaseModel):
+    """Of a mode that needs to know nothing."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    secrets: ClassVar[frozenset[str]] = frozenset()  # purposes of which it needs one
+    per_person: ClassVar[bool] = False  # whether each person has something of their own at the server
+
+    @property
+    def personal(self) -> bool:
+        """Whether each person must connect, or give, something of their own."""
+        return self.per_person
+
+
+class StaticSettings(AuthSettings):
+    """A header that never changes by itself."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"header"})
+
+    per: Literal["server", "person"] = Field("server", description="one for all, or one that each person gives")
+    header: str = Field("", description="the name of the header that each person gives the value of")
+    scheme: str = Field("", description="what stands before that value, for instance Bearer or Basic")
+
+    @property
+    def personal(self) -> bool:
+        return self.per == "person"
+
+
+class OAuthSettings(AuthSettings):
+    """An account at the server, connected in a browser (MCP authorization)."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+
+    issuer: str = Field("", description="the authorization server; without it the one that the server names")
+    scopes: tuple[str, ...] = Field((), description="scopes to ask for; without them those that the server asks for")
+    client_id: str = Field("", description="the app registered for us there; without it we register ourselves")
+    client_auth: ClientAuth = Field("none", description="how that app proves itself")
+
+
+class OAuthPersonSettings(OAuthSettings):
+    """Each person connects an account of their own."""
+
+    per_person: ClassVar[bool] = True
+
+
+class ClientCredentialsSettings(AuthSettings):
+    """We ask for a token as ourselves (RFC 6749 section 4.4; SEP-1046)."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+
+    client_id: str = Field(description="the app registered for us")
+    client_auth: ClientAuth = Field("client_secret_basic", description="how that app proves itself")
+    issuer: str = Field("", description="the authorization server; without it the one that the server names")
+    scopes: tuple[str, ...] = Field((), description="scopes to ask for")
+
+
+class TokenExchangeSettings(AuthSettings):
+    """A token of the person is exchanged for one that is good at the server (RFC 8693)."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+
+    token_endpoint: str = Field(description="where tokens are exchanged")
+    client_id: str = Field("", description="the app registered for us there")
+    client_auth: ClientAuth = Field("client_secret_basic", description="how that app proves itself")
+    subject: Literal["identity", "ours"] = Field(
+        "ours", description="the token to exchange: the one of the person's identity provider, or one that we sign"
+    )
+    audience: str = Field("", description="the audience to ask for")
+    resource: str = Field("", description="the resource to ask for; without it and without audience the server's URL")
+    scopes: tuple[str, ...] = Field((), description="scopes to ask for")
+
+
+class OnBehalfOfSettings(AuthSettings):
+    """Entra's on-behalf-of flow, with the token of the person's sign-in at Entra."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+
+    provider: str = Field(description="the Entra identity provider that people sign in with, by its name here")
+    scopes: tuple[str, ...] = Field(description="scopes of the server's app, for instance api://notes/access_as_user")
+
+
+class IdJagSettings(AuthSettings):
+    """An identity assertion for the server's authorization server, redeemed there (SEP-990, ID-JAG)."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+
+    source: Literal["provider", "ours"] = Field(
+        "provider", description="who vouches: the person's identity provider, or we"
+    )
+    issuer: str = Field("", description="the authorization server; without it the one that the server names")
+    token_endpoint: str = Field("", description="of the identity provider, where --source is provider")
+    provider_client_id: str = Field("", description="the app registered for us at the identity provider")
+    client_id: str = Field("", description="the app registered for us at the server's authorization server")
+    client_auth: ClientAuth = Field("client_secret_basic", description="how that app proves itself")
+    resource: str = Field("", description="the server's identifier there; without it its URL")
+    scopes: tuple[str, ...] = Field((), description="scopes to ask for")
+
+
+class MintedSettings(AuthSettings):
+    """A short JWT of ours, which the server checks with our public keys."""
+
+    audience: str = Field("", description="what it is for; without it the server's URL")
+
+
+class AwsSettings(AuthSettings):
+    """Each request is signed (AWS Signature Version 4)."""
+
+    secrets: ClassVar[frozenset[str]] = frozenset({"aws_secret"})
+
+    region: str = Field(description="for instance eu-central-1")
+    service: str = Field(description="for instance execute-api")
+    access_key: str = Field(description="the access key id")
+
+
+NO_SETTINGS: Final = AuthSettings()
+MODES: Final[Mapping[Auth, type[AuthSettings]]] = {
+    Auth.NONE: AuthSettings,
+    Auth.STATIC: StaticSettings,
+    Auth.OAUTH_PERSON: OAuthPersonSettings,
+    Auth.OAUTH_SHARED: OAuthSettings,
+    Auth.CLIENT_CREDENTIALS: ClientCredentialsSettings,
+    Auth.TOKEN_EXCHANGE: TokenExchangeSettings,
+    Auth.ON_BEHALF_OF: OnBehalfOfSettings,
+    Auth.ID_JAG: IdJagSettings,
+    Auth.MINTED: MintedSettings,
+    Auth.AWS: AwsSettings,
+}
+
+
+def read_auth(auth: str, settings: Mapping[str, Any]) -> AuthSettings:
+    """The settings of a mode. Raises RegistryError with every problem named."""
+    try:
+        return MODES[Auth(auth)].model_validate(dict(settings))
+    except ValidationError as refused:
+        problems = "; ".join(f"{_option(error['loc'])}: {error['msg']}" for error in refused.errors())
+        raise RegistryError(f"--auth {auth}: {problems}") from refused
+
+
+def _option(where: tuple[int | str, ...]) -> str:
+    return "--" + str(where[0]).replace("_", "-") if where else "settings"
