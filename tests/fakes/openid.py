@@ -8,10 +8,10 @@ import json
 import secrets
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlsplit
 
 from idp_adapters.contract import Arrival
@@ -46,6 +46,18 @@ class Heard:
     path: str
     headers: dict[str, str]
     form: dict[str, str]
+    body: bytes = b""
+
+
+class Listener(Protocol):
+    """Whatever answers at an address that it is told."""
+
+    origin: str
+    heard: list[Heard]
+
+    def reply(self, heard: Heard) -> Reply: ...
+
+    def now(self) -> int: ...
 
 
 class OpenIdProvider:
@@ -131,7 +143,7 @@ class OpenIdProvider:
             signed_in = self._refreshes.pop(heard.form.get("refresh_token", ""), None)
         else:
             signed_in = self._codes.pop(heard.form.get("code", ""), None)
-            if signed_in and not _proves(heard.form.get("code_verifier", ""), signed_in["code_challenge"]):
+            if signed_in and not proves(heard.form.get("code_verifier", ""), signed_in["code_challenge"]):
                 signed_in = None
         if signed_in is None or signed_in["person"] not in self.people:
             return Reply(400, {"error": "invalid_grant", "error_description": "call 555-EVIL"})
@@ -168,13 +180,17 @@ class OpenIdProvider:
         return Reply(200, {"sub": f"sub-{person}", **self.people[person]})
 
 
-def _proves(verifier: str, challenge: str) -> bool:
+def _form(body: bytes) -> dict[str, str]:
+    return dict(parse_qsl(body.decode("utf-8", "replace")))
+
+
+def proves(verifier: str, challenge: str) -> bool:
     made = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
     return secrets.compare_digest(made, challenge)
 
 
 @contextmanager
-def listening(provider: OpenIdProvider, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[None]:
+def listening(provider: Listener, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> Iterator[None]:
     """While the block runs."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -183,11 +199,11 @@ def listening(provider: OpenIdProvider, tls: ssl.SSLContext | None = None, host:
         def do_GET(self) -> None:
             body = self.rfile.read(int(self.headers.get("content-length", "0")))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            heard = Heard(self.command, self.path, headers, dict(parse_qsl(body.decode())))
+            heard = Heard(self.command, self.path, headers, _form(body), body)
             provider.heard.append(heard)
             self.say(provider.reply(heard))
 
-        do_POST = do_GET  # noqa: N815 - the library's names
+        do_POST = do_DELETE = do_GET  # noqa: N815 - the library's names
 
         def say(self, reply: Reply) -> None:
             body = reply.body if isinstance(reply.body, bytes) else json.dumps(reply.body).encode()
@@ -196,7 +212,8 @@ def listening(provider: OpenIdProvider, tls: ssl.SSLContext | None = None, host:
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(ConnectionError):  # whoever asked may have heard enough
+                self.wfile.write(body)
 
         def date_time_string(self, timestamp: float | None = None) -> str:
             return super().date_time_string(timestamp or provider.now())
