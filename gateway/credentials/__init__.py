@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.upstream import UpstreamError
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from authz.principals import Principal
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 class CredentialUnavailable(UpstreamError):
     """There is none now, and nothing was sent; the text says why and what to do, in our words."""
+
+    trouble = Trouble.CREDENTIAL
 
 
 class CredentialTampered(CredentialUnavailable):
@@ -30,6 +33,8 @@ class ConnectionNeeded(CredentialUnavailable):
 
     `subject` is whose account it is, empty for the shared one, which only an administrator connects.
     """
+
+    trouble = Trouble.NOT_CONNECTED
 
     def __init__(self, server: str, subject: str, why: str) -> None:
         super().__init__(why)

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
+from gateway.upstream.troubles import Trouble
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
@@ -62,20 +64,26 @@ class Downstream(Protocol):
 
 
 class UpstreamError(Exception):
-    """The root of what goes wrong on the way up; its text is ours and fit for a caller.
+    """The root of what goes wrong on the way up; its text is ours and fit for a caller, `trouble` says of what kind.
 
     UpstreamError
     ├── UpstreamUnreachable   502: nothing was sent
     ├── UpstreamBroken        502: it answered something that is no answer to us
     ├── UpstreamSlow          504: the deadline passed
-    └── UpstreamBusy          503: breaker open, or too much in flight; `retry_after` seconds
+    └── UpstreamBusy          503: left alone, or too much in flight; `retry_after` seconds
     """
 
     retry_after: int = 0
+    trouble: Trouble = Trouble.PROTOCOL
+
+    def __init__(self, message: str = "", trouble: Trouble | None = None) -> None:
+        super().__init__(message)
+        if trouble is not None:
+            self.trouble = trouble
 
 
 class UpstreamUnreachable(UpstreamError):
-    pass
+    trouble = Trouble.UNREACHABLE
 
 
 class UpstreamBroken(UpstreamError):
@@ -83,12 +91,14 @@ class UpstreamBroken(UpstreamError):
 
 
 class UpstreamSlow(UpstreamError):
-    pass
+    trouble = Trouble.SLOW
 
 
 class UpstreamBusy(UpstreamError):
-    def __init__(self, message: str, retry_after: int = 1) -> None:
-        super().__init__(message)
+    trouble = Trouble.BUSY
+
+    def __init__(self, message: str, retry_after: int = 1, trouble: Trouble | None = None) -> None:
+        super().__init__(message, trouble)
         self.retry_after = retry_after
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.upstream import UpstreamBroken, UpstreamBusy
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from gateway.egress.reply import Reply
@@ -23,7 +24,18 @@ RETRY_AFTER_MOST = 60
 
 
 class CredentialRefused(UpstreamBroken):
-    """The server is well; what we hold for it is not."""
+    """The server is well; what we hold for it is not, and it has not acted.
+
+    `status` is 401 or 403, or 0 where we asked nobody; `challenge` is what the server said with it, which is for us
+    alone (RFC 6750 section 3): it speaks of another resource than the caller knows.
+    """
+
+    def __init__(self, message: str, status: int = 0, challenge: bytes = b"") -> None:
+        super().__init__(message)
+        self.status = status
+        self.challenge = challenge
+
+    trouble = Trouble.CREDENTIAL
 
 
 class Message(msgspec.Struct):
@@ -109,7 +121,9 @@ def refusal(reply: Reply) -> UpstreamError:
     status = reply.status
     if status in {401, 403}:
         return CredentialRefused(
-            "the server does not accept the credential kept for it; an administrator must mend the server's credential"
+            "the server does not accept the credential kept for it; an administrator must mend the server's credential",
+            status,
+            reply.challenge,
         )
     if status in {429, 503}:
         return UpstreamBusy("the server asks to be left alone for a while; try again later", _pause(reply.retry_after))
@@ -117,7 +131,15 @@ def refusal(reply: Reply) -> UpstreamError:
         return UpstreamBroken(
             "the server redirects, which is not followed; an administrator must register its new address"
         )
-    return UpstreamBroken(f"the server answered with HTTP status {status}, which is no answer to the call")
+    return UpstreamBroken(
+        f"the server answered with HTTP status {status}, which is no answer to the call", _trouble_of(status)
+    )
+
+
+def _trouble_of(status: int) -> Trouble:
+    if status >= 500:
+        return Trouble.FAILING
+    return Trouble.REFUSED if status >= 400 else Trouble.PROTOCOL
 
 
 def _pause(value: bytes) -> int:
