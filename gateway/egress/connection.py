@@ -240,6 +240,8 @@ class Connection(asyncio.Protocol):
                 reply.session = value
             elif name == b"retry-after":
                 reply.retry_after = value
+            elif name == b"www-authenticate":  # may come more than once, which is the same as one list (RFC 9110, 5.3)
+                reply.challenge = b"%b, %b" % (reply.challenge, value) if reply.challenge else value
             elif name == b"keep-alive":
                 self.life = _life(value)
             elif name == b"content-encoding" and value.strip().lower() not in {b"", b"identity"}:

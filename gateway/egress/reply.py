@@ -35,6 +35,7 @@ class Reply(Signal):
     content_type = b""
     session = b""
     retry_after = b""
+    challenge = b""  # what WWW-Authenticate says (RFC 9110 section 11.6.1)
     received = 0
     stream = False
     patient = False  # silence is ours: somebody is being asked something
