@@ -5,9 +5,9 @@ Secrets are in the vault, under the server's name and one of the purposes in `SE
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from registry.errors import RegistryError
 from registry.tables import Auth
@@ -33,6 +33,8 @@ class AuthSettings(BaseModel):
 
     secrets: ClassVar[frozenset[str]] = frozenset()  # purposes of which it needs one
     per_person: ClassVar[bool] = False  # whether each person has something of their own at the server
+    derived: ClassVar[bool] = False  # whether it is made for whoever asks, and says who that is and who acts for them
+    per_tool: ClassVar[bool] = False  # whether each is good for one tool alone
 
     @property
     def personal(self) -> bool:
@@ -86,6 +88,7 @@ class TokenExchangeSettings(AuthSettings):
     """A token of the person is exchanged for one that is good at the server (RFC 8693)."""
 
     secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+    derived: ClassVar[bool] = True
 
     token_endpoint: str = Field(description="where tokens are exchanged")
     client_id: str = Field("", description="the app registered for us there")
@@ -93,39 +96,64 @@ class TokenExchangeSettings(AuthSettings):
     subject: Literal["identity", "ours"] = Field(
         "ours", description="the token to exchange: the one of the person's identity provider, or one that we sign"
     )
+    provider: str = Field("", description="the identity provider whose sign-in is used, by its name here")
+    subject_audience: str = Field("", description="whom the token that we sign is for; without it the token endpoint")
     audience: str = Field("", description="the audience to ask for")
     resource: str = Field("", description="the resource to ask for; without it and without audience the server's URL")
     scopes: tuple[str, ...] = Field((), description="scopes to ask for")
 
+    @model_validator(mode="after")
+    def _names_the_provider(self) -> Self:
+        """What one provider says of a person is shown to no service that another one was meant for."""
+        if (self.subject == "identity") != bool(self.provider):
+            raise ValueError("--provider goes with --subject identity: say whose sign-in is to be exchanged")
+        if self.client_auth != "none" and not self.client_id:
+            raise ValueError("--client-id is missing; for a service that wants none, --client-auth none")
+        return self
+
 
 class OnBehalfOfSettings(AuthSettings):
-    """Entra's on-behalf-of flow, with the token of the person's sign-in at Entra."""
+    """Entra's on-behalf-of flow, with the sign-in of the person at Entra and the app that they signed in to."""
 
-    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+    derived: ClassVar[bool] = True
 
-    provider: str = Field(description="the Entra identity provider that people sign in with, by its name here")
-    scopes: tuple[str, ...] = Field(description="scopes of the server's app, for instance api://notes/access_as_user")
+    provider: str = Field(description="the identity provider whose sign-in is used, by its name here")
+    scopes: tuple[str, ...] = Field(
+        min_length=1, description="scopes to ask for; of Entra ID for instance api://notes/access_as_user"
+    )
 
 
 class IdJagSettings(AuthSettings):
     """An identity assertion for the server's authorization server, redeemed there (SEP-990, ID-JAG)."""
 
     secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
+    derived: ClassVar[bool] = True
 
     source: Literal["provider", "ours"] = Field(
         "provider", description="who vouches: the person's identity provider, or we"
     )
+    provider: str = Field("", description="the identity provider whose sign-in is used, by its name here")
     issuer: str = Field("", description="the authorization server; without it the one that the server names")
-    token_endpoint: str = Field("", description="of the identity provider, where --source is provider")
-    provider_client_id: str = Field("", description="the app registered for us at the identity provider")
-    client_id: str = Field("", description="the app registered for us at the server's authorization server")
+    client_id: str = Field(description="the app registered for us")
     client_auth: ClientAuth = Field("client_secret_basic", description="how that app proves itself")
     resource: str = Field("", description="the server's identifier there; without it its URL")
     scopes: tuple[str, ...] = Field((), description="scopes to ask for")
 
+    @model_validator(mode="after")
+    def _is_complete(self) -> Self:
+        """Where we vouch ourselves, audience and resource are a pair that an administrator has written down."""
+        if (self.source == "provider") != bool(self.provider):
+            raise ValueError("--provider goes with --source provider: say whose sign-in is to be used")
+        if self.source == "ours" and not self.issuer:
+            raise ValueError("--issuer is missing: we vouch for people to none that an administrator has not named")
+        return self
+
 
 class MintedSettings(AuthSettings):
     """A short JWT of ours, which the server checks with our public keys."""
+
+    derived: ClassVar[bool] = True
+    per_tool: ClassVar[bool] = True
 
     audience: str = Field("", description="what it is for; without it the server's URL")
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from authz.acting import read_chain
 from gateway.upstream import UpstreamError
 from gateway.upstream.troubles import Trouble
 
@@ -57,9 +58,22 @@ class Asked:
     @property
     def subject(self) -> str:
         """Whose account is to be used; empty for the shared one."""
-        if self.principal is None or not self.upstream.auth_settings.personal:
+        settings = self.upstream.auth_settings
+        if self.principal is None or not (settings.personal or settings.derived):
             return ""
         return self.principal.subject
+
+    @property
+    def actors(self) -> tuple[str, ...]:
+        """Who acts for them, nearest first, where the credential says so: one made for an agent is not the person's."""
+        if self.principal is None or not self.upstream.auth_settings.derived:
+            return ()
+        return read_chain(self.principal.claims)
+
+    @property
+    def tool(self) -> str:
+        """The one thing that it is to be good for, where each is good for one alone."""
+        return self.object if self.upstream.auth_settings.per_tool else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
