@@ -20,6 +20,7 @@ from registry.screening import Severity
 from registry.servers import all_servers, exception_lines, reachable
 from registry.tables import Auth, Definition, Era, ExposedName, Kind, Pin, Server, ServerState, Transport
 from registry.templates import compile_template
+from registry.tls import read_tls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -73,10 +74,13 @@ def upstream_of(server: Server, lines: Collection[str], instructions: str = "") 
         auth_settings=read_auth(server.auth, server.auth_settings),
         allowed=frozenset(server.allowed),
         limits=read_limits(server.limits),
+        tls=read_tls(server.tls),
         capabilities=server.capabilities,
         instructions=instructions,
         address_exception=address.excepted,
         stale_since=server.failing_since,
+        failure=server.failure,
+        trouble=server.trouble,
     )
 
 

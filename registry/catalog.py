@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from registry.auth_modes import AuthSettings
     from registry.limits import Limits
     from registry.tables import Auth, Era, Kind
+    from registry.tls import Tls
 
 DEFAULT_PORTAL = "default"
 PORTAL_PATH = "/mcp"  # where it is
@@ -42,10 +43,12 @@ class Upstream:
     auth_settings: AuthSettings = NO_SETTINGS
     allowed: frozenset[str] = frozenset({"elicitation"})  # what it may ask of whoever calls
     limits: Limits = NO_LIMITS
+    tls: Tls | None = None  # what TLS with it needs besides the system's authorities
     instructions: str = ""  # empty unless approved as it is now
     address_exception: bool = False
     stale_since: float | None = None  # set while it fails; its last good definitions stay callable for a while
     failure: str = ""  # why it fails, in our words, with what to do
+    trouble: str = ""  # of what kind that is, in one word
 
 
 @dataclass(frozen=True, slots=True)

@@ -80,17 +80,17 @@ def observe(session: Session, slug: str, seen: Seen) -> Observation:
     observation = _Observer(session, server, time.time()).store(seen)
     server.era, server.protocol_version = seen.era, seen.protocol_version
     server.capabilities = dict(seen.capabilities)
-    server.probed_at, server.failing_since, server.failure = time.time(), None, ""
+    server.probed_at, server.failing_since, server.failure, server.trouble = time.time(), None, "", ""
     session.add(server)
     return observation
 
 
-def failed(session: Session, slug: str, failure: str) -> bool:
-    """A refresh did not succeed; `failure` is our own sentence. Returns whether that is news."""
+def failed(session: Session, slug: str, failure: str, trouble: str = "") -> bool:
+    """A refresh did not succeed; `failure` is our own sentence, `trouble` its kind. Returns whether that is news."""
     server = find(session, slug)
     news = server.failing_since is None or server.failure != failure
     server.failing_since = server.failing_since or time.time()
-    server.failure = failure
+    server.failure, server.trouble = failure, trouble
     session.add(server)
     return news
 

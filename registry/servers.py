@@ -17,6 +17,7 @@ from registry.authenticating import owner, set_auth
 from registry.errors import AddressRefused, RegistryError, UnknownServer, WrongState
 from registry.naming import check_slug
 from registry.tables import AddressException, Auth, Definition, ExposedName, Server, ServerState, Transport
+from registry.tls import clear_tls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -147,6 +148,7 @@ def retire(session: Session, slug: str, vault: Vault) -> Server:
     server = find(session, slug)
     step(server, Step.RETIRE)
     vault.forget(session, owner(slug))
+    clear_tls(session, server, vault)
     session.add(server)
     session.flush()
     _end_exception(session, server)

@@ -98,6 +98,7 @@ class Server(SQLModel, table=True):
     auth_settings: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     allowed: list[str] = Field(default_factory=lambda: ["elicitation"], sa_column=Column(JSON, nullable=False))
     limits: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    tls: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
     era: str = Era.MODERN
     protocol_version: str = ""
     capabilities: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
@@ -108,6 +109,7 @@ class Server(SQLModel, table=True):
     probed_at: float | None = None  # the last probe or refresh that succeeded
     failing_since: float | None = None
     failure: str = ""  # what is wrong and what to do, never the upstream's text
+    trouble: str = ""  # of what kind that is, in one word
     flaps: int = 0  # to and fro between approved and other text, lately; too much of it suspends the server (T-63)
     flapped_at: float | None = None
     suspended_because: str = ""

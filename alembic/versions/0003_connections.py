@@ -74,10 +74,14 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("auth_settings", sa.JSON(), nullable=False, server_default="{}"))
         batch_op.add_column(sa.Column("allowed", sa.JSON(), nullable=False, server_default='["elicitation"]'))
         batch_op.add_column(sa.Column("limits", sa.JSON(), nullable=False, server_default="{}"))
+        batch_op.add_column(sa.Column("tls", sa.JSON(), nullable=False, server_default="{}"))
+        batch_op.add_column(sa.Column("trouble", sa.String(), nullable=False, server_default=""))
 
 
 def downgrade() -> None:
     with op.batch_alter_table("server", schema=None) as batch_op:
+        batch_op.drop_column("trouble")
+        batch_op.drop_column("tls")
         batch_op.drop_column("limits")
         batch_op.drop_column("allowed")
         batch_op.drop_column("auth_settings")
