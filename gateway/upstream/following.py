@@ -12,8 +12,8 @@ from gateway.egress.frames import Frames, FrameTooLarge
 from gateway.egress.reply import Terms
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.envelope import modern_body, modern_lines, reply_to
-from gateway.upstream.legacy import NO_SUCH_METHOD
 from gateway.upstream.messages import next_id, parse, read, refusal
+from gateway.upstream.questions import NO_SUCH_METHOD
 from registry.tables import Era
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,14 +13,15 @@ from msgspec import UNSET
 
 from gateway.egress.reply import Terms
 from gateway.running import as_task
-from gateway.upstream import Answer, AskRefused, UpstreamBroken, UpstreamError, UpstreamSlow
-from gateway.upstream.conversation import StreamEnded, answer_of, pass_on
+from gateway.upstream import Answer, UpstreamBroken, UpstreamError, UpstreamSlow
+from gateway.upstream.conversation import StreamEnded, answer_of
 from gateway.upstream.convert import modern_answer
-from gateway.upstream.envelope import legacy_body, notification, plain_request, reply_to
+from gateway.upstream.envelope import legacy_body, notification, plain_request
 from gateway.upstream.handshake import Deaf
 from gateway.upstream.messages import failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
-from gateway.upstream.parking import STATE, Parked, askable
+from gateway.upstream.parking import in_rounds
+from gateway.upstream.questions import Questions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,13 +35,7 @@ if TYPE_CHECKING:
     from gateway.upstream.sessions import Session, Sessions
     from registry.catalog import Credential
 
-log = logging.getLogger("ostiary")
-
 SHORT = Terms(10.0, 10.0, 256 * 1024)
-ASKING = frozenset({"tools/call", "prompts/get", "resources/read"})  # what may be answered with a question (SEP-2322)
-RELAYED = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
-QUESTIONS_MOST = 100  # that one ask may lead to
-NO_SUCH_METHOD = b'{"code":-32601,"message":"not available here"}'
 SHORTEST_WAIT = 1.0  # seconds before the rest of a stream is asked for, unless the server names a time
 LONGEST_WAIT = 10.0
 _LAST_ID = re.compile(rb"[!-~]{1,1024}")
@@ -64,15 +59,8 @@ class Legacy:
         self, route: Route, ask: Ask, down: Downstream, credential: Credential | None, terms: Terms
     ) -> Answer:
         """The answer; for a modern caller also a question, at which the call is parked."""
-        if ask.legacy_session:
-            return await self._converse(route, ask, down, credential, terms, ask.capabilities)
-        if STATE in ask.params:
-            return await self._parking.go_on(ask, down)
-        offered = askable(ask.capabilities) if ask.capabilities != b"{}" else b""
-        if not offered or ask.method not in ASKING:
-            return await self._converse(route, ask, down, credential, terms, b"{}")
-        return await self._parking.begin(
-            ask, offered, down, lambda parked: self._converse(route, ask, parked, credential, terms, offered)
+        return await in_rounds(
+            self._parking, ask, down, lambda heard, caps: self._converse(route, ask, heard, credential, terms, caps)
         )
 
     async def _converse(
@@ -130,7 +118,7 @@ class Legacy:
     async def _ask_as(self, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms) -> Answer:
         repeatable = ask.method not in NOT_REPEATABLE
         reply = await self._post(session, legacy_body(ask, number), terms, repeatable=repeatable)
-        questions = Questions(self, session, ask, number, down, reply)
+        questions = Questions(partial(self.tell, session), session.route.server, ask, number, down, reply)
         try:
             _check_status(reply, session)
             return modern_answer(await answer_of(reply, number, questions), ask)
@@ -178,66 +166,6 @@ class Legacy:
             await self.tell(session, body)
         except UpstreamError:
             return  # it will find out by itself
-
-
-class Questions:
-    """What a server says and asks while it works on one ask; each question is put to the caller beside the stream."""
-
-    def __init__(self, legacy: Legacy, session: Session, ask: Ask, number: int, down: Downstream, reply: Reply) -> None:
-        self._legacy = legacy
-        self._session = session
-        self._ask = ask
-        self._number = number
-        self._down = down
-        self._reply = reply
-        self._open: set[asyncio.Task[None]] = set()
-        self._count = 0
-
-    async def heard(self, message: Message) -> None:
-        if message.id is UNSET:
-            await pass_on(message, self._ask, self._number, self._down)
-            return
-        self._count += 1
-        if self._count > QUESTIONS_MOST:
-            raise UpstreamBroken("the server asks too many questions")
-        task = asyncio.create_task(self._answer(message))
-        self._open.add(task)
-        self._reply.patient = True  # it waits for us now
-        task.add_done_callback(self._answered)
-
-    def listen_on(self, reply: Reply) -> None:
-        """The stream goes on in another reply."""
-        self._reply = reply
-
-    def close(self) -> None:
-        for task in self._open:
-            task.cancel()
-
-    def _answered(self, task: asyncio.Task[None]) -> None:
-        self._open.discard(task)
-        self._reply.patient = bool(self._open)
-        fault = None if task.cancelled() else task.exception()
-        if fault is not None:  # a fault of ours: the ask ends with it instead of waiting for a silence
-            log.error("a question of %s could not be put", self._session.route.server, exc_info=fault)
-            self._reply.fail(UpstreamBroken("what the server asked could not be put to the caller"))
-
-    async def _answer(self, message: Message) -> None:
-        try:
-            await self._legacy.tell(self._session, await self._reply_to(message))
-        except UpstreamError as error:
-            self._reply.fail(error)
-
-    async def _reply_to(self, message: Message) -> bytes:
-        number = bytes(message.id)  # type: ignore[arg-type]  # a request has one
-        if message.method == "ping":
-            return reply_to(number, result=b"{}")
-        if message.method not in RELAYED or not (self._ask.legacy_session or isinstance(self._down, Parked)):
-            return reply_to(number, error=NO_SUCH_METHOD)
-        params = b"{}" if message.params is UNSET else bytes(message.params)
-        try:
-            return reply_to(number, result=await self._down.request(str(message.method), params))
-        except AskRefused as refused:
-            return reply_to(number, error=refused.error)
 
 
 @asynccontextmanager

@@ -35,6 +35,7 @@ TOGETHER: Final = 0.02  # seconds in which questions that a server asks at once 
 TAKEN_WITHIN: Final = 30.0  # seconds in which the process that holds a call fetches what its client said
 PARKED_MOST: Final = 1000  # calls of one process
 ASKABLE: Final = {"elicitation": "elicitation/create", "sampling": "sampling/createMessage", "roots": "roots/list"}
+ASKING: Final = frozenset({"tools/call", "prompts/get", "resources/read"})  # may be answered with a question (SEP-2322)
 STATE: Final = "requestState"
 RESPONSES: Final = "inputResponses"
 CONTEXT: Final = b"parked-call"
@@ -226,6 +227,26 @@ class Parking:
         if found.broken:
             raise UpstreamError(found.broken)
         return Answer(result=found.result, error=found.error)
+
+
+async def in_rounds(
+    parking: Parking,
+    ask: Ask,
+    down: Downstream,
+    converse: Callable[[Downstream, bytes], Coroutine[None, None, Answer]],
+) -> Answer:
+    """The answer of a legacy server; for a modern caller also a question, at which the call is parked.
+
+    `converse` asks the server, with whoever hears it and with the capabilities that may be declared to it.
+    """
+    if ask.legacy_session:
+        return await converse(down, ask.capabilities)
+    if STATE in ask.params:
+        return await parking.go_on(ask, down)
+    offered = askable(ask.capabilities) if ask.capabilities != b"{}" else b""
+    if not offered or ask.method not in ASKING:
+        return await converse(down, b"{}")
+    return await parking.begin(ask, offered, down, lambda parked: converse(parked, offered))
 
 
 def _modern(params: bytes) -> bytes:
