@@ -16,6 +16,7 @@ INTERNAL_ERROR: Final = -32603
 HEADER_MISMATCH: Final = -32020
 MISSING_CAPABILITY: Final = -32021
 UNSUPPORTED_VERSION: Final = -32022
+URL_NEEDED: Final = -32042  # of 2025-11-25 alone
 REFUSED: Final = 4030  # our own: decided against; outside the range that JSON-RPC and MCP reserve
 
 _encode: Final = msgspec.json.Encoder().encode

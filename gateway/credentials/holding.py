@@ -24,7 +24,13 @@ class Credentials:
     def __init__(self, office: Office) -> None:
         self._office = office
 
-    def at_hand(self, snapshot: Snapshot, upstream: Upstream, principal: Principal | None) -> Credential | None:  # noqa: ARG002
+    def at_hand(
+        self,
+        snapshot: Snapshot,
+        upstream: Upstream,
+        principal: Principal | None,  # noqa: ARG002
+        object_: str = "",  # noqa: ARG002
+    ) -> Credential | None:
         """What can be used without asking anybody. Asks neither the database nor anything else."""
         return snapshot.credentials.get(upstream.slug)
 

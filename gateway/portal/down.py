@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.portal import rounds
-from gateway.portal.call import tool_error
+from gateway.portal.refusing import tool_error
 from gateway.portal.wire import join, members_of
 from gateway.problems import INTERNAL_ERROR, MISSING_CAPABILITY, Problem
 from gateway.upstream import Answer

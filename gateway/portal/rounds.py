@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.portal.wire import INVALID_PARAMS, join, members_of
+from gateway.portal.wire import INVALID_PARAMS, RawMembers, join, members_of
 from gateway.problems import INTERNAL_ERROR, Problem, unavailable
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import Answer
@@ -29,15 +29,18 @@ if TYPE_CHECKING:
 LIFE: Final = 600  # seconds: how long a person may think
 STATE: Final = "requestState"
 RESPONSES: Final = "inputResponses"
-_METHODS: Final = frozenset(("tools/call", "prompts/get", "resources/read"))
+METHODS: Final = frozenset(("tools/call", "prompts/get", "resources/read"))
 
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 class _State(msgspec.Struct, array_like=True):
+    """`held` is there when the question was ours: what the client had answered its server, kept until it can leave."""
+
     nonce: str
     expires: int
     upstream: msgspec.Raw
+    held: RawMembers | None = None
 
 
 def asks_back(answer: Answer) -> bool:
@@ -57,16 +60,30 @@ def wrap(exchange: Exchange, target: Target, answer: Answer) -> Answer:
         return answer
     members = members_of(answer.result)
     if STATE in members:
-        state = _State(urandom(12).hex(), int(time.time()) + LIFE, members[STATE])
-        sealed = exchange.world.office.vault.wrap(_context(exchange, target), msgspec.json.encode(state))
-        members[STATE] = msgspec.Raw(b'"%s"' % base64.urlsafe_b64encode(sealed))
+        members[STATE] = _sealed(exchange, target, _State(urandom(12).hex(), int(time.time()) + LIFE, members[STATE]))
     return Answer(result=join(members))
 
 
-async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> None:
-    """Puts the server's own state back into the ask. Raises Problem -32602 for any state that is not this caller's."""
-    if ask.method not in _METHODS:
-        return
+def ask_ourselves(exchange: Exchange, target: Target, ask: Ask, requests: bytes) -> Answer:
+    """A question of ours before the call leaves; what the client had said to its server waits in the state."""
+    held = {name: msgspec.Raw(ask.params[name]) for name in (STATE, RESPONSES) if name in ask.params}
+    state = _State(urandom(12).hex(), int(time.time()) + LIFE, msgspec.Raw(b"null"), held)
+    sealed = bytes(_sealed(exchange, target, state))
+    return Answer(result=b'{"resultType":"input_required","inputRequests":%s,"requestState":%s}' % (requests, sealed))
+
+
+def _sealed(exchange: Exchange, target: Target, state: _State) -> msgspec.Raw:
+    sealed = exchange.world.office.vault.wrap(_context(exchange, target), msgspec.json.encode(state))
+    return msgspec.Raw(b'"%s"' % base64.urlsafe_b64encode(sealed))
+
+
+async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> bool:
+    """Puts the server's own state back into the ask; whether the question was ours, of which it hears nothing.
+
+    Raises Problem -32602 for any state that is not this caller's.
+    """
+    if ask.method not in METHODS:
+        return False
     state = _open(exchange, target)
     if state is None or state.expires < time.time():
         raise _not_yours()
@@ -76,7 +93,12 @@ async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> None:
         raise unavailable("It cannot be found out whether this was answered before; try again.") from error
     if not first:
         raise _not_yours()
-    ask.params = {**ask.params, STATE: bytes(state.upstream)}
+    if state.held is None:
+        ask.params = {**ask.params, STATE: bytes(state.upstream)}
+        return False
+    own = {name: raw for name, raw in ask.params.items() if name not in {STATE, RESPONSES}}
+    ask.params = own | {name: bytes(raw) for name, raw in state.held.items()}
+    return True
 
 
 def _open(exchange: Exchange, target: Target) -> _State | None:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from authz.policy.policy import Action
-from gateway.portal.call import note_refusal
 from gateway.portal.headers import SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
 from gateway.portal.lasting import judged_by
+from gateway.portal.refusing import note_refusal
 from gateway.portal.relay import notification
 from gateway.portal.targets import aimed, decided, invalid, unknown
 from gateway.problems import Problem

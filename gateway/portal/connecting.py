@@ -1,0 +1,144 @@
+"""A call that needs an account first: its person is led to the page where it is connected, and the retry works.
+
+Each client is asked in the way that it knows: 2026-07-28 by `input_required` with one URL to visit (SEP-2322),
+2025-11-25 by the error that names the URL (Elicitation, "URL Elicitation Required"), all others by words with the link
+in them. The link is the same: one page, where the person connects this server and whatever else waits for them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.credentials import ConnectionNeeded
+from gateway.credentials.links import Ticket, link
+from gateway.portal import refusing, rounds
+from gateway.portal.headers import CAPABILITIES_KEY, LEGACY
+from gateway.problems import URL_NEEDED, Problem
+
+if TYPE_CHECKING:
+    from gateway.portal.exchange import Exchange
+    from gateway.portal.sessions import Session
+    from gateway.portal.targets import Target
+    from gateway.upstream import Answer, Ask
+    from registry.catalog import Credential, Upstream
+
+KEY: Final = "dev.ostiary/connect"
+NO: Final = "You said no, so nothing was done."
+PATIENCE: Final = 60.0  # seconds that a retry waits for the person, who has only just gone to the page
+LOOK: Final = 1.0
+HELD_LIMIT: Final = 64 * 1024  # bytes of earlier answers that may go round with the client meanwhile
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+async def obtain(exchange: Exchange, target: Target) -> Credential | None:
+    """What is not at hand. Raises ConnectionNeeded or another CredentialUnavailable."""
+    upstream = exchange.snapshot.catalogue.upstreams[target.server]
+    return await exchange.world.credentials.obtain(upstream, exchange.principal, target.object)
+
+
+async def wait(exchange: Exchange, target: Target) -> Credential | None:
+    """The same for a retry: clients come back as soon as the page is open, which is before anybody is done there."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + PATIENCE
+    while True:
+        try:
+            return await obtain(exchange, target)
+        except ConnectionNeeded:
+            if loop.time() > end:
+                raise
+        await asyncio.sleep(LOOK)
+
+
+def declined(exchange: Exchange) -> bool:
+    """Whether the person said that they would not go there."""
+    said = exchange.message.value(rounds.RESPONSES)
+    answer = said.get(KEY) if isinstance(said, dict) else None
+    return isinstance(answer, dict) and answer.get("action") in {"decline", "cancel"}
+
+
+def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionNeeded) -> Answer:
+    """What the caller is told. Raises Problem where it is an error in the client's revision."""
+    upstream = exchange.snapshot.catalogue.upstreams[target.server]
+    if not needed.subject or needed.subject != exchange.principal.subject or not _is_person(exchange):
+        text = f"{_title(upstream)} cannot be called now: {_sentence(str(needed))}{_whom(needed)}"
+        return refusing.in_band(target, text, {"reason": str(needed)})
+    url = _url(exchange, target, needed)
+    if exchange.modern:
+        if _takes_urls(exchange) and ask.method in rounds.METHODS and _held(ask) <= HELD_LIMIT:
+            return rounds.ask_ourselves(exchange, target, ask, _request(upstream, needed, url))
+    elif exchange.session is not None and _session_takes_urls(exchange.session):
+        raise Problem(200, URL_NEEDED, f"{_title(upstream)} needs you first.", data={
+            "elicitations": [_elicitation(exchange, exchange.session, upstream, needed, url)]
+        })  # fmt: skip
+    text = f"{_message(upstream, needed)} Open {url} in a browser, do there what it asks, then call again."
+    return refusing.in_band(target, text, {"reason": str(needed), "url": url})
+
+
+def elicitation_id(key: bytes, session: str, slug: str) -> str:
+    """The same whenever a session is led to a server's page, so that any process can say when it is done."""
+    return hmac.digest(key, f"{session}\n{slug}".encode(), "sha256")[:16].hex()
+
+
+def _url(exchange: Exchange, target: Target, needed: ConnectionNeeded) -> str:
+    ticket = Ticket(
+        subject=needed.subject,
+        client=exchange.principal.client,
+        object=target.object,
+        scopes=tuple(sorted(needed.scopes)),
+        sign_in=needed.sign_in,
+    )
+    return link(exchange.world.office.vault, exchange.world.settings.base_url, target.server, ticket)
+
+
+def _request(upstream: Upstream, needed: ConnectionNeeded, url: str) -> bytes:
+    params = {"mode": "url", "message": _message(upstream, needed), "url": url}
+    return _encode({KEY: {"method": "elicitation/create", "params": params}})
+
+
+def _elicitation(
+    exchange: Exchange, session: Session, upstream: Upstream, needed: ConnectionNeeded, url: str
+) -> dict[str, str]:
+    ident = elicitation_id(exchange.world.office.vault.key("elicitation"), session.id, upstream.slug)
+    return {"mode": "url", "elicitationId": ident, "url": url, "message": _message(upstream, needed)}
+
+
+def _takes_urls(exchange: Exchange) -> bool:
+    """Declared on this very request, by name: an empty `elicitation` means forms alone."""
+    elicitation = exchange.message.meta_value(CAPABILITIES_KEY).get("elicitation")
+    return isinstance(elicitation, dict) and elicitation.get("url") is not None
+
+
+def _session_takes_urls(session: Session) -> bool:
+    return session.version == LEGACY[0] and session.declares("elicitation", "url")
+
+
+def _held(ask: Ask) -> int:
+    return sum(len(ask.params.get(name, b"")) for name in (rounds.STATE, rounds.RESPONSES))
+
+
+def _is_person(exchange: Exchange) -> bool:
+    """An agent that acts for itself has no account anywhere, and nobody who could connect one."""
+    return exchange.principal.label.startswith("user:")
+
+
+def _whom(needed: ConnectionNeeded) -> str:
+    if not needed.subject:
+        return " An administrator connects it, on the server's page of the review."
+    return " Only a person can connect an account: let the agent act for one, by a delegation or a token exchange."
+
+
+def _message(upstream: Upstream, needed: ConnectionNeeded) -> str:
+    return f"[{_title(upstream)}] needs you first: {_sentence(str(needed))} Nothing was sent to it."
+
+
+def _title(upstream: Upstream) -> str:
+    return upstream.title or upstream.slug
+
+
+def _sentence(words: str) -> str:
+    return words if words.endswith(".") else f"{words}."
