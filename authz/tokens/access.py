@@ -130,7 +130,7 @@ def _known(ask: Minting) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Proved:
+class Proved:
     """A token whose signature and claims were proved; `principal` holds for one epoch and until `until`."""
 
     kid: str
@@ -151,10 +151,14 @@ class TokenVerifier:
         self._operator_tokens = operator_tokens
         self._personal_tokens = personal_tokens
         self.uses: dict[str, float] = {}
-        self._proved: dict[bytes, _Proved] = {}
+        self._proved: dict[bytes, Proved] = {}
 
     def verify(self, token: bytes, resource: str, snapshot: Judges, now: float | None = None) -> Principal:
         """Who presents `token` at `resource`. Raises TokenRefused, whose text says nothing about why."""
+        return self.prove(token, resource, snapshot, now).principal
+
+    def prove(self, token: bytes, resource: str, snapshot: Judges, now: float | None = None) -> Proved:
+        """The same, with the moment until which nothing else need be asked in the same epoch."""
         moment = time.time() if now is None else now
         if len(token) > jose.TOKEN_LIMIT:
             raise TokenRefused("too_long")
@@ -165,7 +169,7 @@ class TokenVerifier:
         elif known is None:
             kid, claims = self._prove(token, snapshot, moment)
         elif known.epoch == snapshot.epoch and moment < known.until and known.principal.resource == resource:
-            return known.principal
+            return known
         else:
             kid, claims = known.kid, known.claims
         try:
@@ -174,7 +178,7 @@ class TokenVerifier:
             self._proved.pop(digest, None)
             raise
         self._remember(digest, proved)
-        return proved.principal
+        return proved
 
     def verify_subject(self, token: bytes, snapshot: Judges, now: float) -> Principal:
         """Who a token to be exchanged speaks of, wherever it is for (RFC 8693 section 2.1). To the second: what has
@@ -214,7 +218,7 @@ class TokenVerifier:
         if claims["iss"] != self._issuer:
             raise TokenRefused("issuer")
 
-    def _judge(self, kid: str, claims: VerifiedClaims, resource: str, snapshot: Judges, now: float) -> _Proved:
+    def _judge(self, kid: str, claims: VerifiedClaims, resource: str, snapshot: Judges, now: float) -> Proved:
         """What does change: where and when it is presented, and who still counts."""
         if claims["aud"] != resource:
             raise TokenRefused("audience")  # RFC 8707 section 2: useless anywhere but at the one resource
@@ -224,7 +228,7 @@ class TokenVerifier:
         self._check_client(claims, snapshot)
         members = [_member(snapshot, subject) for subject in (claims["sub"], *parties(read_chain(claims)))]
         until = _until(claims, members, good_until, now)
-        return _Proved(kid, claims, snapshot.epoch, _principal(claims, members, now), until)
+        return Proved(kid, claims, snapshot.epoch, _principal(claims, members, now), until)
 
     def _vouched_until(self, kid: str, claims: VerifiedClaims, snapshot: Judges, now: float) -> float:
         """How long the key stands for the token; of a personal one, until its use is to be noted again."""
@@ -243,7 +247,7 @@ class TokenVerifier:
         if claims["client_id"] not in snapshot.clients:
             raise TokenRefused("client")
 
-    def _remember(self, digest: bytes, proved: _Proved) -> None:
+    def _remember(self, digest: bytes, proved: Proved) -> None:
         self._proved.pop(digest, None)
         while len(self._proved) >= REMEMBERED:
             self._proved.pop(next(iter(self._proved)), None)

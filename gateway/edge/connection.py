@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.edge.answer import Cycle, cycle
+from gateway.edge.heads import END, Head, raw_head
+from gateway.edge.patience import Patience
 from gateway.edge.request import Request
-from gateway.edge.unread import Unread
 
 if TYPE_CHECKING:
-    from asyncio import TimerHandle, Transport
+    from asyncio import Transport
     from collections.abc import Callable
 
     from gateway.edge.middleware import Edge
@@ -31,8 +32,6 @@ HEAD_LIMIT: Final = 64 * 1024  # bytes of request line and headers
 HEADER_LIMIT: Final = 100
 HEAD_DEADLINE: Final = 5.0  # seconds from a head's first byte to its last
 BODY_DEADLINE: Final = 30.0
-WRITE_DEADLINE: Final = 30.0  # seconds in which a client that is behind reads at least
-WRITE_LEAST: Final = 64 * 1024  # bytes: who is merely slow gets its answer, who reads a byte now and then does not
 LINGER: Final = 2.0  # seconds for which a client that was refused may go on sending
 FRAMING_LIMIT: Final = 16 * 1024  # bytes of chunk headers, extensions and trailers beyond the body's own length
 
@@ -50,14 +49,12 @@ class _Refused(Exception):
         self.status = status
 
 
-class EdgeProtocol(HttpToolsProtocol):
+class EdgeProtocol(Patience):
     """uvicorn's httptools protocol with limits. `scope["ostiary.line"]` is it: see `when_lost`.
 
     `when_lost` holds what to call when the connection ends while a request is under way: cheaper than a task that
     waits for it, which every call would pay.
     """
-
-    unread: Unread = Unread()  # of all connections of this process
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -73,11 +70,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._framing = 0
         self._chunked = False
         self._parting = False
-        self._deadline: TimerHandle | None = None
-        self._write_deadline: TimerHandle | None = None
-        self._behind = 0
-        self._idle: TimerHandle | None = None
-        self._idle_since = 0.0
 
     # Connection
 
@@ -95,11 +87,7 @@ class EdgeProtocol(HttpToolsProtocol):
         if exc is None:
             self.transport.close()
         self.parser = None  # type: ignore[assignment]
-        self._unwatch()
-        self.unread.drop(self.transport)
-        for timer in (self._write_deadline, self._idle):
-            if timer is not None:
-                timer.cancel()
+        self._forget_timers()
         for call in tuple(self.when_lost):
             call()
 
@@ -109,7 +97,7 @@ class EdgeProtocol(HttpToolsProtocol):
             call()
 
     def data_received(self, data: bytes) -> None:
-        if self._parting:
+        if self._parting or (self._in_head and not self._head and self._again(data)):
             return
         self._came = len(data)
         self._data = data if self._in_head and not self._head else b""
@@ -127,6 +115,25 @@ class EdgeProtocol(HttpToolsProtocol):
             self._refuse(400)
         else:
             self._after_data()
+
+    def _again(self, data: bytes) -> bool:
+        """Whether this is all of a request, and nothing else, whose head is known: then there is nothing to parse."""
+        end = data.find(END) + len(END)
+        head = self.edge.heads.find(self.peer, data[:end])
+        if head is None or head.length != len(data) - end or self.transport.is_closing():
+            return False
+        if self.cycle is not None and not self.cycle.response_complete:
+            return False
+        if self._deadline is not None:
+            self._unwatch()
+        request = Request(self, "POST", head.path, head.query, head.headers, head.lines)
+        request.keep_alive, request.head = head.keep_alive, head
+        self.cycle = self._serving = request  # type: ignore[assignment] # uvicorn's name for it
+        try:
+            request.start_whole(data[end:])
+        except Exception as error:  # noqa: BLE001 - as what is raised in a callback of the parser
+            self._refuse(self._broke(error))
+        return True
 
     def _broke(self, error: BaseException | None) -> int:
         """The status for what was raised in a callback of the parser: a refusal of ours, or a fault of ours."""
@@ -176,11 +183,20 @@ class EdgeProtocol(HttpToolsProtocol):
             request = Request(self, method, path, query, fields, lines)
             request.keep_alive = keep_alive
             request.expects = self.expect_100_continue
+            request.head = self._readable(request, fields, lines)
             self._next(request)
         else:
             headers = [(name.lower(), value) for name, value in lines]
             scope = self._scope(version, method, path, query, headers)
             self._next(cycle(self, scope, expect=self.expect_100_continue, keep_alive=keep_alive))
+
+    def _readable(self, request: Request, fields: dict[bytes, bytes], lines: list[tuple[bytes, bytes]]) -> Head | None:
+        """The head that is being read, if one like it may come again: a whole one, of a body whose end is known."""
+        if b"content-length" not in fields or self._chunked or self.expect_100_continue or not self._data:
+            return None
+        raw = raw_head(self._data, self.url)
+        length = int(fields[b"content-length"])
+        return Head(raw, request.path, request.query, fields, lines, request.keep_alive, length) if raw else None
 
     def _scope(
         self, version: str, method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]
@@ -273,30 +289,7 @@ class EdgeProtocol(HttpToolsProtocol):
             self._serving = following
             following.start()
             return
-        self._idle_since = self.loop.time()
-        if self._idle is None:
-            self._idle = self.loop.call_later(self.timeout_keep_alive, self._look_idle)
-
-    def _look_idle(self) -> None:
-        self._idle = None
-        left = self._idle_since + self.timeout_keep_alive - self.loop.time()
-        if not self.cycle.response_complete:
-            left = self.timeout_keep_alive
-        if left > 0:
-            self._idle = self.loop.call_later(left, self._look_idle)
-        elif not self.transport.is_closing():
-            self.transport.close()
-
-    # Deadlines
-
-    def _watch(self, seconds: float, late: Callable[[], None]) -> None:
-        self._unwatch()
-        self._deadline = self.loop.call_later(seconds, late)
-
-    def _unwatch(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+        self._rest()
 
     def _nothing_came(self) -> None:
         if self._head:
@@ -306,30 +299,6 @@ class EdgeProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self._refuse(408)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        self.unread.add(self.transport)
-        if self._write_deadline is None:
-            self._watch_reader()
-
-    def _watch_reader(self) -> None:
-        self._behind = self.transport.get_write_buffer_size()
-        self._write_deadline = self.loop.call_later(WRITE_DEADLINE, self._look_at_reader)
-
-    def _look_at_reader(self) -> None:
-        if self.transport.get_write_buffer_size() > self._behind - WRITE_LEAST:
-            self.transport.abort()
-            return
-        self.unread.add(self.transport)
-        self._watch_reader()
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        self.unread.drop(self.transport)
-        if self._write_deadline is not None:
-            self._write_deadline.cancel()
-            self._write_deadline = None
 
     def _refuse(self, status: int) -> None:
         """Answers, unless an answer is under way already, and closes."""

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from authz.ids import fresh_id
+from gateway.edge.heads import Heads
 from gateway.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -89,16 +90,22 @@ class Edge:
         self._hosts = _hosts(settings)
         self._origins = frozenset(origin.encode() for origin in (*own_origins(settings), *settings.allowed_origins))
         self._proxies = settings.trusted_proxies
+        self.heads = Heads()
 
     def enter(self, request: Request) -> None:
         """A request of the data plane; whoever is not let in has its answer."""
-        line = request.line
-        try:
-            arrival = self._admit(request.path, request.headers, request.lines, line)
-        except Refusal as refusal:
-            _refuse(request, refusal)
-            return
-        arrival.request = request
+        line, head = request.line, request.head
+        if head is not None and head.found is not None:
+            arrival = Arrival(head.headers, head.doubled, fresh_id()[:16], head.source, head.origin, line, request)
+        else:
+            try:
+                arrival = self._admit(request.path, request.headers, request.lines, line)
+            except Refusal as refusal:
+                _refuse(request, refusal)
+                return
+            arrival.request = request
+            if head is not None:
+                head.doubled, head.source, head.origin = arrival.doubled, arrival.source, arrival.origin
         assert self.portal is not None
         self.portal.enter(request, arrival)
 
@@ -123,7 +130,7 @@ class Edge:
             await self._limited(scope, receive, send)
 
     def _admit(
-        self, path: bytes, headers: dict[bytes, bytes], lines: list[tuple[bytes, bytes]], line: EdgeProtocol | None
+        self, path: bytes, headers: Mapping[bytes, bytes], lines: list[tuple[bytes, bytes]], line: EdgeProtocol | None
     ) -> Arrival:
         doubled = _NONE
         if len(headers) != len(lines):

@@ -14,9 +14,10 @@ from gateway.edge.answer import Answer, header_line
 from gateway.running import Run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Mapping
 
     from gateway.edge.connection import EdgeProtocol
+    from gateway.edge.heads import Head
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
@@ -38,6 +39,7 @@ class Request(Answer):
     run: Run
     recalled = False  # what allowed it has been revoked meanwhile
     ends_with_client = False  # whether nobody wants the answer when the client has hung up
+    head: Head | None = None  # its head, where one like it may come again
     expects = False  # a word from us before it sends its body (RFC 9110 section 10.1.1)
     _size = 0
     _ended = False
@@ -49,7 +51,7 @@ class Request(Answer):
         method: str,
         path: bytes,
         query: bytes,
-        headers: dict[bytes, bytes],
+        headers: Mapping[bytes, bytes],
         lines: list[tuple[bytes, bytes]],
     ) -> None:
         self.line = line
@@ -71,6 +73,19 @@ class Request(Answer):
             self._hand_over()
         elif self.expects and self.taker is not None:
             self.line.transport.write(_CONTINUE)
+
+    def start_whole(self, body: bytes) -> None:
+        """Its head and its body came at once, and nothing before it waits for an answer."""
+        self._came.append(body)
+        self._begun = self._ended = True
+        self.line.edge.enter(self)
+        self._hand_over()
+
+    def remember(self, found: object, under: object) -> None:
+        """Whoever sends this head was let in: the next one like it need not be read again, as long as `under` holds."""
+        if self.head is not None:
+            self.head.found = found
+            self.line.edge.heads.keep(self.line.peer, self.head, under)
 
     def take_body(self, piece: bytes) -> None:
         self._came.append(piece)

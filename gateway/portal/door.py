@@ -31,6 +31,7 @@ from gateway.running import as_task
 
 if TYPE_CHECKING:
     from authz.principals import Principal
+    from authz.tokens.access import Proved
     from gateway.edge import Arrival
     from gateway.edge.request import Request
     from gateway.snapshots import Snapshot
@@ -49,6 +50,15 @@ _NOTHING: Final = Message(b"", "", {}, {}, {})
 # The status that goes with a server's error (MCP, Streamable HTTP); all others go with 200.
 _STATUS: Final = {-32021: 400, METHOD_NOT_FOUND: 404}
 _SAFE_HEADER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ")
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Who sends a head, and to where, under one snapshot and until then."""
+
+    snapshot: Snapshot
+    principal: Principal
+    mount: Mount
+    until: float
 
 
 class _Coded(msgspec.Struct):
@@ -83,8 +93,11 @@ class Portal:
             request.serve(reply.text(204, "", _preflight(arrival)))
             return
         snapshot = self._world.snapshots.current
+        if request.head is not None and request.head.found is not None and self._again(request, arrival, reply):
+            return
         path = request.path.decode("ascii")
-        principal = self._principal(path, arrival, snapshot)
+        proved = self._prove(path, arrival, snapshot)
+        principal = proved.principal
         mount = _mount(path, request, snapshot)
         exchange = Exchange(self._world, snapshot, mount, principal, arrival, _NOTHING, reply, True)
         if principal.jkt or not arrival.headers[b"authorization"].startswith(BEARER):
@@ -92,11 +105,23 @@ class Portal:
         if method == "POST":
             _check_types(arrival, reply)
             request.taker = partial(self._take, exchange)
+            if not exchange.proof:
+                request.remember(Found(snapshot, principal, mount, proved.until), snapshot)
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
             exchange.modern = False
             request.serve(self._without_body(exchange))
         else:
             raise Problem(405, 0, "This endpoint takes POST.", headers=(_ALLOW,))
+
+    def _again(self, request: Request, arrival: Arrival, reply: Reply) -> bool:
+        """Whether what was found out about whoever sent this very head still holds; then it need not be asked again."""
+        found: Found = request.head.found  # type: ignore[union-attr] # looked at before
+        if found.snapshot is not self._world.snapshots.current or time.time() >= found.until:
+            return False
+        self._check_fresh()
+        exchange = Exchange(self._world, found.snapshot, found.mount, found.principal, arrival, _NOTHING, reply, True)
+        request.taker = partial(self._take, exchange)
+        return True
 
     def _take(self, exchange: Exchange, body: bytes) -> None:
         _request(exchange).serve(self._post(exchange, body))
@@ -145,18 +170,21 @@ class Portal:
         finally:
             self._pulse.discard(exchange.reply)
 
-    def _principal(self, path: str, arrival: Arrival, snapshot: Snapshot) -> Principal:
+    def _prove(self, path: str, arrival: Arrival, snapshot: Snapshot) -> Proved:
         """Before anything of the body is looked at. There is one way to be somebody here, and no other."""
         if path not in snapshot.catalogue.mounts and not is_mount_path(path):
             raise Problem(404, 0, "Not found.")
         try:
-            principal = self._world.verifier.verify(presented(arrival), self._base + path, snapshot)
+            proved = self._world.verifier.prove(presented(arrival), self._base + path, snapshot)
         except TokenRefused as refused:
             raise self._unauthorized(path, arrival, refused) from refused
+        self._check_fresh()
+        return proved
+
+    def _check_fresh(self) -> None:
         if not self._world.snapshots.fresh():
             late = "It has not been possible for a minute to learn what was revoked; calls wait for that."
             raise unavailable(clock.MOVED if clock.moved() else late, 5)
-        return principal
 
     def _proof(self, principal: Principal, arrival: Arrival, path: str) -> str:
         try:
@@ -197,7 +225,7 @@ class Portal:
         if snapshot is exchange.snapshot and time.time() < exchange.principal.expires_at:
             return
         path = exchange.mount.path
-        exchange.principal = self._principal(path, exchange.arrival, snapshot)
+        exchange.principal = self._prove(path, exchange.arrival, snapshot).principal
         exchange.mount = _mount(path, _request(exchange), snapshot)
         exchange.snapshot = snapshot
 

@@ -195,6 +195,7 @@ class Door:
         self.port = port
         self.settings = Settings(data=data, port=port, **settings)
         self.keys = like.keys if like is not None else keys()
+        self.edge: Edge
         self.upstreams = ScriptedUpstreams()
         self.telemetry = CountingTelemetry()
         self.vault = Vault({"1": b"v" * 32})
@@ -259,8 +260,9 @@ async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
 
     with socket.create_server(("127.0.0.1", 0)) as sock:
         door = Door(data, sock.getsockname()[1], **settings)
+        door.edge = Edge(nothing, door.settings, Portal(door.world))
         config = uvicorn.Config(
-            Edge(nothing, door.settings, Portal(door.world)), http=EdgeProtocol, ws="none", lifespan="off",
+            door.edge, http=EdgeProtocol, ws="none", lifespan="off",
             interface="asgi3", log_config=None, access_log=False, proxy_headers=False, server_header=False,
             timeout_graceful_shutdown=1,
         )  # fmt: skip

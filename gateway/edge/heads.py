@@ -1,0 +1,76 @@
+"""Heads of requests that came before, byte for byte: a client says the same head with each call.
+
+What was found out by reading one holds for the next as far as it hangs on its bytes and the peer alone; what hangs on
+more (whose token it is, under which snapshot) is kept beside it by whoever knows until when it holds. Only heads of
+requests whose principal was proved get here, so that nobody from outside can fill it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+MOST: Final = 1024
+LONGEST: Final = 4096  # bytes
+END: Final = b"\r\n\r\n"
+
+
+class Head(msgspec.Struct):
+    """A well-formed head of a POST to the data plane with a Content-Length, and what the edge made of it.
+
+    `found` is what the data plane has found out about whoever sends it.
+    """
+
+    raw: bytes
+    path: bytes
+    query: bytes
+    headers: Mapping[bytes, bytes]
+    lines: list[tuple[bytes, bytes]]
+    keep_alive: bool
+    length: int
+    doubled: frozenset[bytes] = frozenset()
+    source: str = ""
+    origin: bytes | None = None
+    found: Any = None
+
+
+class Heads:
+    """Those of one process, by the peer they came from and by all of their bytes."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, bytes], Head] = {}
+        self._under: object = None
+
+    def __repr__(self) -> str:
+        return f"Heads({len(self._kept)})"  # tokens are in them
+
+    def find(self, peer: str, raw: bytes) -> Head | None:
+        return self._kept.get((peer, raw))
+
+    def keep(self, peer: str, head: Head, under: object) -> None:
+        """`under` is what the findings hang on: those of another one go. Else the one kept longest does, if need be."""
+        if under is not self._under:
+            self._kept.clear()
+            self._under = under
+        if len(head.raw) > LONGEST or not _is_plain(head):
+            return
+        if len(self._kept) >= MOST:
+            del self._kept[next(iter(self._kept))]
+        self._kept[peer, head.raw] = head
+
+
+def raw_head(data: bytes, target: bytes) -> bytes:
+    """The bytes of the head that `data` begins with, if it is a POST to `target` and all of it is there."""
+    if not data.startswith(b"POST %b HTTP/1.1\r\n" % target):
+        return b""
+    return data[: data.find(END) + len(END)] if END in data else b""
+
+
+def _is_plain(head: Head) -> bool:
+    """Whether it ends for every reader where we say: each line with CR and LF, and neither of them anywhere else."""
+    ends = len(head.lines) + 2
+    return head.raw.count(b"\r\n") == head.raw.count(b"\r") == head.raw.count(b"\n") == ends
