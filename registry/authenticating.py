@@ -10,6 +10,7 @@ from sqlmodel import Session, select
 from registry.addresses import exception_line
 from registry.auth_modes import read_auth
 from registry.catalog import Credential
+from registry.connections import remove_all_at
 from registry.errors import RegistryError, SecretRefused
 from registry.tables import Auth, Server, ServerState
 
@@ -45,6 +46,7 @@ def set_auth(
     _check_secrets(auth, read, secrets)
     if server.auth != auth:
         vault.forget(session, owner(server.slug))
+        remove_all_at(session, vault, server.slug)
     server.auth, server.auth_settings = auth, dict(settings)
     session.add(server)
     for purpose, value in secrets.items():

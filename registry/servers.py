@@ -14,6 +14,7 @@ from sqlmodel import Session, col, select
 
 from registry.addresses import exception_line, parse
 from registry.authenticating import owner, set_auth
+from registry.connections import remove_all_at
 from registry.errors import AddressRefused, RegistryError, UnknownServer, WrongState
 from registry.naming import check_slug
 from registry.tables import AddressException, Auth, Definition, ExposedName, Server, ServerState, Transport
@@ -148,6 +149,7 @@ def retire(session: Session, slug: str, vault: Vault) -> Server:
     server = find(session, slug)
     step(server, Step.RETIRE)
     vault.forget(session, owner(slug))
+    remove_all_at(session, vault, slug)
     clear_tls(session, server, vault)
     session.add(server)
     session.flush()
