@@ -13,10 +13,11 @@ class FrameTooLarge(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One event: its data lines joined, and the id that a reader would resume from."""
+    """One event: its data lines joined, the id that a reader would resume from, and what kind it is said to be."""
 
     data: bytes
     id: bytes = b""
+    kind: bytes = b""
 
 
 class Frames:
@@ -27,6 +28,7 @@ class Frames:
         self._rest = bytearray()  # a line that has not ended yet
         self._data: list[bytes] = []
         self._size = 0
+        self._kind = b""
         self.last_id = b""
         self.retry: float | None = None  # seconds after which the server wants to be asked again
         self._started = False
@@ -63,6 +65,8 @@ class Frames:
                 self._field(line)
             elif self._data:
                 found.append(self._dispatch())
+            else:
+                self._kind = b""
         return found
 
     def _field(self, line: bytes) -> None:
@@ -73,13 +77,16 @@ class Frames:
             self._size += len(value) + 1
             if self._size > self._limit:
                 raise FrameTooLarge
+        elif name == b"event":
+            self._kind = value
         elif name == b"id" and b"\0" not in value:
             self.last_id = value
         elif name == b"retry" and value.isdigit():
             self.retry = int(value[:9]) / 1000
 
     def _dispatch(self) -> Frame:
-        frame = Frame(b"\n".join(self._data), self.last_id)
+        frame = Frame(b"\n".join(self._data), self.last_id, self._kind)
         self._data = []
+        self._kind = b""
         self._size = 0
         return frame

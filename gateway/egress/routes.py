@@ -9,6 +9,7 @@ from registry.addresses import Address
 
 if TYPE_CHECKING:
     from registry.catalog import Upstream
+    from registry.tls import Tls
 
 _COMMON = (
     b"\r\nUser-Agent: ostiary\r\nAccept-Encoding: identity\r\n"  # an encoded answer could grow without bound: refused
@@ -20,6 +21,9 @@ _ACCEPT = {
 }
 
 
+Key = tuple[str, str, bool, str]  # connections are shared by what agrees in this: never with another certificate
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A server's address and the head of each request to it, up to the lines that differ per request."""
@@ -29,7 +33,8 @@ class Route:
     post: bytes
     get: bytes
     delete: bytes
-    key: tuple[str, str, bool]  # connections are shared by what agrees in this
+    key: Key
+    tls: Tls | None = None
 
     def head(self, method: str) -> bytes:
         """Of a request without a body."""
@@ -45,6 +50,11 @@ def route_to(server: Upstream) -> Route:
         target=server.target,
         excepted=server.address_exception,
     )
+    return route_at(server, address)
+
+
+def route_at(server: Upstream, address: Address) -> Route:
+    """The route to another target of a server's own origin, which is for its caller to have made sure of."""
     heads = {method: _head(method, address) for method in _ACCEPT}
     return Route(
         server=server.slug,
@@ -52,7 +62,8 @@ def route_to(server: Upstream) -> Route:
         post=heads["POST"],
         get=heads["GET"],
         delete=heads["DELETE"],
-        key=(server.slug, address.origin, address.excepted),
+        key=(server.slug, address.origin, address.excepted, server.tls.digest if server.tls is not None else ""),
+        tls=server.tls,
     )
 
 

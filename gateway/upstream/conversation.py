@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.egress.frames import Frames, FrameTooLarge
-from gateway.upstream import UpstreamBroken
+from gateway.running import as_task
+from gateway.upstream import UpstreamBroken, UpstreamSlow
 from gateway.upstream.messages import Message, is_answer_to, joined, members, parse, read, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from gateway.egress.reply import Reply
     from gateway.upstream import Ask, Downstream
 
@@ -81,6 +86,17 @@ async def _from_stream(reply: Reply, number: int, listener: Listener) -> Message
                 return message
             await listener.heard(message)
     raise StreamEnded(frames.last_id, frames.retry)
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """What takes longer is given up, and says so."""
+    await as_task()
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError as late:
+        raise UpstreamSlow("the server did not answer in time; the call may have been carried out") from late
 
 
 async def pass_on(message: Message, ask: Ask, number: int, down: Downstream) -> None:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from gateway.upstream import FeedEvent, UpstreamError
-from gateway.upstream.following import ANY, UPDATED, Follower
+from gateway.upstream.following import ANY, UPDATED
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Hashable
 
-    from gateway.egress.pool import Egress
-    from gateway.egress.routes import Route
-    from gateway.upstream.legacy import Legacy
-    from gateway.upstream.sessions import Key, Sessions
-    from registry.catalog import Credential, Upstream
-    from registry.tables import Era
+    from registry.catalog import Upstream
 
 FIRST_PAUSE = 1.0  # seconds before a stream that ended is opened again; doubled up to
 LONGEST_PAUSE = 60.0
@@ -48,10 +43,17 @@ class Listening:
         return event
 
 
+class Follows(Protocol):
+    """Follows one server's stream of changes once."""
+
+    async def follow(self, uris: frozenset[str], announced: frozenset[str], offer: Callable[[str, str], None]) -> None:
+        """Until the stream ends or this is cancelled; raises UpstreamError."""
+
+
 class Feed:
     """One stream, kept up while somebody listens."""
 
-    def __init__(self, follower: Follower, server: str, announced: frozenset[str]) -> None:
+    def __init__(self, follower: Follows, server: str, announced: frozenset[str]) -> None:
         self._follower = follower
         self._server = server
         self._announced = announced  # the list changes that the server can tell of
@@ -128,22 +130,18 @@ class Feed:
 
 
 class Feeds:
-    """The streams of this process."""
+    """The streams of this process, each under a key that tells credentials apart."""
 
-    def __init__(self, egress: Egress, sessions: Sessions, legacy: Legacy) -> None:
-        self._egress = egress
-        self._sessions = sessions
-        self._legacy = legacy
-        self._feeds: dict[tuple[Key, Era], Feed] = {}
+    def __init__(self) -> None:
+        self._feeds: dict[Hashable, Feed] = {}
 
     async def events(
-        self, server: Upstream, route: Route, uris: frozenset[str], credential: Credential | None
+        self, key: Hashable, server: Upstream, uris: frozenset[str], follower: Callable[[], Follows]
     ) -> AsyncIterator[FeedEvent]:
-        key = (self._sessions.key(None, route, credential, b"{}"), server.era)
         listening = Listening(uris)
         feed = self._feeds.get(key)
         if feed is None:
-            feed = self._feeds[key] = self._new(server, route, credential)
+            feed = self._feeds[key] = Feed(follower(), server.slug, _announced(server))
         feed.join(listening)
         try:
             while True:
@@ -156,10 +154,6 @@ class Feeds:
     def close(self) -> None:
         for feed in self._feeds.values():
             feed.stop()
-
-    def _new(self, server: Upstream, route: Route, credential: Credential | None) -> Feed:
-        follower = Follower(self._egress, self._sessions, self._legacy, route, credential, server.era)
-        return Feed(follower, server.slug, _announced(server))
 
 
 def _announced(server: Upstream) -> frozenset[str]:

@@ -10,6 +10,7 @@ from gateway.egress.pool import Egress
 from gateway.egress.routes import Route, route_to
 from gateway.upstream import Answer, Probed, modern
 from gateway.upstream.feeds import Feeds
+from gateway.upstream.following import Follower
 from gateway.upstream.handshake import Greeting, end, session_lines
 from gateway.upstream.legacy import SHORT, Legacy
 from gateway.upstream.probe import probe
@@ -36,7 +37,7 @@ class Http:
         self.egress = Egress(in_flight_limit)
         self._sessions = Sessions(self.egress, rendezvous, vault)
         self._legacy = Legacy(self.egress, self._sessions, parking)
-        self._feeds = Feeds(self.egress, self._sessions, self._legacy)
+        self._feeds = Feeds()
         self._routes: dict[str, tuple[Upstream, Route]] = {}
 
     def send(
@@ -59,12 +60,17 @@ class Http:
     async def events(
         self, server: Upstream, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:
-        events = self._feeds.events(server, self._route(server), uris, credential)
+        route = self._route(server)
+        key = (self._sessions.key(None, route, credential, b"{}"), server.era)
+        events = self._feeds.events(key, server, uris, lambda: self._follower(server, route, credential))
         try:
             async for event in events:
                 yield event
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # it is a generator
+
+    def _follower(self, server: Upstream, route: Route, credential: Credential | None) -> Follower:
+        return Follower(self.egress, self._sessions, self._legacy, route, credential, server.era)
 
     async def sweep(self) -> None:
         await self._sessions.sweep()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,8 @@ import msgspec
 from msgspec import UNSET
 
 from gateway.egress.reply import Terms
-from gateway.running import as_task
 from gateway.upstream import Answer, UpstreamBroken, UpstreamError, UpstreamSlow
-from gateway.upstream.conversation import StreamEnded, answer_of
+from gateway.upstream.conversation import StreamEnded, answer_of, within
 from gateway.upstream.convert import modern_answer
 from gateway.upstream.envelope import legacy_body, notification, plain_request
 from gateway.upstream.handshake import Deaf
@@ -24,8 +22,6 @@ from gateway.upstream.parking import in_rounds
 from gateway.upstream.questions import Questions
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
@@ -133,7 +129,7 @@ class Legacy:
     ) -> Message:
         """Ask for the rest of a stream that the server left, as it may (SEP-1699), while the call may last."""
         last_id = ended.last_id
-        async with _within(terms.total):
+        async with within(terms.total):
             while _LAST_ID.fullmatch(last_id):
                 await asyncio.sleep(min(SHORTEST_WAIT if ended.retry is None else ended.retry, LONGEST_WAIT))
                 lines = session.lines + b"Last-Event-ID: %s\r\n" % last_id
@@ -166,16 +162,6 @@ class Legacy:
             await self.tell(session, body)
         except UpstreamError:
             return  # it will find out by itself
-
-
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    await as_task()
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as late:
-        raise UpstreamSlow("the server did not answer in time; the call may have been carried out") from late
 
 
 def _check_status(reply: Reply, session: Session) -> None:

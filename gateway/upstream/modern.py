@@ -42,7 +42,7 @@ class ResultHead(msgspec.Struct):
 _head = msgspec.json.Decoder(ResultHead)
 
 
-class _Listening:
+class Notified:
     """A modern server may notify and nothing else."""
 
     __slots__ = ("_ask", "_down", "_number")
@@ -75,8 +75,8 @@ async def send(
     try:
         check_status(reply)
         if reply.stream:
-            return _answer(await streamed(reply, number, _Listening(ask, number, down)))
-        return _answer(whole(reply, number))
+            return said(await streamed(reply, number, Notified(ask, number, down)))
+        return said(whole(reply, number))
     finally:
         reply.close()
 
@@ -87,7 +87,8 @@ def check_status(reply: Reply) -> None:
         raise refusal(reply)
 
 
-def _answer(message: Message) -> Answer:
+def said(message: Message) -> Answer:
+    """What a modern server's last message comes to for the caller."""
     if message.error is not UNSET:
         code = failure(message.error).code
         if code in OUR_FAULTS:
