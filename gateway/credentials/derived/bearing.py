@@ -1,0 +1,36 @@
+"""A token as the credential of one server, for whoever asked."""
+
+from __future__ import annotations
+
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.credentials import Held
+from registry.addresses import exception_line
+from registry.catalog import Credential
+
+if TYPE_CHECKING:
+    from gateway.credentials import Asked
+
+MARGIN: Final = 30.0  # seconds before its end, or a quarter of its life: a call must not arrive with a dead one
+LONGEST: Final = 3600.0  # seconds that one is used, however long it would be good: who had it may have lost it since
+
+
+def bearer(asked: Asked, token: str, now: float, until: float) -> Held:
+    """RFC 6750 section 2.1. Another token of the same party at the same server is the same account."""
+    key = asked.key
+    whose = msgspec.json.encode([key.server, key.auth, key.subject, key.actors])
+    credential = Credential(
+        server=asked.upstream.slug,
+        origin=exception_line(asked.upstream.url),
+        header=b"authorization",
+        value=b"Bearer " + token.encode("ascii"),
+        subject=key.subject,
+        account=sha256(whose).hexdigest(),
+        scope=key.tool,
+        until=min(until, now + LONGEST),
+    )
+    left = credential.until - now
+    return Held(credential=credential, renew_at=credential.until - min(MARGIN, left / 4))

@@ -1,0 +1,90 @@
+"""Tokens that we sign for others: for a server, for a service that exchanges them, for a server's authorization server.
+
+None of them is good here. Our own door takes no token with a `token_use` that it does not know and none for another
+audience, exchanges neither, and no token is made for an audience of ours (T-18).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from authz import jose
+from authz.acting import write_chain
+from authz.ids import fresh_id
+from authz.tokens.keys import load_keys
+from gateway.credentials import CredentialUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from authz.tokens.keys import Key
+    from gateway.credentials import Asked
+    from gateway.credentials.equipment import Equipment
+
+OUTWARD: Final = "outward"  # `token_use`: for somebody else, whatever else it may look like
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """What is to be signed: for whom, of which type, for how many seconds, and what it says besides who asks."""
+
+    audience: str
+    typ: str
+    life: int
+    claims: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A token and when it ends."""
+
+    token: str = field(repr=False)
+    until: float
+
+
+def sign(equipment: Equipment, asked: Asked, said: Statement) -> Signed:
+    """A JWT about who asks: `sub` is the person or agent by the id that our own tokens have, `act` who acts for them
+    (RFC 8693 section 4.1).
+    """
+    moment = equipment.clock()
+    now = int(moment)
+    base = equipment.office.settings.base_url
+    check_audience(base, said.audience)
+    claims = {
+        "iss": base, "aud": said.audience, "iat": now, "exp": now + said.life, "jti": fresh_id(),
+        "token_use": OUTWARD, **who(asked, base), **said.claims,
+    }  # fmt: skip
+    key = _signer(equipment, moment)
+    told = {name: value for name, value in claims.items() if value}
+    return Signed(jose.sign(told, key.private, kid=key.kid, typ=said.typ), float(now + said.life))
+
+
+def who(asked: Asked, base: str) -> dict[str, Any]:
+    """Where nobody asks but we ourselves, to read what a server offers, it is about us (RFC 9068 section 2.2)."""
+    ours = ourselves(base)
+    if asked.principal is None:
+        return {"sub": ours, "client_id": ours}
+    name = asked.principal.label.partition(":")[2]
+    acting = write_chain(asked.actors)
+    return {"sub": asked.principal.subject, "client_id": ours, "preferred_username": name, "act": acting}
+
+
+def ourselves(base: str) -> str:
+    """What we are called as a client: the address of our metadata document."""
+    return f"{base}/oauth/clients/ostiary.json"
+
+
+def check_audience(base: str, audience: str) -> None:
+    """Whoever got a token for one of our own addresses could call us with it as the person that it is about."""
+    if audience == base or audience.startswith(f"{base}/"):
+        raise CredentialUnavailable(
+            "this server's audience is an address of this gateway, for which no token is given away: an administrator "
+            "has to set another one with --audience"
+        )
+
+
+def _signer(equipment: Equipment, now: float) -> Key:
+    office = equipment.office
+    with office.database.read() as session:
+        return load_keys(session, office.vault).signer(now)
