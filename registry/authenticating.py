@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HEADER = "header"
 _HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]{0,8190}[\x21-\x7e])?)")
-_NOT_OURS_TO_SET = frozenset(
+NOT_OURS_TO_SET = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection", b"accept"}
     | {b"te", b"trailer", b"upgrade", b"expect", b"accept-encoding", b"keep-alive", b"proxy-connection"}
 )
@@ -72,7 +72,7 @@ def split_header(line: bytes) -> tuple[bytes, bytes]:
     if parts is None:
         raise RegistryError("the credential must be one header line, for instance `Authorization: Bearer ...`")
     name = parts[1].lower()
-    if name in _NOT_OURS_TO_SET or name.startswith(b"mcp-"):
+    if name in NOT_OURS_TO_SET or name.startswith(b"mcp-"):
         raise RegistryError(f"the header {name.decode()} belongs to the transport and can be no credential")
     return name, parts[2]
 

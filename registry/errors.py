@@ -6,6 +6,7 @@ RegistryError
 ├── NotApprovable        approval refused: digests moved, same person, findings not accepted
 ├── NameRefused          a slug or name is not legal, or is the twin of another
 ├── DefinitionRefused    a definition was screened out
+├── DescriptionRefused   an OpenAPI description, or what was chosen of it, cannot be used
 ├── AddressRefused       an address may not be connected to
 ├── SecretRefused        a sealed secret does not open
 ├── DatabaseBehind       the schema is not the one this version needs
@@ -36,6 +37,10 @@ class NameRefused(RegistryError):
 
 
 class DefinitionRefused(RegistryError):
+    pass
+
+
+class DescriptionRefused(RegistryError):
     pass
 
 
