@@ -1,0 +1,154 @@
+"""What an authorization server says of itself (RFC 8414, or OpenID Connect Discovery): fetched, judged, remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import msgspec
+
+from gateway.credentials import Refused, Unanswered
+from gateway.credentials.oauth.documents import Remembered, fetch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from gateway.fetch import Fetcher
+
+LIFE: Final = 600.0  # seconds that a document is believed without a look
+OFFLINE: Final = "offline_access"
+S256: Final = "S256"
+_WHAT: Final = "the metadata of the authorization server (RFC 8414)"
+
+
+class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
+    "methods": "token_endpoint_auth_methods_supported",
+    "scopes": "scopes_supported",
+    "challenge_methods": "code_challenge_methods_supported",
+    "grants": "grant_types_supported",
+    "profiles": "authorization_grant_profiles_supported",
+    "promises_iss": "authorization_response_iss_parameter_supported",
+    "reads_documents": "client_id_metadata_document_supported",
+}):  # fmt: skip
+    """The parts that we use. `scopes` are None where it does not say which it has."""
+
+    issuer: str
+    token_endpoint: str = ""
+    authorization_endpoint: str = ""
+    registration_endpoint: str = ""
+    revocation_endpoint: str = ""
+    methods: tuple[str, ...] = ("client_secret_basic",)  # RFC 8414 section 2
+    scopes: tuple[str, ...] | None = None
+    challenge_methods: tuple[str, ...] = ()
+    grants: tuple[str, ...] = ("authorization_code", "implicit")
+    profiles: tuple[str, ...] = ()
+    promises_iss: bool = False
+    reads_documents: bool = False
+
+    @property
+    def offers_offline(self) -> bool:
+        """SEP-2207: only one that lists the scope is asked for it."""
+        return OFFLINE in (self.scopes or ())
+
+    def for_codes(self) -> str:
+        """Where browsers are sent. Raises Refused where that would not be safe."""
+        if not self.authorization_endpoint:
+            raise Refused("the authorization server has no place where a person could agree (authorization_endpoint)")
+        if S256 not in self.challenge_methods:
+            raise Refused(
+                "the authorization server does not say that it checks PKCE with S256, without which a stolen code could "
+                "be used: ask its operator to announce it (code_challenge_methods_supported)"
+            )
+        return self.authorization_endpoint
+
+    def for_tokens(self) -> str:
+        if not self.token_endpoint:
+            raise Refused("the authorization server has no token_endpoint")
+        return self.token_endpoint
+
+
+class Authorities:
+    """Those that we know, by issuer; safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._known: Remembered[Authority] = Remembered(LIFE)
+
+    def at(self, fetcher: Fetcher, issuer: str, *, fresh: bool = False) -> Authority:
+        """Raises Unanswered when it cannot be had, Refused when the document says that it is another's."""
+        return self._known.get(issuer, lambda: read_authority(fetcher, issuer), fresh=fresh)
+
+    def at_origin(self, fetcher: Fetcher, origin: str) -> Authority:
+        """Of a server of 2025-03-26, which may have no document at all; never of one that has metadata."""
+        return self._known.get(origin, lambda: _read_or_guess(fetcher, origin), fresh=True)
+
+    def forget(self, issuer: str) -> None:
+        self._known.forget(issuer)
+
+
+def read_authority(fetcher: Fetcher, issuer: str) -> Authority:
+    """The document, from the first of its places that has one."""
+    found = _find(fetcher, issuer)
+    if found is None:
+        raise Unanswered("the authorization server publishes no metadata (RFC 8414) where its issuer says")
+    return found
+
+
+def _find(fetcher: Fetcher, issuer: str) -> Authority | None:
+    for url in _places(issuer):
+        document = fetch(fetcher, url, Authority, _WHAT)
+        if document is not None:
+            return _judge(document, issuer)
+    return None
+
+
+def _read_or_guess(fetcher: Fetcher, origin: str) -> Authority:
+    """MCP 2025-03-26, "Fallbacks for Servers without Metadata Discovery"."""
+    return _find(fetcher, origin) or Authority(
+        issuer=origin,
+        authorization_endpoint=f"{origin}/authorize",
+        token_endpoint=f"{origin}/token",
+        registration_endpoint=f"{origin}/register",
+        methods=("client_secret_post", "none"),
+        challenge_methods=(S256,),  # OAuth 2.1 has it, and nobody can say so
+    )
+
+
+def _places(issuer: str) -> Iterator[str]:
+    """RFC 8414 section 3.1 and section 5, OpenID Connect Discovery 1.0 section 4; MCP's order (SEP-2351)."""
+    parts = urlsplit(issuer)
+    origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
+    yield f"{origin}/.well-known/oauth-authorization-server{path}"
+    yield f"{origin}/.well-known/openid-configuration{path}"
+    if path:
+        yield f"{origin}{path}/.well-known/openid-configuration"
+
+
+def _judge(document: Authority, issuer: str) -> Authority:
+    """RFC 8414 section 3.3: the very same issuer, letter by letter; its addresses are as safe as its own."""
+    if document.issuer != issuer:
+        raise Refused(
+            "the authorization server's metadata names another issuer than the server does; nothing was asked for: "
+            "they have to agree letter by letter, also in a slash at the end"
+        )
+    for name in ("authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"):
+        address = getattr(document, name)
+        if address and not _is_fit(address, issuer):
+            raise Refused(f"the authorization server's {name} is no address that could be used")
+    return document
+
+
+def _is_fit(address: str, issuer: str) -> bool:
+    """Browsers are sent to some of them as they stand: https, or http where the issuer is itself so."""
+    try:
+        parts = urlsplit(address)
+        allowed = {"https", urlsplit(issuer).scheme} & {"https", "http"}
+        plain = address.isascii() and address.isprintable() and " " not in address and "\\" not in address
+        return (
+            plain
+            and parts.scheme in allowed
+            and bool(parts.hostname)
+            and not parts.fragment
+            and "@" not in parts.netloc
+        )
+    except ValueError:
+        return False
