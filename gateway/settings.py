@@ -122,6 +122,9 @@ class Settings(BaseModel):
     second_factor: SecondFactor = Field(
         SecondFactor.OPTIONAL, description="who with a password of ours must have a second factor"
     )
+    webhook_url: str | None = Field(
+        None, description="where we POST that a connection is about to end, or has; none without it"
+    )
     journal_arguments: ArgumentRecord = Field(
         ArgumentRecord.REDACTED, description="what the journal keeps of arguments"
     )
@@ -233,7 +236,7 @@ def _sentence(error: Any) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    for check in (_tls, _exposure, _counts, _origins, _addresses, _listeners, _database, _providers):
+    for check in (_tls, _exposure, _counts, _origins, _addresses, _listeners, _database, _providers, _webhook):
         yield from check(settings)
 
 
@@ -298,6 +301,14 @@ def _providers(settings: Settings) -> Iterator[str]:
         ("domain", [domain.lower() for one in settings.identity_providers for domain in one.domains]),
     ):
         yield from (f"identity_providers: the {what} {name} is there twice" for name in _twice(names))
+
+
+def _webhook(settings: Settings) -> Iterator[str]:
+    parts = urlsplit(settings.webhook_url or "https://-")
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.fragment:
+        yield "webhook_url: must be an https URL, for instance https://hooks.example.com/ostiary"
+    elif parts.scheme == "http" and not is_loopback(parts.hostname):
+        yield "webhook_url: must be https except on loopback"
 
 
 def _twice(names: list[str]) -> list[str]:

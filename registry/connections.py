@@ -127,30 +127,29 @@ def value_of(session: Session, vault: Vault, row: Connection) -> bytes:
     return vault.open_secret(session, owner(row.server, row.subject), HEADER)
 
 
-def step(session: Session, row: Connection, follows: Callable[[Standing], Standing]) -> bool:
-    """Takes the connection to what follows, if it is still the one that `row` was read as; whether it was.
+def step(session: Session, row: Connection, follows: Callable[[Standing], Standing]) -> Connection | None:
+    """Takes the connection to what follows, if it is alive and still the one that `row` was read as.
 
     Another generation is another token, and what is true of the one need not be true of the other.
     """
     stored = _locked(session, row)
-    if stored is None:
-        return False
+    if stored is None or not is_alive(stored):
+        return None
     _write(stored, follows(standing(stored)))
     session.add(stored)
-    return True
+    return stored
 
 
-def renew(session: Session, vault: Vault, row: Connection, tokens: Tokens, now: float) -> bool:
-    """Keeps what came of a renewal, unless somebody connected, ended or renewed it meanwhile; whether it was kept."""
-    stored = _locked(session, row)
-    if stored is None or not is_alive(stored):
-        return False
-    _write(stored, states.renewed(standing(stored), tokens.life, now, _chance()))
+def renew(session: Session, vault: Vault, row: Connection, tokens: Tokens, now: float) -> Connection | None:
+    """Keeps what came of a renewal, unless somebody connected, ended or renewed it meanwhile."""
+    stored = step(session, row, lambda before: states.renewed(before, tokens.life, now, _chance()))
+    if stored is None:
+        return None
     stored.generation += 1
     stored.scopes = list(tokens.scopes)
     session.add(stored)
     vault.seal(session, owner(row.server, row.subject), TOKENS, msgspec.json.encode(tokens))
-    return True
+    return stored
 
 
 def revoke(session: Session, slug: str, subject: str, why: str, now: float) -> bool:

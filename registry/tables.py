@@ -227,6 +227,7 @@ class UpstreamClient(SQLModel, table=True):
     redirect_uri: str = ""
     registered_at: float = 0
     secret_until: float | None = None
+    warned_at: float | None = None  # when people were told that the secret ends
 
 
 class PendingConnect(SQLModel, table=True):
@@ -242,6 +243,17 @@ class PendingConnect(SQLModel, table=True):
     sealed: bytes = Field(sa_column=Column(LargeBinary, nullable=False))  # what the token request needs
     back_to: str = ""
     expires_at: float = Field(index=True)
+
+
+class Notice(SQLModel, table=True):
+    """Something that the webhook has not taken yet."""
+
+    __tablename__ = "notice"
+    id: str = Field(primary_key=True)
+    body: str = Field(sa_column=Column(Text, nullable=False))
+    at: float
+    due_at: float = Field(index=True)
+    attempts: int = 0
 
 
 class Lease(SQLModel, table=True):

@@ -11,6 +11,18 @@ depends_on = None
 
 def upgrade() -> None:
     op.create_table(
+        "notice",
+        sa.Column("id", sa.String(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("at", sa.Float(), nullable=False),
+        sa.Column("due_at", sa.Float(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+    )
+    with op.batch_alter_table("notice", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_notice_due_at"), ["due_at"], unique=False)
+
+    op.create_table(
         "pending_connect",
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("server", sa.String(), nullable=False),
@@ -63,6 +75,7 @@ def upgrade() -> None:
         sa.Column("redirect_uri", sa.String(), nullable=False),
         sa.Column("registered_at", sa.Float(), nullable=False),
         sa.Column("secret_until", sa.Float(), nullable=True),
+        sa.Column("warned_at", sa.Float(), nullable=True),
         sa.ForeignKeyConstraint(
             ["server"],
             ["server.slug"],
@@ -96,3 +109,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_pending_connect_expires_at"))
 
     op.drop_table("pending_connect")
+    with op.batch_alter_table("notice", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_notice_due_at"))
+
+    op.drop_table("notice")

@@ -45,6 +45,7 @@ PASSING = frozenset(
     {
         *("lease", "parcel", "letter", "tally", "failed_sign_ins"),
         *("browser_session", "code", "device_grant", "one_time_link", "refresh_token"),
+        *("pending_connect", "notice"),
         *("foreign_session", "pending_sign_in", "personal_token", "scim_token"),
         "journal_entry",  # made anew from the files
     }
