@@ -112,7 +112,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     single = settings.workers == 1 and settings.database_url is None
     rendezvous = MemoryRendezvous() if single else SharedRendezvous(office.database)
     telemetry = Telemetry(settings)
-    upstreams = open_upstreams(settings, office.vault, rendezvous, telemetry)
+    upstreams = open_upstreams(office, rendezvous)
     fetcher = Fetcher(settings.allow_addresses)
     try:
         yield World(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.upstream import UpstreamBusy
+from gateway.upstream.troubles import Trouble
 
 
 class Budget:
@@ -15,7 +16,8 @@ class Budget:
     def admit(self, size: int) -> None:
         """Refuses a call before it leaves while too much is held already."""
         if self.used + size > self.limit:
-            raise UpstreamBusy("too many bytes are in flight at this gateway; nothing was sent, try again shortly")
+            full = "too many bytes are in flight at this gateway; nothing was sent, try again shortly"
+            raise UpstreamBusy(full, trouble=Trouble.FULL)
 
     def take(self, size: int) -> bool:
         """Count `size` more; whether that still fits."""

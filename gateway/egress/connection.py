@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import select
+import ssl
 from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway.egress.reply import Reply, Terms
+from gateway.egress.tls import why_not
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +38,8 @@ LOOK_AFTER = 0.005  # seconds idle after which the socket is looked at before it
 
 class Stale(UpstreamBroken):
     """The connection ended before a byte of the answer came."""
+
+    trouble = Trouble.LOST
 
 
 class Connection(asyncio.Protocol):
@@ -160,17 +165,20 @@ class Connection(asyncio.Protocol):
             return
         if exc is None and self._head_done and not self._framed:
             reply.end(None)  # RFC 9112 section 6.3: without framing the body ends with the connection
+        elif self._raw == 0 and isinstance(exc, ssl.SSLError):  # TLS 1.3 tells only now that it wants our certificate
+            reply.end(UpstreamUnreachable(why_not(exc), Trouble.TLS))
         elif self._raw == 0:
             reply.end(Stale("the server closed the connection before it answered; the call may have been carried out"))
         else:
-            reply.end(UpstreamBroken("the server closed the connection in the middle of its answer"))
+            cut = "the server closed the connection in the middle of its answer; the call may have been carried out"
+            reply.end(UpstreamBroken(cut, Trouble.LOST))
 
     def _unless_complete(self, sentence: str) -> UpstreamError | None:
         return None if self._complete else UpstreamBroken(f"the server {sentence}")
 
     def _conclude(self, reply: Reply) -> None:
         if self._is_too_large(reply.terms.size):
-            self._fault = self._fault or UpstreamBroken("the server's answer, or the head of it, is too large")
+            self._fault = self._fault or _too_large("the server's answer, or the head of it, is too large")
         if self._fault is not None:
             fault, self._fault = self._fault, None
             self._reply = None
@@ -254,12 +262,12 @@ class Connection(asyncio.Protocol):
         size, most = len(piece), reply.terms.size
         self._pieces += 1
         if self._pieces > CHUNKS_FREE and reply.received < self._pieces * FLOOD_BYTES and most:
-            self._fault = UpstreamBroken("the server cut its answer into too many pieces")
+            self._fault = _too_large("the server cut its answer into too many pieces")
         elif most and reply.received + size > most:
-            self._fault = UpstreamBroken("the server's answer is too large")
+            self._fault = _too_large("the server's answer is too large")
         elif not reply.hold(size):
             self._fault = UpstreamBusy(
-                "too many bytes are in flight at this gateway; the call may have been carried out"
+                "too many bytes are in flight at this gateway; the call may have been carried out", trouble=Trouble.FULL
             )
         elif reply.push(piece):
             self._transport.pause_reading()
@@ -298,6 +306,10 @@ class Connection(asyncio.Protocol):
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _PLAIN_TYPES = frozenset({b"application/json", b"text/event-stream"})
+
+
+def _too_large(message: str) -> UpstreamBroken:
+    return UpstreamBroken(message, Trouble.TOO_LARGE)
 
 
 def _life(value: bytes) -> float:

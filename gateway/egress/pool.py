@@ -9,33 +9,38 @@ from typing import TYPE_CHECKING
 
 from gateway.egress.budget import Budget
 from gateway.egress.connection import Connection, Stale
+from gateway.egress.tls import Contexts, why_not
 from gateway.running import as_task
 from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamUnreachable
+from gateway.upstream.troubles import Trouble
 from registry.addresses import admit
 from registry.errors import AddressRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.egress.reply import Reply, Terms
-    from gateway.egress.routes import Route
+    from gateway.egress.routes import Key, Route
     from registry.catalog import Credential
 
 PER_SERVER = 256  # connections to one server; a call beyond them is refused rather than queued
 RESOLVED_FOR = 30.0  # seconds a name's addresses are remembered
 CONNECT_TIMEOUT = 5.0
 ADDRESSES_TRIED = 3
-
-Key = tuple[str, str, bool]
+WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})  # whose requests say how long they are, also when they are empty
+AGAIN_AFTER = 0.2  # seconds after which a server that refused a connection is tried once more: it may be restarting
+OUT_OF_REACH = "the server cannot be reached; nothing was sent"
 
 
 class Egress:
     """All connections of this process to servers. Used on one event loop, so nothing here needs a lock."""
 
-    def __init__(self, in_flight_limit: int) -> None:
+    def __init__(self, in_flight_limit: int, keys: Callable[[str], bytes]) -> None:
         self.budget = Budget(in_flight_limit)
         self._idle: dict[Key, list[Connection]] = {}
         self._open: dict[Key, set[Connection]] = {}
         self._resolved: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._contexts = Contexts(keys)
 
     async def exchange(
         self,
@@ -47,26 +52,31 @@ class Egress:
         *,
         credential: Credential | None = None,
         repeatable: bool = False,
+        target: bytes = b"",
     ) -> Reply:
         """One request and its reply, which the caller closes.
+
+        Without a `target` it is a message of MCP to the registered address; with one it goes to that path and query of
+        the same origin, and `lines` has all that its head holds besides.
 
         A kept-alive connection can turn out dead. Only a `repeatable` request is then sent again, and only if no byte
         of an answer came: for any other nobody can tell whether the server has acted on it (RFC 9110 section 9.2.2).
         """
         self.budget.admit(len(body))
-        secret = b"" if credential is None else _secret(route, credential)
-        if method == "POST":
-            request = b"%bContent-Length: %d\r\n%b%b\r\n%b" % (route.post, len(body), lines, secret, body)
-        else:
-            request = b"".join((route.head(method), lines, secret, b"\r\n"))
+        head = route.head(method) if not target else route.head_to(method, target)
+        if body or method in WITH_CONTENT:
+            head = b"%bContent-Length: %d\r\n" % (head, len(body))
+        head += lines
+        secret = b"" if credential is None else _secret(route, credential, head, body)
+        request = b"%b%b\r\n%b" % (head, secret, body)
         connection = self._take_idle(route.key)
         if connection is not None:
             reply = connection.send(request, terms)
             try:
                 await reply
-            except Stale:
+            except (Stale, UpstreamUnreachable) as dead:
                 reply.close()
-                if not repeatable:
+                if isinstance(dead, Stale) and not repeatable:  # of the other it is known that nothing was sent
                     raise
             except (UpstreamError, asyncio.CancelledError):
                 reply.close()
@@ -102,35 +112,50 @@ class Egress:
 
     async def _connect(self, route: Route) -> Connection:
         if len(self._open.get(route.key, ())) >= PER_SERVER:
-            raise UpstreamBusy("too many calls to this server are under way; nothing was sent, try again shortly")
+            full = "too many calls to this server are under way; nothing was sent, try again shortly"
+            raise UpstreamBusy(full, trouble=Trouble.FULL)
         await as_task()
         try:
             async with asyncio.timeout(2 * CONNECT_TIMEOUT):
-                for ip in (await self._addresses(route))[:ADDRESSES_TRIED]:
-                    connection = await self._connect_to(ip, route)
-                    if connection is not None:
-                        return connection
-        except TimeoutError:
-            pass
-        raise UpstreamUnreachable("the server cannot be reached; nothing was sent")
+                return await self._connect_somewhere(route)
+        except TimeoutError as late:
+            raise UpstreamUnreachable(OUT_OF_REACH) from late
 
-    async def _connect_to(self, ip: str, route: Route) -> Connection | None:
+    async def _connect_somewhere(self, route: Route) -> Connection:
+        """To one of the addresses of the server's name, all of which are tried twice. Nothing has been sent yet."""
+        addresses = (await self._addresses(route))[:ADDRESSES_TRIED]
+        tls = await self._contexts.of(route) if route.address.scheme == "https" else None
+        try:
+            return await self._connect_to_any(addresses, route, tls)
+        except UpstreamUnreachable as fault:
+            if fault.trouble is Trouble.TLS:
+                raise
+        await asyncio.sleep(AGAIN_AFTER)
+        return await self._connect_to_any(addresses, route, tls)
+
+    async def _connect_to_any(self, addresses: tuple[str, ...], route: Route, tls: ssl.SSLContext | None) -> Connection:
+        fault = UpstreamUnreachable(OUT_OF_REACH)
+        for ip in addresses:
+            try:
+                return await self._connect_to(ip, route, tls)
+            except ssl.SSLError as error:  # is an OSError too
+                fault = UpstreamUnreachable(why_not(error), Trouble.TLS)
+            except (OSError, TimeoutError):
+                continue
+        raise fault
+
+    async def _connect_to(self, ip: str, route: Route, tls: ssl.SSLContext | None) -> Connection:
         """A connection to this address of the server; its name stays what TLS checks and what Host says (T-46)."""
-        address = route.address
-        secure = address.scheme == "https"
         connection = self._unconnected(route.key)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):
                 await asyncio.get_running_loop().create_connection(
                     lambda: connection,
-                    sock=await _connected(ip, address.port),
-                    ssl=self._tls_context() if secure else None,
-                    server_hostname=address.host if secure else None,
+                    sock=await _connected(ip, route.address.port),
+                    ssl=tls,
+                    server_hostname=route.address.host if tls is not None else None,
                 )
-        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
-            self._open[route.key].discard(connection)
-            return None
-        except asyncio.CancelledError:
+        except (OSError, TimeoutError, asyncio.CancelledError):
             self._open[route.key].discard(connection)
             raise
         return connection
@@ -156,16 +181,9 @@ class Egress:
             for ip in found:
                 admit(ip, address)
         except AddressRefused as refused:
-            raise UpstreamUnreachable(f"the server's address is not allowed (rule: {refused.rule})") from refused
+            forbidden = f"the server's address is not allowed (rule: {refused.rule})"
+            raise UpstreamUnreachable(forbidden, Trouble.ADDRESS) from refused
         return found
-
-    def _tls_context(self) -> ssl.SSLContext:
-        """Made once: it costs 25 ms."""
-        if self._tls is None:
-            self._tls = ssl.create_default_context()
-            self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
-            self._tls.set_alpn_protocols(["http/1.1"])
-        return self._tls
 
 
 async def _connected(ip: str, port: int) -> socket.socket:
@@ -188,7 +206,7 @@ async def _resolve(host: str, port: int) -> tuple[str, ...]:
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        raise UpstreamUnreachable("the server's name cannot be resolved; nothing was sent") from error
+        raise UpstreamUnreachable("the server's name cannot be resolved; nothing was sent", Trouble.NAME) from error
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
@@ -207,11 +225,15 @@ def _forget(connection: Connection, opened: set[Connection], idle: list[Connecti
         idle.remove(connection)
 
 
-def _secret(route: Route, credential: Credential) -> bytes:
+def _secret(route: Route, credential: Credential, head: bytes, body: bytes) -> bytes:
     """The credential's line, last of all, and only for the server and the origin it was registered for (T-49)."""
     if credential.server != route.server or credential.origin != route.address.origin:
-        raise UpstreamUnreachable("the credential kept for this server belongs to another address; register it again")
+        elsewhere = "the credential kept for this server belongs to another address; register it again"
+        raise UpstreamUnreachable(elsewhere, Trouble.CREDENTIAL)
+    if credential.sign is not None:
+        return credential.sign(head, body)
     line = b"%s: %s\r\n" % (credential.header, credential.value)
     if line.count(b"\n") != 1 or line.count(b"\r") != 1:
-        raise UpstreamUnreachable("the credential kept for this server cannot be sent as a header; enter it again")
+        misshapen = "the credential kept for this server cannot be sent as a header; enter it again"
+        raise UpstreamUnreachable(misshapen, Trouble.CREDENTIAL)
     return line

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from authz.principals import Principal
+    from gateway.upstream.connections import Strain
     from registry.catalog import Credential, Entry, Upstream
     from registry.tables import Era
 
@@ -146,6 +147,9 @@ class Upstreams(Protocol):
         self, server: Upstream, principal: Principal | None, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:
         """What changes at a server, for as long as somebody iterates; one upstream feed serves all who do."""
+
+    def strains(self) -> Mapping[str, Strain]:
+        """How servers stand in this process, by slug, as far as they were asked."""
 
     async def close(self) -> None:
         """End sessions, feeds and connections."""

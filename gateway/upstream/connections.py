@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
-from gateway.upstream import Answer, Probed, UpstreamBusy, UpstreamError
+from gateway.journal import JournalDown
+from gateway.upstream import Answer, Probed, UpstreamError
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.http import Http
+from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.parking import Parking
+from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
+from registry.tls import TLS_KEY, owner
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from authz.principals import Principal
-    from gateway.operating.telemetry import Telemetry
+    from gateway.office import Office
     from gateway.rendezvous import Rendezvous
-    from gateway.settings import Settings
     from gateway.upstream import Ask, Downstream, FeedEvent, Upstreams
+    from gateway.upstream.limits import Plan
+    from gateway.upstream.troubles import Trouble
     from registry.catalog import Credential, Upstream
     from registry.vault import Vault
 
 SWEEP_EVERY = 60.0
+WHO = "gateway"  # in the record: nobody asked for it
 
 
 class Engine(Protocol):
@@ -47,14 +56,44 @@ class Engine(Protocol):
     async def close(self) -> None: ...
 
 
-def open_upstreams(settings: Settings, vault: Vault, rendezvous: Rendezvous, _telemetry: Telemetry) -> Upstreams:
+def open_upstreams(office: Office, rendezvous: Rendezvous) -> Upstreams:
     """The servers' side of a process, on the running loop. What a call took is told to telemetry by whoever made it."""
+    settings = office.settings
     return Servers(
-        vault,
+        office.vault,
         rendezvous,
         Terms(settings.call_deadline, settings.call_limit, settings.answer_limit),
         settings.in_flight_limit,
+        keys=lambda slug: _key_of(office, slug),
+        told=lambda slug, trouble: _note(office, slug, trouble),
     )
+
+
+def _key_of(office: Office, slug: str) -> bytes:
+    with office.database.read() as session:
+        return office.vault.open_secret(session, owner(slug), TLS_KEY)
+
+
+def _note(office: Office, slug: str, trouble: Trouble | None) -> None:
+    """That a server is left alone from now on in this process, or that it answers again."""
+    with suppress(JournalDown):  # no call leaves then anyway
+        if trouble is None:
+            office.journal.note("server.answers", who=WHO, server=slug)
+        else:
+            office.journal.note("server.left_alone", who=WHO, server=slug, trouble=str(trouble))
+
+
+def _no_keys(slug: str) -> bytes:
+    raise SecretRefused(f"there is no key for {slug}")
+
+
+@dataclass(frozen=True, slots=True)
+class Strain:
+    """How a server stands in this process: calls under way, and why and for how long it is left alone, if it is."""
+
+    under_way: int
+    trouble: Trouble | None
+    pause: float
 
 
 class Servers:
@@ -67,31 +106,43 @@ class Servers:
         terms: Terms,
         in_flight_limit: int,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        keys: Callable[[str], bytes] = _no_keys,
+        told: Callable[[str, Trouble | None], None] = lambda _slug, _trouble: None,
     ) -> None:
         self._terms = terms
         self._clock = clock
+        self._told = told
         self._parking = Parking(rendezvous, vault)
-        self._http = Http(vault, rendezvous, self._parking, in_flight_limit)
-        self._engines: dict[Transport, Engine] = {Transport.HTTP: self._http}
-        self._breakers: dict[str, Breaker] = {}
+        self._egress = Egress(in_flight_limit, keys)
+        http = Http(vault, rendezvous, self._parking, self._egress)
+        self._engines: dict[Transport, Engine] = {Transport.HTTP: http}
+        self._gates: dict[str, Gate] = {}
         self._sweeping = asyncio.create_task(self._sweep())
 
     @property
     def in_flight(self) -> int:
         """Bytes held for calls under way."""
-        return self._http.egress.budget.used
+        return self._egress.budget.used
+
+    def strains(self) -> Mapping[str, Strain]:
+        """Of every server that was asked since this process began."""
+        return {
+            slug: Strain(gate.under_way, gate.breaker.trouble, gate.breaker.pause) for slug, gate in self._gates.items()
+        }
 
     async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
-        breaker = self._breaker(server.slug)
-        breaker.admit()
+        gate = self._gate(server)
+        plan = gate.enter(ask)
         try:
-            answer = await self._send(server, ask, down, credential)
-        except (UpstreamBusy, CredentialRefused):
+            way = self._twice if plan.repeat else self._send
+            answer = await way(server, ask, down, credential, plan)
+        except UpstreamError as error:
+            gate.failed(error)
             raise
-        except UpstreamError:
-            breaker.failed()
-            raise
-        breaker.succeeded()
+        finally:
+            gate.leave()
+        gate.breaker.succeeded()
         return answer
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
@@ -112,19 +163,39 @@ class Servers:
         self._parking.close()
         for engine in self._engines.values():
             await engine.close()
+        self._egress.close()
 
     def _send(
-        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None
+        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None, plan: Plan
     ) -> Coroutine[None, None, Answer]:
         if server.auth is not Auth.NONE and credential is None:  # it was tampered with: as nobody we do not go there
             raise CredentialRefused(f"the credential for {server.title or server.slug} cannot be used")
-        return self._engines[server.transport].send(server, ask, down, credential, self._terms)
+        return self._engines[server.transport].send(server, ask, down, credential, plan.terms)
 
-    def _breaker(self, slug: str) -> Breaker:
-        breaker = self._breakers.get(slug)
-        if breaker is None:
-            breaker = self._breakers[slug] = Breaker(self._clock)
-        return breaker
+    async def _twice(
+        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None, plan: Plan
+    ) -> Answer:
+        """Once more if the answer was lost, within the time that the call has."""
+        began = self._clock()
+        try:
+            return await self._send(server, ask, down, credential, plan)
+        except UpstreamError as error:
+            left = plan.terms.total - (self._clock() - began)
+            if left <= 0 or not may_repeat(ask, error):
+                raise
+        rest = replace(plan.terms, silence=min(plan.terms.silence, left), total=left)
+        return await self._send(server, ask, down, credential, replace(plan, terms=rest))
+
+    def _gate(self, server: Upstream) -> Gate:
+        """Of a registration; a snapshot's servers are constants, so the very same object means no change."""
+        slug = server.slug
+        gate = self._gates.get(slug)
+        if gate is None:
+            breaker = Breaker(self._clock, lambda trouble: self._told(slug, trouble))
+            gate = self._gates[slug] = Gate(server, self._terms, breaker, self._parking.count)
+        elif gate.upstream is not server:
+            gate.renew(server)
+        return gate
 
     async def _sweep(self) -> None:
         while True:

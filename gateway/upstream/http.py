@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
-from gateway.egress.pool import Egress
 from gateway.egress.routes import Route, route_to
 from gateway.upstream import Answer, Probed, modern
 from gateway.upstream.feeds import Feeds
@@ -20,6 +19,7 @@ from registry.tables import Era
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
+    from gateway.egress.pool import Egress
     from gateway.egress.reply import Terms
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream, FeedEvent
@@ -33,8 +33,8 @@ FAREWELL = 3.0  # seconds in which sessions are ended when the process ends
 class Http:
     """An `Engine`: connections, legacy sessions and feeds of one process."""
 
-    def __init__(self, vault: Vault, rendezvous: Rendezvous, parking: Parking, in_flight_limit: int) -> None:
-        self.egress = Egress(in_flight_limit)
+    def __init__(self, vault: Vault, rendezvous: Rendezvous, parking: Parking, egress: Egress) -> None:
+        self.egress = egress
         self._sessions = Sessions(self.egress, rendezvous, vault)
         self._legacy = Legacy(self.egress, self._sessions, parking)
         self._feeds = Feeds()
@@ -81,7 +81,6 @@ class Http:
             async with asyncio.timeout(FAREWELL):
                 await self._legacy.close()
                 await self._sessions.close()
-        self.egress.close()
 
     async def _keep(self, greeting: Greeting, route: Route, credential: Credential | None) -> None:
         key = self._sessions.key(None, route, credential, b"{}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.credentials.holding import Credentials
-from gateway.operating.telemetry import Telemetry
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import open_upstreams
 from gateway.upstream.refresh import refresh
@@ -16,8 +15,7 @@ if TYPE_CHECKING:
 
 async def refresh_once(office: Office, slug: str, *, who: str) -> None:
     """Reads the server and stores what it offers, or why it could not be read."""
-    quiet = office.settings.model_copy(update={"metrics_listen": ""})
-    upstreams = open_upstreams(quiet, office.vault, MemoryRendezvous(), Telemetry(quiet))
+    upstreams = open_upstreams(office, MemoryRendezvous())
     try:
         await refresh(office, upstreams, Credentials(office), slug, who=who)
     finally:

@@ -73,6 +73,7 @@ class Parked:
     down: Downstream | None
     methods: frozenset[str]  # that the client may be asked
     principal: Principal | None  # the only one whose answers count
+    server: str
     task: asyncio.Task[Answer] = field(init=False)
     keeper: asyncio.Task[None] | None = None
     open: dict[str, tuple[str, bytes, asyncio.Future[bytes]]] = field(default_factory=dict)
@@ -126,6 +127,10 @@ class Parking:
         self._vault = vault
         self._parked: dict[str, Parked] = {}
 
+    def count(self, server: str) -> int:
+        """Calls to a server that wait for what their clients say."""
+        return sum(parked.server == server for parked in self._parked.values())
+
     async def begin(
         self,
         ask: Ask,
@@ -136,7 +141,8 @@ class Parking:
         """The answer of a conversation, or its first question; `offered` is what the client may be asked."""
         await as_task()
         methods = frozenset(ASKABLE[name] for name in members(offered))
-        parked = Parked(down, methods, ask.principal, full=len(self._parked) >= PARKED_MOST)
+        server = ask.entry.server if ask.entry is not None else ""
+        parked = Parked(down, methods, ask.principal, server, full=len(self._parked) >= PARKED_MOST)
         parked.task = asyncio.create_task(converse(parked))
         parked.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody else looks
         return await self._round(parked)

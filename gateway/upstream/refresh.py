@@ -17,9 +17,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.credentials import Asked, CredentialTampered, CredentialUnavailable
 from gateway.journal import JournalDown
 from gateway.rendezvous import RendezvousDown
-from gateway.upstream import UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
+from gateway.upstream import UpstreamBusy, UpstreamError
 from gateway.upstream.news import spread
 from gateway.upstream.reading import read_server
+from gateway.upstream.troubles import MEANINGS, Trouble
 from registry.assembling import upstream_of
 from registry.database import Concern
 from registry.errors import AddressRefused, UnknownServer, WrongState
@@ -198,12 +199,12 @@ async def refresh(
         await asyncio.to_thread(_give_up, office, slug)
         return None
     except CredentialUnavailable as error:
-        await asyncio.to_thread(_store_failure, office, slug, str(error))
+        await asyncio.to_thread(_store_failure, office, slug, str(error), error.trouble)
         return None
     except UpstreamBusy:
         return None  # we are the ones who leave it alone: that says nothing new about it
     except (UpstreamError, AddressRefused, TimeoutError) as error:
-        await asyncio.to_thread(_store_failure, office, slug, explain(error))
+        await asyncio.to_thread(_store_failure, office, slug, *explain(error, slug))
         return None
     return await asyncio.to_thread(store, office, slug, seen, who)
 
@@ -234,29 +235,31 @@ def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None
     return observation
 
 
-def explain(error: Exception) -> str:
-    """What is wrong and what to do, in our words."""
+def explain(error: Exception, slug: str) -> tuple[str, Trouble]:
+    """What is wrong and what to do, in our words; and of what kind it is."""
     if isinstance(error, AddressRefused):
-        return f"its address is refused: {error}"
-    if isinstance(error, TimeoutError | UpstreamSlow):
-        return "it did not answer in time; look at its load and at the way there"
-    if isinstance(error, UpstreamUnreachable):
-        return f"it cannot be reached: {error}; see that it runs and that its address is right"
-    return f"what it answered is no answer: {error}; ask its owner"
+        trouble, text = Trouble.ADDRESS, f"its address is refused: {error}"
+    elif isinstance(error, UpstreamError):
+        trouble, text = error.trouble, str(error)
+    else:
+        trouble, text = Trouble.SLOW, f"it did not answer all that it was asked in {PATIENCE:.0f} s"
+    return f"{text}; {MEANINGS[trouble].remedy_for(slug)}", trouble
 
 
-def _store_failure(office: Office, slug: str, failure: str) -> None:
+def _store_failure(office: Office, slug: str, failure: str, trouble: Trouble) -> None:
     with office.database.read() as session:
         server = find(session, slug)
         news = server.failing_since is None or server.failure != failure
     if news:
-        with office.change("server.failing", Concern.CATALOGUE, who=WHO, server=slug, failure=failure) as (session, _):
-            failed(session, slug, failure)
+        facts = {"server": slug, "failure": failure, "trouble": str(trouble)}
+        with office.change("server.failing", Concern.CATALOGUE, who=WHO, **facts) as (session, _):
+            failed(session, slug, failure, trouble)
 
 
 def _give_up(office: Office, slug: str) -> None:
     """T-92: a server whose credential was tampered with is not talked to any more."""
-    _store_failure(office, slug, f"{UNOPENABLE}; set it again with `ostiary server credential {slug}`")
+    failure = f"{UNOPENABLE}; set it again with `ostiary server credential {slug}`"
+    _store_failure(office, slug, failure, Trouble.CREDENTIAL)
     with (
         suppress(WrongState),  # not approved, or suspended already
         office.change("server.suspended", Concern.CATALOGUE, who=WHO, server=slug, because=UNOPENABLE) as (session, _),

@@ -148,6 +148,9 @@ class ScriptedUpstreams:
     async def probe(self, *_: object) -> Any:
         raise NotImplementedError
 
+    def strains(self) -> dict[str, Any]:
+        return {}
+
     async def close(self) -> None: ...
 
 

@@ -107,7 +107,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 
 @pytest.fixture
 async def upstreams(office: Office) -> AsyncIterator[Upstreams]:
-    opened = open_upstreams(office.settings, office.vault, MemoryRendezvous(), None)  # type: ignore[arg-type]
+    opened = open_upstreams(office, MemoryRendezvous())
     yield opened
     await opened.close()
 

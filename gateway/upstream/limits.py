@@ -1,0 +1,118 @@
+"""The way to one server in one process: how long a call may take, how many may be under way, whether it is left alone.
+
+What a call may take is settled once per registration and tool, so that a call looks it up and works nothing out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.upstream import UpstreamBusy
+from gateway.upstream.messages import CredentialRefused
+from gateway.upstream.troubles import MEANINGS, Trouble
+from registry.tables import Era
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.egress.reply import Terms
+    from gateway.upstream import Ask, UpstreamError
+    from gateway.upstream.breaker import Breaker
+    from registry.catalog import Entry, Upstream
+    from registry.limits import Limits, ToolLimits
+
+STATE: Final = "requestState"
+RESPONSES: Final = "inputResponses"
+IT_IS_THERE: Final = frozenset({Trouble.REFUSED, Trouble.TOO_LARGE})  # it answered, so it need not be left alone
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one call may take, and whether it may be sent again."""
+
+    terms: Terms
+    repeat: bool = False
+
+
+class Gate:
+    """`elsewhere` counts calls under way that nobody waits for at the moment: those that are parked at a question."""
+
+    __slots__ = ("_elsewhere", "_plan", "_settings", "_tools", "breaker", "under_way", "upstream")
+
+    def __init__(self, upstream: Upstream, settings: Terms, breaker: Breaker, elsewhere: Callable[[str], int]) -> None:
+        self._settings = settings
+        self._elsewhere = elsewhere
+        self.breaker = breaker
+        self.under_way = 0
+        self.renew(upstream)
+
+    def renew(self, upstream: Upstream) -> None:
+        """The server as it is registered now."""
+        self.upstream = upstream
+        self._plan = Plan(_terms(upstream.limits, self._settings))
+        self._tools = {
+            name: Plan(_terms(limits, self._plan.terms), limits.repeat)
+            for name, limits in upstream.limits.tools.items()
+        }
+
+    def enter(self, ask: Ask) -> Plan:
+        """Counts a call in, whose `leave` follows. Raises UpstreamBusy: nobody waits here, for waiting costs memory."""
+        self.breaker.admit()
+        most = self.upstream.limits.at_once
+        if most is not None and ask.principal is not None and not self._goes_on(ask) and self._count() >= most:
+            full = "as many calls to this server are under way as may be; nothing was sent, try again shortly"
+            raise UpstreamBusy(full, trouble=Trouble.FULL)
+        self.under_way += 1
+        return self._tools.get(ask.name, self._plan) if self._tools and ask.method == "tools/call" else self._plan
+
+    def leave(self) -> None:
+        self.under_way -= 1
+
+    def failed(self, error: UpstreamError) -> None:
+        """Only what says something about the server counts against it."""
+        if error.trouble in IT_IS_THERE or (isinstance(error, CredentialRefused) and error.status):
+            self.breaker.succeeded()
+        elif not MEANINGS[error.trouble].ours:
+            self.breaker.failed(error.trouble)
+
+    def _count(self) -> int:
+        return self.under_way + self._elsewhere(self.upstream.slug)
+
+    def _goes_on(self, ask: Ask) -> bool:
+        """Whether it is the rest of a call that is counted already, because it was parked at a question."""
+        return self.upstream.era is Era.LEGACY and STATE in ask.params and not ask.legacy_session
+
+
+def may_repeat(ask: Ask, error: UpstreamError) -> bool:
+    """Of a tool whose limits allow it: whether doing it twice is the same as doing it once, by its own approved word
+    (MCP, Tools, "annotations"), and the first answer was lost. A further round of a call is never repeated (SEP-2322).
+    """
+    if error.trouble is not Trouble.LOST or STATE in ask.params or RESPONSES in ask.params:
+        return False
+    return ask.entry is not None and _is_idempotent(ask.entry)
+
+
+class _Annotations(msgspec.Struct):
+    idempotentHint: bool = False  # noqa: N815 - the name on the wire
+    readOnlyHint: bool = False  # noqa: N815
+
+
+class _Annotated(msgspec.Struct):
+    annotations: _Annotations = msgspec.field(default_factory=_Annotations)
+
+
+def _is_idempotent(entry: Entry) -> bool:
+    try:
+        said = msgspec.json.decode(entry.raw, type=_Annotated).annotations
+    except msgspec.DecodeError:
+        return False
+    return said.idempotentHint or said.readOnlyHint
+
+
+def _terms(limits: Limits | ToolLimits, over: Terms) -> Terms:
+    """`over` with what differs: no silence is longer than the whole may last."""
+    total = limits.total or over.total
+    return replace(over, silence=min(limits.deadline or over.silence, total), total=total)
