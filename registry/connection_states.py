@@ -65,12 +65,11 @@ def connected(life: Life, now: float, chance: float) -> Standing:
     return settled(_living(fresh, life, now, chance), now)
 
 
-def refreshing(standing: Standing, now: float) -> Standing:
-    """Its token is about to be presented for another."""
+def refreshing(standing: Standing, now: float, within: float) -> Standing:
+    """Its token is about to be presented for another; if nothing is heard of that `within` seconds, it is again."""
     _check_alive(standing, "renewed")
-    if standing.state is ConnectionState.REFRESHING:
-        return standing
-    return replace(standing, state=ConnectionState.REFRESHING, changed_at=now)
+    since = standing.changed_at if standing.state is ConnectionState.REFRESHING else now
+    return replace(standing, state=ConnectionState.REFRESHING, changed_at=since, refresh_at=now + within)
 
 
 def renewed(standing: Standing, life: Life, now: float, chance: float) -> Standing:
@@ -84,9 +83,8 @@ def put_off(standing: Standing, why: str, now: float, chance: float, asked: floa
     """It could not be renewed now, and is tried again: later each time, and not before the `asked` seconds."""
     _check_alive(standing, "renewed")
     pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(standing.attempts, 10)) * (0.5 + chance / 2)
-    waiting = standing if standing.state is ConnectionState.REFRESHING else refreshing(standing, now)
-    at = now + max(pause, min(asked, LONGEST_ASKED))
-    return replace(waiting, why=why, attempts=standing.attempts + 1, refresh_at=at)
+    waiting = refreshing(standing, now, max(pause, min(asked, LONGEST_ASKED)))
+    return replace(waiting, why=why, attempts=standing.attempts + 1)
 
 
 def needing(standing: Standing, why: str, now: float) -> Standing:

@@ -30,6 +30,13 @@ def take(database: Database, name: str, holder: str, seconds: float) -> bool:
         return bool(made.rowcount)
 
 
+def is_held(database: Database, name: str) -> bool:
+    """Whether anybody has it now."""
+    with database.read() as session:
+        lease = session.get(Lease, name)
+    return lease is not None and lease.until >= time.time()
+
+
 def give_back(database: Database, name: str, holder: str) -> None:
     """The next one need not wait."""
     with database.change() as session:

@@ -1,0 +1,137 @@
+"""`oauth-person` and `oauth-shared`: the token of an account that somebody connected, renewed when it has to be."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.credentials import CredentialUnavailable, Held
+from gateway.credentials.accounts import account, give_up, needed, tampered
+from gateway.credentials.renewing import renew_once
+from registry import connections
+from registry.addresses import exception_line
+from registry.auth_modes import OAuthSettings
+from registry.catalog import Credential
+from registry.errors import SecretRefused
+
+if TYPE_CHECKING:
+    from gateway.credentials import Asked
+    from gateway.credentials.equipment import Equipment
+    from registry.catalog import Upstream
+    from registry.connections import Tokens
+    from registry.tables import Connection
+
+MARGIN: Final = 30.0  # seconds before its end that a token is not sent any more: the server may have another clock
+LOOKED_AT: Final = 300.0  # seconds after which we look at the connection again, whatever happens
+YOUNG: Final = 30.0  # seconds: a token that was given a moment ago, and is refused, would be again
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A connection that can be used, and its tokens."""
+
+    row: Connection
+    tokens: Tokens
+
+
+class Kept:
+    """The source of what is kept for a connection."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+
+    def obtain(self, asked: Asked) -> Held:
+        now = self._equipment.clock()
+        found = self._look(asked.upstream, asked.subject)
+        if asked.scopes - set(found.tokens.scopes):
+            raise needed(asked.upstream, asked.subject, "more is wanted of it than it was connected for", asked.scopes)
+        if self._is_over(found, asked, now):
+            found = self._renewed(found, asked)
+        expires_at = math.inf if found.tokens.expires_at is None else found.tokens.expires_at
+        return Held(credential=_credential(asked, found), renew_at=min(now + LOOKED_AT, expires_at - MARGIN))
+
+    def _look(self, upstream: Upstream, subject: str) -> Found:
+        """The connection, if it was made for this server as it is now (T-49)."""
+        office = self._equipment.office
+        row = account(self._equipment, upstream, subject)
+        try:
+            with office.database.read() as session:
+                found = Found(row, connections.tokens_of(session, office.vault, row))
+        except SecretRefused as refused:
+            if self._has_moved(row):
+                return self._look(upstream, subject)
+            raise tampered(self._equipment, upstream, row) from refused
+        moved = _moved(upstream, found.tokens)
+        if moved:
+            raise give_up(self._equipment, upstream, row, moved)
+        return found
+
+    def _has_moved(self, row: Connection) -> bool:
+        """Whether the row was read before, and its secret after, somebody changed both."""
+        with self._equipment.office.database.read() as session:
+            now = connections.find(session, row.server, row.subject)
+        return now is None or (now.generation, now.state) != (row.generation, row.state)
+
+    def _is_over(self, found: Found, asked: Asked, now: float) -> bool:
+        ends = found.tokens.expires_at
+        return (ends is not None and ends - MARGIN <= now) or _is_refused(found, asked)
+
+    def _renewed(self, found: Found, asked: Asked) -> Found:
+        """The same connection with another token. Raises CredentialUnavailable, saying whether it may pass."""
+        upstream, now = asked.upstream, self._equipment.clock()
+        if _is_refused(found, asked) and found.row.changed_at > now - YOUNG:
+            raise CredentialUnavailable(
+                f"{upstream.title or upstream.slug} does not accept a token that it was given a moment ago; "
+                "an administrator has to find out why"
+            )
+        if not found.tokens.refresh:
+            why = "the server does not accept its token any more" if _is_refused(found, asked) else "it has run out"
+            raise give_up(self._equipment, upstream, found.row, f"{why}, and it cannot be renewed; connect it again")
+        if found.row.attempts and (found.row.refresh_at or 0.0) > now:
+            raise CredentialUnavailable(_later(upstream, found.row, now))
+        renew_once(self._equipment, upstream, found.row, found.tokens)
+        after = self._look(upstream, asked.subject)
+        if self._is_over(after, asked, self._equipment.clock()):
+            raise CredentialUnavailable(_later(upstream, after.row, self._equipment.clock()))
+        return after
+
+
+def _is_refused(found: Found, asked: Asked) -> bool:
+    refused = asked.instead_of
+    return refused is not None and refused.value == _value(found.tokens)
+
+
+def _moved(upstream: Upstream, tokens: Tokens) -> str:
+    """Why tokens are for another server than this one has become since; empty if they are for it."""
+    settings = upstream.auth_settings
+    wanted = settings.issuer if isinstance(settings, OAuthSettings) else ""
+    if wanted and wanted != tokens.issuer:
+        return "the server takes tokens of another authorization server now; connect it again"
+    if tokens.audience and exception_line(tokens.audience) != exception_line(upstream.url):
+        return "the server is at another address now; connect it again"
+    return ""
+
+
+def _credential(asked: Asked, found: Found) -> Credential:
+    return Credential(
+        server=asked.upstream.slug,
+        origin=exception_line(asked.upstream.url),
+        header=b"authorization",
+        value=_value(found.tokens),
+        subject=asked.subject,
+        account=found.row.account,
+        until=math.inf if found.tokens.expires_at is None else found.tokens.expires_at,
+    )
+
+
+def _value(tokens: Tokens) -> bytes:
+    return b"Bearer " + tokens.access.encode()
+
+
+def _later(upstream: Upstream, row: Connection, now: float) -> str:
+    seconds = max(1, round((row.refresh_at or now) - now))
+    return (
+        f"the token for {upstream.title or upstream.slug} has run out and could not be renewed: "
+        f"{row.why or 'its authorization server does not answer'}; we try again in {seconds} s"
+    )

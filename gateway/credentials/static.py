@@ -1,0 +1,78 @@
+"""`static`: a header that never changes by itself, one for all or one that each person gave."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
+from gateway.credentials.accounts import account, needed, tampered
+from registry import connections
+from registry.addresses import exception_line
+from registry.auth_modes import StaticSettings
+from registry.authenticating import credential, split_header
+from registry.catalog import Credential
+from registry.errors import RegistryError, SecretRefused
+from registry.servers import find
+
+if TYPE_CHECKING:
+    from gateway.credentials import Asked
+    from gateway.credentials.equipment import Equipment
+
+REFUSED = "the server does not accept what you gave for it; give what it accepts now"
+
+
+class Static:
+    """The source of what is kept as it was given."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+
+    def obtain(self, asked: Asked) -> Held:
+        settings = asked.upstream.auth_settings
+        if isinstance(settings, StaticSettings) and settings.personal:
+            found = self._given(asked, settings)
+        else:
+            found = self._stored(asked)
+        return Held(credential=found, renew_at=math.inf)
+
+    def _stored(self, asked: Asked) -> Credential:
+        slug, office = asked.upstream.slug, self._equipment.office
+        with office.database.read() as session:
+            found = credential(session, find(session, slug), office.vault)
+        if found is None:
+            raise CredentialTampered(f"the credential for {slug} cannot be used; set it again")
+        if asked.instead_of is not None and asked.instead_of.value == found.value:
+            raise CredentialUnavailable(
+                f"{slug} does not accept the credential that is stored for it; an administrator has to replace it"
+            )
+        return found
+
+    def _given(self, asked: Asked, settings: StaticSettings) -> Credential:
+        upstream, office = asked.upstream, self._equipment.office
+        row = account(self._equipment, upstream, asked.subject)
+        try:
+            with office.database.read() as session:
+                name, value = header_of(settings, connections.value_of(session, office.vault, row))
+        except SecretRefused as refused:
+            raise tampered(self._equipment, upstream, row) from refused
+        except RegistryError as refused:  # the server wants another header since
+            raise needed(upstream, asked.subject, str(refused)) from refused
+        if asked.instead_of is not None and asked.instead_of.value == value:
+            raise needed(upstream, asked.subject, REFUSED)  # said to them alone: the server may think better of it
+        return Credential(
+            server=upstream.slug,
+            origin=exception_line(upstream.url),
+            header=name,
+            value=value,
+            subject=asked.subject,
+            account=row.account,
+        )
+
+
+def header_of(settings: StaticSettings, value: bytes) -> tuple[bytes, bytes]:
+    """The header line that is made of what a person gave. Raises RegistryError, saying what is wrong with it."""
+    if not settings.header:
+        raise RegistryError("it is not said which header a person's value goes into: give --header")
+    scheme = settings.scheme.encode() + b" " if settings.scheme else b""
+    return split_header(settings.header.encode() + b": " + scheme + value.strip())
