@@ -209,7 +209,8 @@ async def test_a_malformed_list_is_a_failure_and_hides_nothing(office: Office, u
         approve_all(office)
         shop.pages["tools/list"] = [bad]
         await refresh(office, upstreams, Credentials(office), "shop")
-    assert the_server(office).failure.startswith("what it answered is no answer: ")
+    assert the_server(office).trouble == "protocol"
+    assert the_server(office).failure.endswith("see that its address leads to an MCP server; ask its owner")
     assert tools(office) == ["shop_a"]
 
 
