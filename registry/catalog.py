@@ -13,7 +13,7 @@ from registry.tables import Transport
 from registry.uris import is_plain, meanings
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from registry.auth_modes import AuthSettings
     from registry.limits import Limits
@@ -57,7 +57,9 @@ class Credential:
 
     `subject` is the id of the person whose it is, empty when it is shared. `account` tells accounts apart: it stays
     when a token is renewed, so that what was begun with the old one (a session) goes on with the new one; where nobody
-    says it, another value is another account. `until` is when it ends, in seconds since the epoch.
+    says it, another value is another account. `until` is when it ends, in seconds since the epoch. With `sign` nothing
+    is sent but what it makes of each request: given the head, as far as it is written, and the content, it gives the
+    lines that follow.
     """
 
     server: str
@@ -68,6 +70,7 @@ class Credential:
     account: str = ""
     scope: str = ""  # the tool it is good for, where it is good for one alone
     until: float = math.inf
+    sign: Callable[[bytes, bytes], bytes] | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.account:

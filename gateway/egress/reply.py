@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from gateway.running import Signal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.egress.budget import Budget
     from gateway.egress.connection import Connection
     from gateway.upstream import UpstreamError
@@ -36,6 +39,7 @@ class Reply(Signal):
     session = b""
     retry_after = b""
     challenge = b""  # what WWW-Authenticate says (RFC 9110 section 11.6.1)
+    told: Mapping[bytes, bytes] = MappingProxyType({})  # some other headers, by their names in small letters
     received = 0
     stream = False
     patient = False  # silence is ours: somebody is being asked something

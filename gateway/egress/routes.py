@@ -37,8 +37,14 @@ class Route:
     tls: Tls | None = None
 
     def head(self, method: str) -> bytes:
-        """Of a request without a body."""
+        """Of a message of MCP."""
+        if method == "POST":
+            return self.post
         return self.get if method == "GET" else self.delete
+
+    def head_to(self, method: str, target: bytes) -> bytes:
+        """Of a request to another path and query of the same origin."""
+        return b"%b %b HTTP/1.1\r\nHost: %b%b" % (method.encode("ascii"), target, _host(self.address).encode(), _COMMON)
 
 
 def route_to(server: Upstream) -> Route:
