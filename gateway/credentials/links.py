@@ -43,6 +43,7 @@ class Ticket(msgspec.Struct, frozen=True, array_like=True):
     expires: int = 0
 
 
+NOBODY: Final = Ticket("")
 _decode: Final = msgspec.msgpack.Decoder(Ticket).decode
 
 

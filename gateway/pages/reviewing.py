@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from authz.people.accounts import admins
+from gateway.pages.connecting.accounts import ailing_at, held_at
 from gateway.pages.definitions import shown
 from gateway.pages.forms import read_fields, read_form
 from gateway.pages.gate import address_of, for_admin
@@ -17,7 +18,7 @@ from registry import reviewing, servers
 from registry.database import Concern
 from registry.errors import NotApprovable, RegistryError, UnknownServer
 from registry.reviewing import Approver
-from registry.tables import ServerState
+from registry.tables import Auth, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,8 +38,9 @@ def show_servers(request: Request, _me: SignedIn) -> Response:
     """GET /admin/servers"""
     with world_of(request).office.database.read() as session:
         reviews = [reviewing.review(session, server.slug) for server in servers.all_servers(session)]
+        ailing = ailing_at(session)
     reviews.sort(key=lambda review: (not review.awaiting, review.server.slug))
-    return page(request, "servers.html", reviews=reviews)
+    return page(request, "servers.html", reviews=reviews, ailing=ailing)
 
 
 @for_admin
@@ -135,6 +137,7 @@ def _server_page(request: Request, error: str = "", status: int = 200) -> Respon
         except UnknownServer:
             return not_found(request)
         context = _context(review) | {"history": latest(session, slug), "alone": admins(session) < 2}
+        context["connections"] = held_at(session, slug)
     done = request.query_params.get("done", "")
     return page(request, "server.html", status=status, error=error, done=done, **context)
 
@@ -146,6 +149,9 @@ def _context(review: Review) -> dict[str, Any]:
         "States": ServerState,
         "fingerprint": fingerprint(review),
         "awaiting": [shown(item) for item in review.awaiting[:SHOWN]],
+        "people": SHOWN,
+        "connects": review.server.auth in {Auth.OAUTH_PERSON, Auth.OAUTH_SHARED},
+        "reading": review.server.auth == Auth.OAUTH_PERSON,
         "awaiting_more": max(0, len(review.awaiting) - SHOWN),
         "rest": [shown(item) for item in rest[:SHOWN]],
         "rest_more": max(0, len(rest) - SHOWN),

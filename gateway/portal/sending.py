@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.portal.targets import Target
     from gateway.upstream import Ask
-    from registry.catalog import Credential, Upstream
+    from registry.catalog import Credential
 
 NOT_CONNECTED: Final = "not-connected"  # the outcome where the server wants what somebody has to connect first
 
@@ -52,7 +52,9 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
         try:
             answer = await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
         except CredentialRefused as refused:
-            answer = await _again(exchange, target, upstream, ask, refused)
+            if credential is None:
+                raise
+            answer = await _again(exchange, target, ask, credential, refused)
         outcome, hidden = outcome_of(answer), unseen(answer.result)
     except ConnectionNeeded as needed:
         outcome = NOT_CONNECTED
@@ -71,13 +73,11 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
     return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)
 
 
-async def _again(
-    exchange: Exchange, target: Target, upstream: Upstream, ask: Ask, refused: CredentialRefused
-) -> Answer:
+async def _again(exchange: Exchange, target: Target, ask: Ask, used: Credential, refused: CredentialRefused) -> Answer:
     """Once more with another credential: the server refused the one it was sent before it looked at the call."""
-    credentials = exchange.world.credentials
-    credential = await credentials.again(upstream, exchange.principal, refused, target.object)
-    return await exchange.world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
+    world, upstream = exchange.world, exchange.snapshot.catalogue.upstreams[target.server]
+    credential = await world.credentials.again(upstream, exchange.principal, used, refused, target.object)
+    return await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
 
 
 def for_one(answer: Answer) -> Answer:
