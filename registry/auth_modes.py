@@ -21,8 +21,7 @@ SECRETS: Final = {
     "header": "the header line of --auth static",
     "client_secret": "the secret that the authorization server gave our client",
     "client_key": "the private key (PEM) that our client signs with, instead of a secret",
-    "aws_secret": "the secret access key",
-    "tls_key": "the private key (PEM) of the client certificate",
+    "aws_secret": "the secret access key, with the session token on a second line where there is one",
 }
 
 
