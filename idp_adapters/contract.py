@@ -163,6 +163,46 @@ class Vouching(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Lent:
+    """Something that stands for a person, or for our app, until then (seconds since the epoch)."""
+
+    token: str = field(repr=False)
+    until: float
+
+
+@runtime_checkable
+class Lending(Protocol):
+    """Gives the ID token of somebody who is signed in, for an exchange elsewhere.
+
+    This and what follows give None where what was kept has run out (`renew`, and ask again with what that keeps), and
+    raise IdentityRefused where the person has to sign in again.
+    """
+
+    def identity_token(self, keep: bytes) -> Lent | None: ...
+
+
+@runtime_checkable
+class Asserting(Protocol):
+    """Vouches for somebody who is signed in, to the authorization server `audience` for its `resource`: an identity
+    assertion authorization grant (ID-JAG), bought with their ID token (RFC 8693).
+    """
+
+    def assertion(self, keep: bytes, audience: str, resource: str, scopes: Sequence[str]) -> Lent | None: ...
+
+
+@runtime_checkable
+class Standing(Protocol):
+    """Gives a token for another app on behalf of somebody who is signed in to ours (Entra ID's on-behalf-of flow).
+
+    `on_our_own` is the same for our app itself, where it may have one (RFC 6749 section 4.4).
+    """
+
+    def on_behalf(self, keep: bytes, scopes: Sequence[str]) -> Lent | None: ...
+
+    def on_our_own(self, scopes: Sequence[str]) -> Lent: ...
+
+
+@dataclass(frozen=True, slots=True)
 class HttpAnswer:
     """An answer that came whole. Header names are in lower case."""
 

@@ -32,6 +32,9 @@ class EntraConfig(ProviderConfig):
     graph_as: Literal["app", "person", "nobody"] = Field(
         "app", description="as whom Graph is asked for the groups of people who have too many for a token"
     )
+    on_behalf: bool = Field(
+        False, description="whether servers are asked on behalf of people: a sign-in then brings a token for this app"
+    )
     prompt: Literal["", "login", "consent", "select_account"] = Field("", description="what people are always shown")
     max_age: int | None = Field(None, ge=0, description="how long ago somebody may have signed in at the provider")
     leeway: int = Field(60, ge=0, le=300, description="by how much the provider's clock may differ from ours")
@@ -52,6 +55,13 @@ class EntraConfig(ProviderConfig):
         """A tenant is always pinned: whoever has a directory of their own could otherwise sign in here."""
         if not self.tenants and not GUID.fullmatch(self.tenant):
             raise ValueError("tenants: name the tenant ids whose people may sign in, for `tenant` is not an id itself")
+        return self
+
+    @model_validator(mode="after")
+    def _asks_for_one_thing(self) -> Self:
+        """Entra ID gives tokens for one resource at a time."""
+        if self.on_behalf and self.graph_as == "person":
+            raise ValueError("on_behalf and graph_as: person exclude each other: let the app ask Graph")
         return self
 
     @property

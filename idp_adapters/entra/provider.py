@@ -13,17 +13,18 @@ import msgspec
 from authlib.common.urls import add_params_to_uri
 
 from idp_adapters.common import GUID
-from idp_adapters.contract import Departure, Ended, IdentityRefused, ProviderDown
-from idp_adapters.entra import graph
+from idp_adapters.contract import Departure, Ended, IdentityRefused, Lent, ProviderDown
+from idp_adapters.entra import graph, standing
+from idp_adapters.entra.kept import Kept, read_kept
 from idp_adapters.entra.msal_client import acquired, client
 from idp_adapters.oidc.answer import read_answer
 from idp_adapters.oidc.checking import clock, follow, keys
 from idp_adapters.oidc.claims import carried, identity_of, text
 from idp_adapters.oidc.discovery import WELL_KNOWN, Issuer
-from idp_adapters.oidc.judging import FRESH, Expected, client_of, judge_id_token, refused
+from idp_adapters.oidc.judging import FRESH, Expected, client_of, judge_id_token, moment, refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
     from idp_adapters.entra.config import EntraConfig
@@ -33,22 +34,8 @@ ALGORITHMS: Final = frozenset({"RS256"})  # the one that Entra ID signs with
 LONGEST_TOKEN: Final = 32 * 1024
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What is needed to ask again: MSAL's cache of this one sign-in. Sealed wherever it lies."""
-
-    tenant: str
-    person: str
-    cache: str = ""
-    hint: str = ""
-    authenticated_at: float = 0.0
-    session: str = ""
-
-    def __repr__(self) -> str:
-        return "Kept()"
-
-
 class EntraProvider:
-    """Redirecting, Renewing, LoggingOut and Vouching."""
+    """Redirecting, Renewing, LoggingOut, Vouching, Lending and Standing."""
 
     subject_token_type = ID_TOKEN
 
@@ -69,6 +56,9 @@ class EntraProvider:
         return client(self.config, self._equipment, issuer, f"{self.config.authority}/{tenant}", cache)
 
     def _scopes(self) -> list[str]:
+        """An app that asks for a token for itself goes by its id (AADSTS90009)."""
+        if self.config.on_behalf:
+            return [f"{self.config.client_id}/.default"]
         return [f"{_origin(self.config.graph)}/GroupMember.Read.All"] if self.config.graph_as == "person" else []
 
     def check(self) -> Iterator[Finding]:
@@ -100,22 +90,22 @@ class EntraProvider:
         found = acquired(lambda: application.acquire_token_by_auth_code_flow(flow, dict(arrival.parameters)))
         nonce = hashlib.sha256(flow["nonce"].encode()).hexdigest()  # what MSAL sends of it
         claims = self._judged(found, nonce=nonce, max_age=self.config.max_age)
-        return self._with_keep(self._identity(claims, found), claims, application)
+        return self._with_keep(self._identity(claims, found), claims, found, application)
 
     def renew(self, keep: bytes) -> ExternalIdentity:
         """Groups as they are now; when they signed in, and in which session, stays as it was."""
-        kept = _read_kept(keep)
+        kept = read_kept(keep)
         application = self._client(kept.tenant, self._tenant(kept.tenant), kept.cache)
         found = acquired(lambda: _refreshed(application, self._scopes()))
         claims = self._judged(found)
         if (claims["tid"], claims["oid"]) != (kept.tenant, kept.person):
             raise IdentityRefused("other_subject", "the identity provider speaks of somebody else now")
         then = {"auth_time": kept.authenticated_at, "sid": kept.session}
-        return self._with_keep(self._identity({**claims, **then}, found), claims, application)
+        return self._with_keep(self._identity({**claims, **then}, found), claims, found, application)
 
     def leave(self, keep: bytes, back: str, state: str) -> Departure | None:
         url = self._home.metadata().end_session_endpoint
-        asked = {"post_logout_redirect_uri": back, "state": state, "logout_hint": _read_kept(keep).hint}
+        asked = {"post_logout_redirect_uri": back, "state": state, "logout_hint": read_kept(keep).hint}
         found = [(name, value) for name, value in asked.items() if value]
         return Departure(url=add_params_to_uri(url, found)) if url else None
 
@@ -127,6 +117,27 @@ class EntraProvider:
         if issuer not in self._names or not 0 < len(session) <= 255:
             raise IdentityRefused("no_logout", "this does not say which sign-in ended")
         return Ended(issuer=issuer, subject="", session=session)
+
+    def identity_token(self, keep: bytes) -> Lent | None:
+        kept = read_kept(keep)
+        return self._if_good(kept.id_token, kept.id_token_until)
+
+    def on_behalf(self, keep: bytes, scopes: Sequence[str]) -> Lent | None:
+        if not self.config.on_behalf:
+            raise ProviderDown("on_behalf_off", "this identity provider is not configured for it: set its on_behalf")
+        kept = read_kept(keep)
+        own = self._if_good(kept.access_token, kept.access_until)
+        if own is None:
+            return None
+        application = self._client(kept.tenant, self._tenant(kept.tenant))
+        return standing.on_behalf(application, own.token, scopes, self._equipment.now())
+
+    def on_our_own(self, scopes: Sequence[str]) -> Lent:
+        tenant = min(self._tenants)
+        return standing.on_our_own(self._client(tenant, self._tenant(tenant)), scopes, self._equipment.now())
+
+    def _if_good(self, token: str, until: float) -> Lent | None:
+        return Lent(token, until) if token and until > self._equipment.now() + standing.ENOUGH else None
 
     def answers_for(self, issuer: str) -> bool:
         return issuer in self._names
@@ -195,16 +206,23 @@ class EntraProvider:
         scopes = [f"{_origin(self.config.graph)}/.default"]
         return str(acquired(lambda: application.acquire_token_for_client(scopes))["access_token"])
 
-    def _with_keep(self, found: ExternalIdentity, claims: Mapping[str, Any], application: Any) -> ExternalIdentity:
+    def _with_keep(
+        self, identity: ExternalIdentity, claims: Mapping[str, Any], found: Mapping[str, Any], application: Any
+    ) -> ExternalIdentity:
+        own, life = self.config.on_behalf, found.get("expires_in")
         kept = Kept(
             tenant=claims["tid"],
             person=claims["oid"],
             cache=application.token_cache.serialize(),
             hint=text(claims, "login_hint"),
-            authenticated_at=found.authenticated_at,
-            session=found.session,
+            id_token=found["id_token"],
+            id_token_until=moment(claims, "exp") or 0.0,
+            access_token=found["access_token"] if own else "",
+            access_until=self._equipment.now() + life if own and isinstance(life, int) else 0.0,
+            authenticated_at=identity.authenticated_at,
+            session=identity.session,
         )
-        return replace(found, keep=msgspec.json.encode(kept))
+        return replace(identity, keep=msgspec.json.encode(kept))
 
     def _check_tenants(self) -> str:
         for issuer in self._tenants.values():
@@ -248,10 +266,3 @@ def _unverified_tenant(raw: str) -> str:
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"
-
-
-def _read_kept(keep: bytes) -> Kept:
-    try:
-        return msgspec.json.decode(keep, type=Kept)
-    except msgspec.MsgspecError as error:
-        raise ProviderDown("kept", "what was kept of this sign-in cannot be read") from error

@@ -20,6 +20,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
 
     subject: str
     id_token: str = ""
+    id_token_until: float = 0.0
     refresh_token: str = ""
     nonce: str = ""
     authenticated_at: float = 0.0
@@ -31,12 +32,13 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
         return "Kept()"
 
 
-def kept_of(found: ExternalIdentity, tokens: Tokens, nonce: str, before: Kept | None) -> bytes:
-    """A token that the provider did not renew is still good."""
-    hint = tokens.id_token if len(tokens.id_token) <= LONGEST_HINT else ""
+def kept_of(found: ExternalIdentity, tokens: Tokens, until: float, nonce: str, before: Kept | None) -> bytes:
+    """A token that the provider did not renew is still good. `until` is when the new ID token ends, if there is one."""
+    newer = bool(tokens.id_token)
     kept = Kept(
         subject=found.subject,
-        id_token=hint or (before.id_token if before else ""),
+        id_token=tokens.id_token if newer or before is None else before.id_token,
+        id_token_until=until if newer or before is None else before.id_token_until,
         refresh_token=tokens.refresh_token or (before.refresh_token if before else ""),
         nonce=nonce,
         authenticated_at=found.authenticated_at,
@@ -45,6 +47,11 @@ def kept_of(found: ExternalIdentity, tokens: Tokens, nonce: str, before: Kept | 
         session=found.session,
     )
     return msgspec.json.encode(kept)
+
+
+def hint_of(kept: Kept) -> str:
+    """The ID token, if it fits into an address."""
+    return kept.id_token if len(kept.id_token) <= LONGEST_HINT else ""
 
 
 def read_kept(keep: bytes) -> Kept:

@@ -10,31 +10,39 @@ from authlib.common.urls import add_params_to_uri
 from authlib.oauth2.rfc6749.parameters import prepare_grant_uri
 from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
-from idp_adapters.contract import Departure, Ended, IdentityRefused, ProviderDown
+from idp_adapters.contract import Departure, Ended, IdentityRefused, Lent, ProviderDown
+from idp_adapters.oidc import lending
 from idp_adapters.oidc.answer import read_answer
 from idp_adapters.oidc.checking import walk
 from idp_adapters.oidc.claims import carried, identity_of, says, text
 from idp_adapters.oidc.discovery import Issuer
 from idp_adapters.oidc.endpoints import Endpoints
-from idp_adapters.oidc.judging import FRESH, LOGOUT_FRESH, Expected, client_of, judge_id_token, judge_logout_token
-from idp_adapters.oidc.kept import kept_of, read_kept
+from idp_adapters.oidc.judging import (
+    FRESH,
+    LOGOUT_FRESH,
+    Expected,
+    client_of,
+    judge_id_token,
+    judge_logout_token,
+    moment,
+)
+from idp_adapters.oidc.kept import hint_of, kept_of, read_kept
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from idp_adapters.contract import Arrival, Equipment, ExternalIdentity, Finding
     from idp_adapters.oidc.config import OidcConfig
     from idp_adapters.oidc.endpoints import Tokens
     from idp_adapters.oidc.kept import Kept
 
-ID_TOKEN: Final = "urn:ietf:params:oauth:token-type:id_token"  # noqa: S105 - RFC 8693 section 3
 ABOUT_THE_SIGN_IN: Final = frozenset({"auth_time", "acr", "amr", "sid", "azp", "iat"})
 
 
 class OidcProvider:
-    """Redirecting, Renewing, LoggingOut and Vouching."""
+    """Redirecting, Renewing, LoggingOut, Vouching, Lending and Asserting."""
 
-    subject_token_type = ID_TOKEN
+    subject_token_type = lending.ID_TOKEN
 
     def __init__(self, config: OidcConfig, equipment: Equipment) -> None:
         self.config = config
@@ -109,7 +117,7 @@ class OidcProvider:
         url = self.issuer.metadata().end_session_endpoint
         if not url:
             return None
-        hint = read_kept(keep).id_token
+        hint = hint_of(read_kept(keep))
         asked = {
             "client_id": self.config.client_id, "post_logout_redirect_uri": back, "state": state, "id_token_hint": hint
         }  # fmt: skip
@@ -128,6 +136,21 @@ class OidcProvider:
         if not self._equipment.once(f"logout_token\n{self.config.issuer}\n{claims['jti']}", until):
             raise IdentityRefused("logout_token_used", "this logout token was heard before")
         return Ended(issuer=self.config.issuer, subject=claims.get("sub", ""), session=claims.get("sid", ""))
+
+    def identity_token(self, keep: bytes) -> Lent | None:
+        return lending.id_token(keep, self._equipment.now())
+
+    def assertion(self, keep: bytes, audience: str, resource: str, scopes: Sequence[str]) -> Lent | None:
+        """Asked for by the app that the person signed in to, and judged before anybody else sees it."""
+        lent = self.identity_token(keep)
+        if lent is None:
+            return None
+        asked = lending.exchange_form(lent.token, audience, resource, scopes)
+        answer = self.endpoints.ask(self.issuer.metadata().token_endpoint, lending.TOKEN_EXCHANGE, **asked)
+        token = lending.read_exchange(answer)
+        verified = self.issuer.verify(token, self.config.algorithms)
+        subject, now = read_kept(keep).subject, self._equipment.now()
+        return Lent(token, lending.judged(verified, self.config.issuer, subject, audience, resource, now))
 
     def answers_for(self, issuer: str) -> bool:
         return issuer == self.config.issuer
@@ -194,4 +217,7 @@ class OidcProvider:
             carried=carried(claims, self.config.groups_claim, self.config.carry),
             presented_to=presented_to,
         )
-        return found if tokens is None else replace(found, keep=kept_of(found, tokens, nonce, before))
+        if tokens is None:
+            return found
+        until = moment(claims, "exp") or 0.0 if tokens.id_token else 0.0
+        return replace(found, keep=kept_of(found, tokens, until, nonce, before))

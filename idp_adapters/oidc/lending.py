@@ -1,0 +1,74 @@
+"""What somebody's sign-in is good for elsewhere: their ID token, and identity assertions that it buys (ID-JAG)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from idp_adapters.contract import IdentityRefused, Lent, ProviderDown
+from idp_adapters.oidc.endpoints import TokenProblem
+from idp_adapters.oidc.judging import moment
+from idp_adapters.oidc.kept import read_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from idp_adapters.contract import Verified
+
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
+TYPE: Final = "urn:ietf:params:oauth:token-type:"
+ID_TOKEN: Final = f"{TYPE}id_token"
+ID_JAG: Final = f"{TYPE}id-jag"
+ID_JAG_TYP: Final = "oauth-id-jag+jwt"
+ENOUGH: Final = 60.0  # seconds that an ID token has left at least: it is on its way to somebody who will look
+LONGEST: Final = 600.0  # seconds that an assertion is good for, whatever it says
+AGAIN: Final = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
+
+
+def id_token(keep: bytes, now: float) -> Lent | None:
+    """As it came and was judged."""
+    kept = read_kept(keep)
+    if not kept.id_token or kept.id_token_until < now + ENOUGH:
+        return None
+    return Lent(kept.id_token, kept.id_token_until)
+
+
+def exchange_form(id_token: str, audience: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
+    """RFC 8693 section 2.1 with what draft-ietf-oauth-identity-assertion-authz-grant section 4.3 adds."""
+    asked = {
+        "requested_token_type": ID_JAG,
+        "subject_token": id_token,
+        "subject_token_type": ID_TOKEN,
+        "audience": audience,
+        "resource": resource,
+        "scope": " ".join(scopes),
+    }
+    return {name: value for name, value in asked.items() if value}
+
+
+def read_exchange(answer: Mapping[str, Any] | TokenProblem) -> str:
+    """The assertion, if the answer is one (section 4.3.3): no token of any other kind is taken for it."""
+    if isinstance(answer, TokenProblem):
+        raise _worded(answer)
+    kind, token = answer.get("issued_token_type"), answer.get("access_token")
+    if kind != ID_JAG or str(answer.get("token_type", "")).upper() != "N_A" or not isinstance(token, str):
+        raise ProviderDown("not_an_assertion", "the identity provider answered with something else than an ID-JAG")
+    return token
+
+
+def judged(token: Verified, issuer: str, subject: str, audience: str, resource: str, now: float) -> float:
+    """Until when it is good: of this provider, about this person, for this pair alone. Else it is sent to nobody."""
+    said = {name: token.claims.get(name) for name in ("iss", "sub", "aud", "resource")}
+    meant = {"iss": issuer, "sub": subject, "aud": audience, "resource": said["resource"] and resource}
+    expires = moment(token.claims, "exp")
+    if token.header.get("typ") != ID_JAG_TYP or said != meant or expires is None or expires <= now:
+        raise ProviderDown("not_this_assertion", "the identity provider vouched for somebody or something else")
+    return min(expires, now + LONGEST)
+
+
+def _worded(problem: TokenProblem) -> IdentityRefused | ProviderDown:
+    if problem.error in AGAIN:
+        return IdentityRefused(problem.error, "the identity provider does not vouch for this sign-in any more")
+    return ProviderDown(
+        "exchange_refused",
+        f"the identity provider vouches for nobody there ({problem.error}): its administrator has to let our app",
+    )
