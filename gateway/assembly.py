@@ -114,6 +114,8 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     telemetry = Telemetry(settings)
     upstreams = open_upstreams(office, rendezvous)
     fetcher = Fetcher(settings.allow_addresses)
+    providers = Providers(office)
+    credentials = Credentials(office, providers)
     try:
         yield World(
             office=office,
@@ -125,14 +127,15 @@ async def open_world(office: Office) -> AsyncIterator[World]:
                 personal_tokens=settings.personal_tokens,
             ),
             upstreams=upstreams,
-            credentials=Credentials(office),
+            credentials=credentials,
             fetcher=fetcher,
-            providers=Providers(office),
+            providers=providers,
             keysets=KeySets(fetcher),
             underway=Underway(),
             telemetry=telemetry,
         )
     finally:
+        credentials.close()
         await upstreams.close()
         await rendezvous.close()
         telemetry.close()

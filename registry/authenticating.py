@@ -44,7 +44,7 @@ def set_auth(
     """How we authenticate from now on. What was kept for another mode goes, connections with it."""
     read = read_auth(auth, settings)
     _check_secrets(auth, read, secrets)
-    if server.auth != auth:
+    if server.auth != auth or read_auth(server.auth, server.auth_settings).personal != read.personal:
         vault.forget(session, owner(server.slug))
         remove_all_at(session, vault, server.slug)
     server.auth, server.auth_settings = auth, dict(settings)
@@ -78,12 +78,13 @@ def split_header(line: bytes) -> tuple[bytes, bytes]:
 
 
 def load_credentials(session: Session, vault: Vault) -> dict[str, Credential]:
-    """The opened ones that are a constant of their server, by slug.
+    """The opened ones that are a constant of their server and everybody's, by slug.
 
     One that does not open is left out: without it nothing is sent (T-92).
     """
     servers = session.exec(select(Server).where(Server.auth == Auth.STATIC, Server.state != ServerState.RETIRED))
-    found = (credential(session, server, vault) for server in servers)
+    shared = (server for server in servers if not read_auth(server.auth, server.auth_settings).personal)
+    found = (credential(session, server, vault) for server in shared)
     return {one.server: one for one in found if one is not None}
 
 

@@ -27,6 +27,7 @@ class Cut(StrEnum):
     CLIENT = "client"  # key: a client id
     FAMILY = "family"  # key: what one sign-in of one client has led to
     DELEGATION = "delegation"  # key: its id, the `dlg` of a token
+    CONNECTION = "connection"  # key: a server and whose account at it was connected
     TOKEN = "token"  # key: a `jti`  # noqa: S105 - a kind, not a secret
 
 

