@@ -7,9 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from registry.errors import RegistryError
+from registry.tables import Definition, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from sqlmodel import Session
+
+    from registry.tables import Server
 
 LONGEST: Final = 86_400.0
 
@@ -45,3 +50,43 @@ def read_limits(limits: Mapping[str, Any]) -> Limits:
     except ValidationError as refused:
         problems = "; ".join(f"{'.'.join(map(str, error['loc']))}: {error['msg']}" for error in refused.errors())
         raise RegistryError(f"limits: {problems}") from refused
+
+
+def change_limits(
+    session: Session, server: Server, tool: str | None, changes: Mapping[str, Any], *, longest: float
+) -> dict[str, Any]:
+    """Sets limits of a server, or of one of its tools; 0 takes one back. `longest` is how long a call may last if
+    nothing says so. Gives all limits of the server. Raises RegistryError, saying what to do.
+    """
+    limits = {**server.limits, "tools": dict(server.limits.get("tools", {}))}
+    if tool is None:
+        limits = _changed(limits, changes)
+    else:
+        if session.get(Definition, (server.slug, Kind.TOOL, tool)) is None:
+            raise RegistryError(
+                f"{server.slug} offers no tool {tool!r}; `ostiary server show {server.slug}` names them"
+            )
+        limits["tools"][tool] = _changed(limits["tools"].get(tool, {}), changes)
+    limits["tools"] = {name: of for name, of in limits["tools"].items() if of}
+    server.limits = {name: value for name, value in limits.items() if value}
+    _check_times(read_limits(server.limits), longest)
+    session.add(server)
+    return server.limits
+
+
+def _changed(limits: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in {**limits, **changes}.items() if value or name == "tools"}
+
+
+def _check_times(limits: Limits, longest: float) -> None:
+    """The whole is an absolute cap: a deadline beyond it would never be reached."""
+    total = limits.total or longest
+    every: list[tuple[str, Limits | ToolLimits]] = [("", limits)]
+    every += [(f" of {name}", tool) for name, tool in limits.tools.items()]
+    for name, of in every:
+        most = of.total or total
+        if of.deadline is not None and of.deadline > most:
+            raise RegistryError(
+                f"the deadline{name} of {of.deadline:g} s is longer than a call may last at all ({most:g} s): "
+                "give --total too"
+            )
