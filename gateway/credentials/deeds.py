@@ -1,0 +1,100 @@
+"""What a person, or an administrator, does to a connection: connect it, give a value, end it. On record, felt at once.
+
+The cut-off that goes with each makes every process look again within a second, whatever it has at hand.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from authz.tokens.cutoffs import Cut, cut_off
+from gateway.credentials.renewing import give_back
+from gateway.credentials.shelf import cut_key
+from gateway.credentials.static import header_of
+from gateway.credentials.telling import label
+from registry import connections
+from registry.auth_modes import StaticSettings
+from registry.database import Concern
+from registry.errors import RegistryError, SecretRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlmodel import Session
+
+    from gateway.credentials.equipment import Equipment
+    from registry.catalog import Upstream
+    from registry.connections import Tokens
+    from registry.tables import Connection
+
+ENDED = "it was ended here; connect it again to use it"
+CUT_FOR = 3600.0  # seconds; nothing is trusted in memory for as long (`shelf.TRUSTED`)
+
+
+def connect(equipment: Equipment, slug: str, subject: str, tokens: Tokens, *, who: str) -> Connection:
+    """Somebody went the whole way to an authorization server and back: these tokens are the connection now."""
+    return _begin(
+        equipment, slug, subject, who,
+        lambda session, now: connections.connect(
+            session, equipment.office.vault, slug, subject, tokens, by=who, now=now
+        ),
+    )  # fmt: skip
+
+
+def give(equipment: Equipment, upstream: Upstream, subject: str, value: bytes, *, who: str) -> Connection:
+    """A value that a person gave for --auth static --per person. Raises RegistryError, saying what is wrong with it."""
+    settings = upstream.auth_settings
+    if not isinstance(settings, StaticSettings) or not settings.personal:
+        raise RegistryError(f"{upstream.slug} does not take a value of each person")
+    header_of(settings, value)
+    slug = upstream.slug
+    return _begin(
+        equipment, slug, subject, who,
+        lambda session, now: connections.give(session, equipment.office.vault, slug, subject, value, by=who, now=now),
+    )  # fmt: skip
+
+
+def end(equipment: Equipment, slug: str, subject: str, *, who: str, why: str = ENDED) -> bool:
+    """From now on it is not used; whether there was one. `tidy` takes away what is kept of it."""
+    with equipment.office.database.change() as session:
+        now = equipment.clock()
+        if not connections.revoke(session, slug, subject, why, now):
+            return False
+        cut_off(session, Cut.CONNECTION, cut_key(slug, subject), now=now, life=CUT_FOR)
+        equipment.office.database.move(session, Concern.CUTOFFS)
+        session.flush()
+        account = label(session, subject)
+        equipment.office.journal.note("connection.revoked", who=who, server=slug, account=account, why=why)
+    return True
+
+
+def tidy(equipment: Equipment, upstream: Upstream | None, row: Connection) -> None:
+    """Of a connection that was ended: its authorization server is told (RFC 7009), and what is kept of it goes.
+
+    Without `upstream`, or when it cannot be told, it goes all the same: nobody should keep what nobody may use.
+    """
+    office = equipment.office
+    tokens = _tokens(equipment, row) if upstream is not None else None
+    if upstream is not None and tokens is not None:
+        give_back(equipment, upstream, row, tokens)
+    with office.database.change() as session:
+        connections.forget(session, office.vault, row)
+
+
+def _begin(
+    equipment: Equipment, slug: str, subject: str, who: str, begun: Callable[[Session, float], Connection]
+) -> Connection:
+    with equipment.office.change("connection.connected", Concern.CUTOFFS, who=who, server=slug) as (session, facts):
+        now = equipment.clock()
+        row = begun(session, now)
+        cut_off(session, Cut.CONNECTION, cut_key(slug, subject), now=now, life=CUT_FOR)
+        facts.update(account=label(session, subject), issuer=row.issuer, scopes=row.scopes, state=row.state)
+    return row
+
+
+def _tokens(equipment: Equipment, row: Connection) -> Tokens | None:
+    try:
+        with equipment.office.database.read() as session:
+            return connections.tokens_of(session, equipment.office.vault, row)
+    except SecretRefused:  # a value that was given, or what is not to be trusted
+        return None
