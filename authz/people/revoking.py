@@ -15,17 +15,19 @@ from authz.people.sessions import end_session, end_sessions
 from authz.tables import BrowserSession, Code, Consent, Delegation, PersonalToken, RefreshToken, ScimToken
 from authz.tokens import delegations, families, personal
 from authz.tokens.cutoffs import Cut, cut_off
+from registry import connections
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
     from authz.tables import Client, Person
 
+DISCONNECTED = "it went with all that you held here; connect it again to use it"
 SHOWN = 12  # characters of a browser session's hash by which people name it
 
 
 def of_person(session: Session, person: Person, now: float, *, but: str = "") -> dict[str, int]:
-    """Every browser (except `but`), client, personal token and delegation of theirs; how many of each.
+    """Every browser (except `but`), client, personal token, delegation and account at a server; how many of each.
 
     Under the lock that whoever refreshes holds: what comes of a refresh at this moment is seen here, or is too late.
     """
@@ -37,6 +39,7 @@ def of_person(session: Session, person: Person, now: float, *, but: str = "") ->
         "clients": _end_refresh(session, RefreshToken.person == person.id, now),
         "tokens": len(tokens),
         "delegations": _end_delegations(session, Delegation.person == person.id, now),
+        "connections": connections.revoke_all_of(session, person.id, DISCONNECTED, now),
     }
     for token in tokens:
         personal.end(session, token, now)

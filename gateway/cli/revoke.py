@@ -38,7 +38,10 @@ def revoke() -> None:
 @as_json
 @with_office
 def revoke_person(office: Office, name: str, *, as_json: bool) -> None:
-    """Sign a person out everywhere: browsers, clients, personal tokens, delegations. They may sign in again."""
+    """Sign a person out everywhere: browsers, clients, personal tokens, delegations, connected accounts at servers.
+
+    They may sign in again.
+    """
     from authz.people.accounts import find_person
     from authz.people.revoking import of_person
 
