@@ -12,6 +12,7 @@ from starlette.routing import Route
 from authz.errors import AuthzError
 from gateway import clock
 from gateway.operating.checks import Check, State
+from gateway.operating.standing import strained
 from gateway.snapshots import STALE
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from gateway.snapshots import Snapshot
+    from gateway.upstream.connections import Strain
     from gateway.world import World
 
 AMBER_AGE = 10.0  # seconds without a word from the database
@@ -55,7 +57,7 @@ def examine(world: World) -> Iterator[Check]:
     yield _keys(snapshot, time.time())
     yield _clock()
     yield from secrets(snapshot.secrets)
-    yield from _servers(snapshot, time.time(), world.settings.stale_limit)
+    yield from _servers(snapshot, world.upstreams.strains(), time.time(), world.settings.stale_limit)
 
 
 def _journal(world: World) -> Iterator[Check]:
@@ -112,15 +114,16 @@ def secrets(problems: Sequence[str]) -> Iterator[Check]:
         yield Check("secrets", State.AMBER, problem, "`ostiary server credential SLUG`, then `server resume SLUG`")
 
 
-def _servers(snapshot: Snapshot, now: float, stale_limit: float) -> Iterator[Check]:
-    """A server that is down does not make us unready; its line says so all the same."""
+def _servers(snapshot: Snapshot, strains: Mapping[str, Strain], now: float, stale_limit: float) -> Iterator[Check]:
+    """A server that is down does not make us unready, but somebody should look."""
     for slug, server in snapshot.catalogue.upstreams.items():
         if server.stale_since is None:
-            yield Check(f"server:{slug}", State.GREEN)
+            yield strained(slug, strains.get(slug)) or Check(f"server:{slug}", State.GREEN)
             continue
         away = now - server.stale_since
         rest = "its tools stay callable" if away < stale_limit else "its tools are no longer offered"
-        yield Check(f"server:{slug}", State.GREEN, f"failing for {away:.0f} s; {rest}", server.failure)
+        why = f"failing for {away:.0f} s ({server.trouble or 'unknown'}); {rest}"
+        yield Check(f"server:{slug}", State.AMBER, why, server.failure)
 
 
 def _answer(status: int, body: Mapping[str, object]) -> Response:

@@ -128,7 +128,8 @@ class Servers:
     def strains(self) -> Mapping[str, Strain]:
         """Of every server that was asked since this process began."""
         return {
-            slug: Strain(gate.under_way, gate.breaker.trouble, gate.breaker.pause) for slug, gate in self._gates.items()
+            slug: Strain(gate.under_way, gate.breaker.trouble, gate.breaker.pause)
+            for slug, gate in list(self._gates.items())
         }
 
     async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:

@@ -11,6 +11,8 @@ from authz.policy.policy import Policy
 from authz.tables import Rule
 from gateway import clock
 from gateway.operating import health
+from gateway.upstream.connections import Strain
+from gateway.upstream.troubles import Trouble
 
 RULE = Rule(id="r1", subject="user:a", object="notes.*", action="call")
 
@@ -30,7 +32,7 @@ class Keys:
         return object()
 
 
-def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstreams=None, secrets=()):
+def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstreams=None, secrets=(), strains=None):
     snapshot = SimpleNamespace(
         policy=Policy(rules),
         keys=keys or Keys(),
@@ -40,6 +42,7 @@ def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstre
     return SimpleNamespace(
         snapshots=SimpleNamespace(current=snapshot, age=lambda: age, trouble=trouble),
         journal=journal or Journal(),
+        upstreams=SimpleNamespace(strains=lambda: strains or {}),
         settings=SimpleNamespace(stale_limit=900.0),
     )
 
@@ -114,12 +117,23 @@ async def test_an_empty_policy_and_a_broken_rule_are_amber():
 
 
 async def test_a_server_that_is_down_is_named_with_its_remedy_and_is_not_our_illness():
-    down = SimpleNamespace(stale_since=1.0, failure="it refuses connections: start it")
+    down = SimpleNamespace(stale_since=1.0, trouble="unreachable", failure="it refuses connections: start it")
     status, report = await get("/readyz", world(upstreams={"notes": down, "clock": SimpleNamespace(stale_since=None)}))
-    assert (status, report["status"]) == (200, "green")
+    assert (status, report["status"]) == (200, "amber")
     named = {check["name"]: check for check in report["checks"]}
     assert "no longer offered" in named["server:notes"]["why"]
     assert named["server:notes"]["remedy"] == "it refuses connections: start it"
+
+
+async def test_a_server_that_this_process_leaves_alone_is_named_with_its_remedy():
+    notes = SimpleNamespace(stale_since=None)
+    strains = {"notes": Strain(0, Trouble.SLOW, 7.0), "gone": Strain(0, Trouble.SLOW, 7.0)}
+    status, report = await get("/readyz", world(upstreams={"notes": notes}, strains=strains))
+    assert (status, report["status"]) == (200, "amber")
+    amber = [check for check in report["checks"] if check["state"] == "amber"]
+    assert [check["name"] for check in amber] == ["server:notes"]
+    assert "in 7 s" in amber[0]["why"]
+    assert "ostiary server limits notes" in amber[0]["remedy"]
 
 
 async def test_a_clock_that_was_moved_is_red(monkeypatch):

@@ -1,0 +1,77 @@
+"""`ostiary server status`: how servers stand, what is wrong with them, and what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gateway.cli.common import as_json, show, with_office
+from gateway.cli.output import minute, table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gateway.office import Office
+    from gateway.operating.standing import Standing
+
+
+@click.command("status")
+@click.argument("slug", required=False, default="")
+@as_json
+@with_office
+def server_status(office: Office, slug: str, *, as_json: bool) -> None:
+    """How SLUG stands, or every server: what is wrong and what to do, calls of the last hour, connected accounts."""
+    from gateway.journal.index import Indexer
+    from gateway.operating.standing import standings
+
+    Indexer(office.settings.journal, office.database).catch_up()
+    with office.database.read() as session:
+        found = standings(session, office.settings.refresh_interval, slug)
+    told = [one.told() for one in found]
+    show(told[0] if slug else told, as_json=as_json, text=lambda: "\n".join(_one(found[0])) if slug else _all(found))
+
+
+def _all(found: list[Standing]) -> str:
+    rows = [_row(one) for one in found]
+    shown = table(rows, "slug state trouble seen calls failed accounts", "no server yet: `ostiary server add SLUG URL`")
+    wrong = [f"{one.slug}: {one.why}\n  do: {one.remedy or 'see its log'}" for one in found if one.why]
+    return "\n".join([shown, *wrong])
+
+
+def _row(one: Standing) -> dict[str, Any]:
+    return {
+        "slug": one.slug,
+        "state": one.state,
+        "trouble": one.trouble or "-",
+        "seen": minute(one.seen_at),
+        "calls": sum(one.calls.values()),
+        "failed": _failed(one.calls),
+        "accounts": _counts(one.connections),
+    }
+
+
+def _one(one: Standing) -> Iterator[str]:
+    yield f"{one.slug}  {one.state}  {one.transport}, {one.era} era, {one.protocol_version or 'not read yet'}"
+    yield f"  last seen well: {minute(one.seen_at)}" + (
+        f"; looked at every {one.looked_at_every:g} s" if one.looked_at_every else "; nobody looks while it is so"
+    )
+    if one.failing_since:
+        yield f"  failing since {minute(one.failing_since)}"
+    if one.why:
+        yield f"  {one.trouble or 'wrong'}: {one.why}"
+        yield f"  do: {one.remedy or 'see its log'}"
+    for process, trouble in one.left_alone.items():
+        yield f"  left alone by {process} ({trouble}); one call in ten seconds looks whether it is back"
+    yield f"  calls in the last hour: {_counts(one.calls)}"
+    yield f"  auth {one.auth}; connected accounts: {_counts(one.connections)}"
+    if one.certificate_until:
+        yield f"  our certificate for it is good until {minute(one.certificate_until)}"
+
+
+def _failed(calls: Mapping[str, int]) -> int:
+    return sum(count for outcome, count in calls.items() if outcome in {"broken", "timeout", "unknown"})
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(counts.items())) or "none"

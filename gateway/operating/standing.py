@@ -1,0 +1,166 @@
+"""How each server stands: what is wrong with it and what to do, who is connected, what calls to it came to lately."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy.orm import aliased
+from sqlmodel import col, func, select
+
+from gateway.operating.checks import Check, State
+from gateway.upstream.troubles import MEANINGS, Trouble, remedy
+from registry.servers import all_servers, find
+from registry.tables import Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlmodel import Session
+
+    from gateway.upstream.connections import Strain
+
+LATELY: Final = 3600.0  # seconds
+CERTIFICATE_WARNING: Final = 21 * 86400.0
+TURNS: Final = ("server.left_alone", "server.answers")
+WORKS: Final = frozenset({ConnectionState.CONNECTED, ConnectionState.REFRESHING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """Of one server, in words and numbers that may be shown to administrators."""
+
+    slug: str
+    state: str
+    transport: str
+    era: str
+    protocol_version: str
+    auth: str
+    seen_at: float | None  # the last look at it that succeeded
+    failing_since: float | None
+    trouble: str  # in one word; empty where nothing is wrong
+    why: str
+    remedy: str
+    left_alone: Mapping[str, str]  # by process: the trouble because of which it refuses calls
+    calls: Mapping[str, int]  # of the last hour, by outcome
+    connections: Mapping[str, int]  # by state
+    certificate_until: float | None  # of ours, for TLS with it
+    looked_at_every: float | None  # seconds; None where nobody looks
+
+    def told(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def standings(session: Session, interval: float, slug: str = "", now: float | None = None) -> list[Standing]:
+    """Of one server, or of all that are not retired. What calls came to is as far as the index of the journal is."""
+    moment = time.time() if now is None else now
+    servers = [find(session, slug)] if slug else all_servers(session)
+    calls, alone, connections = _calls(session, moment - LATELY), _left_alone(session), _connections(session)
+    return [
+        _standing(
+            one, interval, calls.get(one.slug, {}), alone.get(one.slug, {}), connections.get(one.slug, {}), moment
+        )
+        for one in servers
+    ]
+
+
+def _standing(
+    server: Server,
+    interval: float,
+    calls: Mapping[str, int],
+    alone: Mapping[str, str],
+    connections: Mapping[str, int],
+    now: float,
+) -> Standing:
+    until = server.tls.get("until")
+    trouble, why, what_to_do = _wrong(server, alone, connections, until, now)
+    return Standing(
+        slug=server.slug,
+        state=server.state,
+        transport=server.transport,
+        era=server.era,
+        protocol_version=server.protocol_version,
+        auth=server.auth,
+        seen_at=server.probed_at,
+        failing_since=server.failing_since,
+        trouble=trouble,
+        why=why,
+        remedy=what_to_do,
+        left_alone=alone,
+        calls=calls,
+        connections=connections,
+        certificate_until=until,
+        looked_at_every=interval if server.state in {ServerState.SUBMITTED, ServerState.APPROVED} else None,
+    )
+
+
+def _wrong(
+    server: Server, alone: Mapping[str, str], connections: Mapping[str, int], until: float | None, now: float
+) -> tuple[str, str, str]:
+    """The gravest of what is wrong: its word, a sentence, and what to do."""
+    if server.failing_since is not None:
+        what_to_do = remedy(server.trouble, server.slug)
+        return server.trouble, server.failure.removesuffix(f"; {what_to_do}"), what_to_do
+    if alone:
+        because = Trouble(next(iter(alone.values())))
+        why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
+        return str(because), why, remedy(because, server.slug)
+    if until is not None and until - now < CERTIFICATE_WARNING:
+        ends = "has expired" if until <= now else f"expires in {(until - now) / 86400:.0f} days"
+        renew = f"renew it, then `ostiary server tls {server.slug} --cert FILE --key FILE`"
+        return str(Trouble.TLS), f"our certificate for it {ends}", renew
+    lost = sum(count for state, count in connections.items() if state not in WORKS | {ConnectionState.REVOKED})
+    if lost:
+        why = f"{lost} of its connected accounts end or have ended"
+        return str(Trouble.NOT_CONNECTED), why, remedy(Trouble.NOT_CONNECTED, server.slug)
+    return "", "", ""
+
+
+def _calls(session: Session, since: float) -> dict[str, dict[str, int]]:
+    """What calls to each server came to. A call under way has no outcome yet."""
+    intent, outcome = aliased(JournalEntry), aliased(JournalEntry)
+    query = (
+        select(intent.server, outcome.outcome, func.count())
+        .join(outcome, (col(outcome.call) == intent.call) & (col(outcome.event) == "call.outcome"))
+        .where(intent.event == "call.intent", intent.at >= since)
+        .group_by(col(intent.server), col(outcome.outcome))
+    )
+    found: dict[str, dict[str, int]] = {}
+    for slug, which, count in session.exec(query):
+        found.setdefault(slug, {})[which] = count
+    return found
+
+
+def _left_alone(session: Session) -> dict[str, dict[str, str]]:
+    """By server and process, as each process that still writes said last."""
+    import msgspec
+
+    writing = select(Segment.name).where(col(Segment.sealed_at).is_(None))
+    query = select(JournalEntry.segment, JournalEntry.server, JournalEntry.event, JournalEntry.line)
+    query = query.where(col(JournalEntry.event).in_(TURNS), col(JournalEntry.segment).in_(writing))
+    found: dict[str, dict[str, str]] = {}
+    for segment, slug, event, line in session.exec(query.order_by(col(JournalEntry.at))):
+        process = segment.partition(".")[0]
+        if event == "server.answers":
+            found.get(slug, {}).pop(process, None)
+        else:
+            found.setdefault(slug, {})[process] = msgspec.json.decode(line).get("trouble", "")
+    return found
+
+
+def _connections(session: Session) -> dict[str, dict[str, int]]:
+    query = select(Connection.server, Connection.state, func.count())
+    found: dict[str, dict[str, int]] = {}
+    for slug, state, count in session.exec(query.group_by(col(Connection.server), col(Connection.state))):
+        found.setdefault(slug, {})[state] = count
+    return found
+
+
+def strained(slug: str, strain: Strain | None) -> Check | None:
+    """That this process leaves the server alone just now, if it does."""
+    if strain is None or strain.trouble is None:
+        return None
+    why = f"{MEANINGS[strain.trouble].what}: left alone by this process, asked again in {strain.pause:.0f} s"
+    return Check(f"server:{slug}", State.AMBER, why, remedy(strain.trouble, slug))
