@@ -6,6 +6,7 @@ import time
 from threading import Lock
 from typing import TYPE_CHECKING
 
+from gateway.credentials.oauth.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
 from registry.servers import exception_lines
@@ -25,6 +26,7 @@ class Equipment:
         self.office = office
         self.providers = Providers(office) if providers is None else providers
         self.clock = clock
+        self.discovery = Discovery()
         self._ways: tuple[tuple[str, ...], Fetcher] | None = None
         self._lock = Lock()
 

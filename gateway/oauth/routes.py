@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from gateway.oauth import authorize, device, metadata, registering, revoke, token
+from gateway.credentials.oauth.own_documents import PATHS
+from gateway.oauth import authorize, device, metadata, our_clients, registering, revoke, token
 from gateway.oauth.resources import WELL_KNOWN
 
 
@@ -16,6 +17,7 @@ def routes() -> list[BaseRoute]:
         Route(WELL_KNOWN, metadata.show_resource, methods=["GET", "OPTIONS"]),
         Route(WELL_KNOWN + "/{path:path}", metadata.show_resource, methods=["GET", "OPTIONS"]),
         Route("/oauth/jwks", metadata.show_keys, methods=["GET", "OPTIONS"]),
+        *(Route(path, our_clients.show, methods=["GET", "OPTIONS"]) for path in PATHS.values()),
         Route("/oauth/authorize", authorize.ask, methods=["GET"]),
         Route("/oauth/consent", authorize.answer, methods=["POST"]),
         Route("/oauth/token", token.give, methods=["POST", "OPTIONS"]),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.documents import Remembered, fetch
+from gateway.credentials.oauth.documents import fetch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,8 +56,8 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
             raise Refused("the authorization server has no place where a person could agree (authorization_endpoint)")
         if S256 not in self.challenge_methods:
             raise Refused(
-                "the authorization server does not say that it checks PKCE with S256, without which a stolen code could "
-                "be used: ask its operator to announce it (code_challenge_methods_supported)"
+                "the authorization server does not say that it checks PKCE with S256, without which a stolen code "
+                "could be used: ask its operator to announce it (code_challenge_methods_supported)"
             )
         return self.authorization_endpoint
 
@@ -65,24 +65,6 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
         if not self.token_endpoint:
             raise Refused("the authorization server has no token_endpoint")
         return self.token_endpoint
-
-
-class Authorities:
-    """Those that we know, by issuer; safe to share between threads."""
-
-    def __init__(self) -> None:
-        self._known: Remembered[Authority] = Remembered(LIFE)
-
-    def at(self, fetcher: Fetcher, issuer: str, *, fresh: bool = False) -> Authority:
-        """Raises Unanswered when it cannot be had, Refused when the document says that it is another's."""
-        return self._known.get(issuer, lambda: read_authority(fetcher, issuer), fresh=fresh)
-
-    def at_origin(self, fetcher: Fetcher, origin: str) -> Authority:
-        """Of a server of 2025-03-26, which may have no document at all; never of one that has metadata."""
-        return self._known.get(origin, lambda: _read_or_guess(fetcher, origin), fresh=True)
-
-    def forget(self, issuer: str) -> None:
-        self._known.forget(issuer)
 
 
 def read_authority(fetcher: Fetcher, issuer: str) -> Authority:
@@ -93,16 +75,8 @@ def read_authority(fetcher: Fetcher, issuer: str) -> Authority:
     return found
 
 
-def _find(fetcher: Fetcher, issuer: str) -> Authority | None:
-    for url in _places(issuer):
-        document = fetch(fetcher, url, Authority, _WHAT)
-        if document is not None:
-            return _judge(document, issuer)
-    return None
-
-
-def _read_or_guess(fetcher: Fetcher, origin: str) -> Authority:
-    """MCP 2025-03-26, "Fallbacks for Servers without Metadata Discovery"."""
+def read_or_guess(fetcher: Fetcher, origin: str) -> Authority:
+    """Of a server of 2025-03-26 ("Fallbacks for Servers without Metadata Discovery"), never of one with metadata."""
     return _find(fetcher, origin) or Authority(
         issuer=origin,
         authorization_endpoint=f"{origin}/authorize",
@@ -111,6 +85,14 @@ def _read_or_guess(fetcher: Fetcher, origin: str) -> Authority:
         methods=("client_secret_post", "none"),
         challenge_methods=(S256,),  # OAuth 2.1 has it, and nobody can say so
     )
+
+
+def _find(fetcher: Fetcher, issuer: str) -> Authority | None:
+    for url in _places(issuer):
+        document = fetch(fetcher, url, Authority, _WHAT)
+        if document is not None:
+            return _judge(document, issuer)
+    return None
 
 
 def _places(issuer: str) -> Iterator[str]:

@@ -121,8 +121,8 @@ def _places(url: str, challenge: Challenge) -> list[str]:
 def _judge(document: _Document, url: str) -> Resource:
     if not covers(document.resource, url):
         raise Refused(
-            "the server's metadata speaks of another resource than the address that it is registered under, so no token "
-            "was asked for: register the server under the address that it calls itself"
+            "the server's metadata speaks of another resource than the address that it is registered under, so no "
+            "token was asked for: register the server under the address that it calls itself"
         )
     if not 0 < len(document.authorization_servers) <= AUTHORITIES_MOST:
         raise Refused("the server's metadata names no authorization server: set one with --issuer, or ask its operator")

@@ -1,0 +1,75 @@
+"""Which authorization server a server's tokens come from: the one that is configured, or the first that it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gateway.credentials import Refused
+from gateway.credentials.oauth.authorities import LIFE, read_authority, read_or_guess
+from gateway.credentials.oauth.documents import Remembered
+from gateway.credentials.oauth.resources import origin_of, read_resource
+
+if TYPE_CHECKING:
+    from gateway.credentials.oauth.authorities import Authority
+    from gateway.credentials.oauth.resources import Resource
+    from gateway.fetch import Fetcher
+    from registry.catalog import Upstream
+
+RESOURCE_LIFE: Final = 300.0  # seconds that a server is believed to take tokens of whom it said
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A server as the resource of tokens, and the authorization server that gives them."""
+
+    resource: Resource
+    authority: Authority
+
+
+class Discovery:
+    """What servers and authorization servers say of themselves, remembered for a while; safe to share."""
+
+    def __init__(self) -> None:
+        self._resources: Remembered[Resource] = Remembered(RESOURCE_LIFE)
+        self._authorities: Remembered[Authority] = Remembered(LIFE)
+
+    def find(self, fetcher: Fetcher, upstream: Upstream, *, fresh: bool = False) -> Found:
+        """Raises Refused for what does not hold together, Unanswered for what cannot be had."""
+        resource = self.resource(fetcher, upstream, fresh=fresh)
+        issuer = chosen(resource, configured_issuer(upstream))
+        return Found(resource, self.authority(fetcher, upstream, issuer, fresh=fresh))
+
+    def resource(self, fetcher: Fetcher, upstream: Upstream, *, fresh: bool = False) -> Resource:
+        return self._resources.get(upstream.url, lambda: read_resource(fetcher, upstream), fresh=fresh)
+
+    def authority(self, fetcher: Fetcher, upstream: Upstream, issuer: str, *, fresh: bool = False) -> Authority:
+        """A server that is as old as 2025-03-26 may be its own without a document; nobody else may."""
+        alone = issuer == origin_of(upstream.url) and issuer != configured_issuer(upstream)
+        read = read_or_guess if alone and self.resource(fetcher, upstream).old else read_authority
+        return self._authorities.get(issuer, lambda: read(fetcher, issuer), fresh=fresh)
+
+    def forget(self, upstream: Upstream, issuer: str) -> None:
+        """What was done by these failed: the next look is a fresh one."""
+        self._resources.forget(upstream.url)
+        self._authorities.forget(issuer)
+
+
+def configured_issuer(upstream: Upstream) -> str:
+    return str(getattr(upstream.auth_settings, "issuer", ""))
+
+
+def chosen(resource: Resource, configured: str) -> str:
+    """An administrator's word stands, but a server that names others would take no token of that one."""
+    if not configured:
+        return resource.issuers[0]
+    if resource.old or configured in resource.issuers:
+        return configured
+    raise Refused(
+        "the server does not name the authorization server that was set with --issuer, letter by letter; it names "
+        f"{', '.join(_shown(issuer) for issuer in resource.issuers[:3])}"
+    )
+
+
+def _shown(issuer: str) -> str:
+    return "".join(char for char in issuer[:200] if "!" <= char <= "~")

@@ -1,0 +1,45 @@
+"""What a token endpoint granted, as it is kept for a connection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from registry.connections import Tokens
+
+if TYPE_CHECKING:
+    from gateway.credentials.oauth.tokens import Granted
+
+
+def first(
+    granted: Granted, now: float, *, issuer: str, audience: str, scopes: tuple[str, ...], client_id: str
+) -> Tokens:
+    """Of a connection that was just made. An answer without scopes gave those that were asked for (RFC 6749, 5.1)."""
+    return Tokens(
+        access=granted.access,
+        refresh=granted.refresh,
+        expires_at=_after(now, granted.expires_in),
+        ends_at=_after(now, granted.refresh_expires_in) if granted.refresh else None,
+        scopes=scopes if granted.scopes is None else granted.scopes,
+        issuer=issuer,
+        audience=audience,
+        client_id=client_id,
+    )
+
+
+def renewed(granted: Granted, before: Tokens, now: float) -> Tokens:
+    """The next of the same connection. A refresh token that was not replaced is still good (RFC 6749 section 6)."""
+    ends_at = _after(now, granted.refresh_expires_in)
+    return Tokens(
+        access=granted.access,
+        refresh=granted.refresh or before.refresh,
+        expires_at=_after(now, granted.expires_in),
+        ends_at=before.ends_at if ends_at is None and not granted.refresh else ends_at,
+        scopes=before.scopes if granted.scopes is None else granted.scopes,
+        issuer=before.issuer,
+        audience=before.audience,
+        client_id=before.client_id,
+    )
+
+
+def _after(now: float, seconds: int | None) -> float | None:
+    return None if seconds is None else now + seconds

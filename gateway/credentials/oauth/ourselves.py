@@ -1,0 +1,63 @@
+"""`client-credentials`: we ask for a token as ourselves, and people share it (RFC 6749 section 4.4, SEP-1046)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gateway.credentials import CredentialUnavailable, Refused, Unanswered
+from gateway.credentials.derived.bearing import bearer
+from gateway.credentials.oauth import apps, tokens
+
+if TYPE_CHECKING:
+    from gateway.credentials import Asked, Held
+    from gateway.credentials.equipment import Equipment
+    from gateway.credentials.oauth.discovery import Found
+    from registry.catalog import Upstream
+
+UNSAID: Final = 300  # seconds that a token is used whose end is not said
+
+
+class Ourselves:
+    """The source of a server's own app."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+
+    def obtain(self, asked: Asked) -> Held:
+        equipment, upstream, now = self._equipment, asked.upstream, self._equipment.clock()
+        try:
+            found = equipment.discovery.find(equipment.fetcher, upstream, fresh=asked.instead_of is not None)
+            granted = self._granted(asked, found)
+        except Unanswered as later:
+            raise _unavailable(upstream, str(later), "it may pass", int(later.retry_after)) from later
+        except Refused as refused:
+            raise _unavailable(upstream, str(refused), "an administrator has to mend it") from refused
+        life = UNSAID if granted.expires_in is None else granted.expires_in
+        return bearer(asked, granted.access, now, now + life)
+
+    def _granted(self, asked: Asked, found: Found) -> tokens.Granted:
+        upstream, issuer = asked.upstream, found.authority.issuer
+        app = apps.app_for(self._equipment, upstream, found, ())
+        form = {
+            "grant_type": "client_credentials",
+            "resource": found.resource.name,
+            "scope": " ".join(_scopes(asked, found)),
+        }
+        try:
+            return tokens.request(self._equipment, found.authority.for_tokens(), app, form)
+        except (Refused, Unanswered):
+            self._equipment.discovery.forget(upstream, issuer)
+            raise
+
+
+def _scopes(asked: Asked, found: Found) -> tuple[str, ...]:
+    """As with people: what is configured, else what the server wants, with what it has just asked for besides."""
+    configured: tuple[str, ...] = getattr(asked.upstream.auth_settings, "scopes", ())
+    chosen = configured or found.resource.wanted or found.resource.scopes
+    return tuple(dict.fromkeys((*chosen, *sorted(asked.scopes))))
+
+
+def _unavailable(upstream: Upstream, why: str, outlook: str, retry_after: int = 0) -> CredentialUnavailable:
+    refused = CredentialUnavailable(f"there is no token for {upstream.title or upstream.slug}: {why}; {outlook}")
+    refused.retry_after = retry_after
+    return refused

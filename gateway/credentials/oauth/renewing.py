@@ -1,0 +1,89 @@
+"""Newer tokens for an account that is connected, and telling its authorization server when that is over."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from gateway.credentials import Refused, Unanswered
+from gateway.credentials.oauth import apps, keeping, tokens
+from gateway.credentials.oauth.discovery import configured_issuer
+from gateway.credentials.oauth.documents import ask
+
+if TYPE_CHECKING:
+    from gateway.credentials.equipment import Equipment
+    from gateway.credentials.oauth.authorities import Authority
+    from gateway.credentials.oauth.proving import App
+    from registry.catalog import Upstream
+    from registry.connections import Tokens
+    from registry.tables import Connection
+
+
+def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept: Tokens) -> Tokens:
+    """Presents the refresh token to the authorization server that gave it, and to no other (SEP-2352).
+
+    Raises Refused when only a person can mend it, Unanswered for all that may pass.
+    """
+    if not kept.refresh:
+        raise Refused("it has run out, and it cannot be renewed; connect it again")
+    _check_home(equipment, upstream, connection)
+    authority = _authority(equipment, upstream, kept.issuer)
+    app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
+    form = {"grant_type": "refresh_token", "refresh_token": kept.refresh, "resource": kept.audience}
+    try:
+        granted = tokens.request(equipment, authority.for_tokens(), app, form)
+    except tokens.ClientForgotten as forgotten:
+        apps.forget(equipment, upstream, kept.issuer)
+        raise Refused(f"{forgotten}; connect it again") from forgotten
+    except Refused as refused:
+        raise Refused(f"{refused}; connect it again") from refused
+    except Unanswered:
+        equipment.discovery.forget(upstream, kept.issuer)
+        raise
+    return keeping.renewed(granted, kept, equipment.clock())
+
+
+def revoke(equipment: Equipment, upstream: Upstream, connection: Connection, kept: Tokens) -> None:  # noqa: ARG001
+    """RFC 7009: with the refresh token ends all that came of it. Nothing, where there is no place to say it."""
+    authority = _authority(equipment, upstream, kept.issuer)
+    if not authority.revocation_endpoint:
+        return
+    app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
+    _tell(equipment, authority.revocation_endpoint, app, kept.refresh or kept.access, refresh=bool(kept.refresh))
+
+
+def _check_home(equipment: Equipment, upstream: Upstream, connection: Connection) -> None:
+    """A server that has gone to another authorization server takes these tokens no more; nothing is sent to either.
+
+    One that cannot be asked just now is where it was.
+    """
+    configured = configured_issuer(upstream)
+    if configured and configured != connection.issuer:
+        raise Refused("the server takes tokens of another authorization server now; connect it again")
+    try:
+        resource = equipment.discovery.resource(equipment.fetcher, upstream)
+    except (Refused, Unanswered):
+        return
+    if not configured and connection.issuer not in resource.issuers:
+        raise Refused("the server takes tokens of another authorization server now; connect it again")
+
+
+def _authority(equipment: Equipment, upstream: Upstream, issuer: str) -> Authority:
+    """What it says of itself. A document that does not hold together may be mended there, and no person can."""
+    try:
+        return equipment.discovery.authority(equipment.fetcher, upstream, issuer)
+    except Refused as refused:
+        raise Unanswered(str(refused)) from refused
+
+
+def _tell(equipment: Equipment, endpoint: str, app: App, token: str, *, refresh: bool) -> None:
+    headers, proof = app.proof(equipment, endpoint)
+    form = {"token": token, "token_type_hint": "refresh_token" if refresh else "access_token", **proof}
+    head = {"content-type": "application/x-www-form-urlencoded", **headers}
+    fetcher, body = equipment.fetcher, urlencode(form).encode()
+    answer = ask(
+        lambda: fetcher.send("POST", endpoint, headers=head, body=body, limit=tokens.LIMIT, timeout=tokens.TIMEOUT),
+        "the place where the authorization server is told that tokens have ended",
+    )
+    if answer.status != 200:
+        raise Unanswered(f"the authorization server does not end the token (status {answer.status})")
