@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 * 1024
 HEAD_LINES = 100
+TOLD = frozenset({b"link", b"x-total-count", b"location"})  # what an HTTP API says of its answer beside it
 INTERIM_REPLIES = 8  # 1xx answers that one request may be sent
 DRAIN_TIME = 1.0  # seconds in which an event stream must end after its answer
 DRAIN_BYTES = 4096
@@ -248,6 +249,8 @@ class Connection(asyncio.Protocol):
                 reply.session = value
             elif name == b"retry-after":
                 reply.retry_after = value
+            elif name in TOLD:
+                reply.told = {**reply.told, name: value}
             elif name == b"www-authenticate":  # may come more than once, which is the same as one list (RFC 9110, 5.3)
                 reply.challenge = b"%b, %b" % (reply.challenge, value) if reply.challenge else value
             elif name == b"keep-alive":

@@ -95,6 +95,11 @@ class Egress:
             raise
         return reply
 
+    async def reach(self, route: Route) -> None:
+        """Sees that a connection can be made, and says nothing on it; it waits for whoever asks next."""
+        connection = self._take_idle(route.key) or await self._connect(route)
+        self._idle.setdefault(route.key, []).append(connection)
+
     def close(self) -> None:
         for connections in list(self._open.values()):
             for connection in list(connections):

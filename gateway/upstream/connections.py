@@ -16,6 +16,7 @@ from gateway.upstream.breaker import Breaker
 from gateway.upstream.http import Http
 from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
+from gateway.upstream.openapi.engine import Apis
 from gateway.upstream.parking import Parking
 from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
@@ -116,7 +117,7 @@ class Servers:
         self._parking = Parking(rendezvous, vault)
         self._egress = Egress(in_flight_limit, keys)
         http = Http(vault, rendezvous, self._parking, self._egress)
-        self._engines: dict[Transport, Engine] = {Transport.HTTP: http}
+        self._engines: dict[Transport, Engine] = {Transport.HTTP: http, Transport.OPENAPI: Apis(self._egress)}
         self._gates: dict[str, Gate] = {}
         self._sweeping = asyncio.create_task(self._sweep())
 
