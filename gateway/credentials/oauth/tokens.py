@@ -38,7 +38,15 @@ _FAULTS: Final = {
 }
 
 
-class ClientForgotten(Refused):
+class Denied(Refused):
+    """An answer of RFC 6749 section 5.2. `error` is its code, which grants read differently; never shown as it is."""
+
+    def __init__(self, error: str) -> None:
+        super().__init__(why(error))
+        self.error = error
+
+
+class ClientForgotten(Denied):
     """`invalid_client`: whoever we were there, we are it no more."""
 
 
@@ -118,7 +126,7 @@ def _problem(status: int, retry_after: str, error: Any) -> Refused | Unanswered:
         return Unanswered(f"the authorization server has a problem just now (status {status})", pause)
     if not isinstance(error, str):
         return Unanswered(f"the token endpoint answered status {status}, without a token and without a reason")
-    return ClientForgotten(why(error)) if error == "invalid_client" else Refused(why(error))
+    return ClientForgotten(error) if error == "invalid_client" else Denied(error)
 
 
 def _members(body: bytes) -> dict[str, Any] | None:
