@@ -15,8 +15,8 @@ from sqlmodel import col, select
 
 from authz.ids import fresh_id
 from authz.people import external
-from authz.tables import BrowserSession, ForeignSession, Person, RefreshToken
-from gateway.identity.keeping import kept, sealed
+from authz.tables import ForeignSession, Person
+from gateway.identity.keeping import is_used, kept, one_at_a_time, sealed
 from gateway.journal import JournalDown
 from idp_adapters.contract import Ended, IdentityProblem, IdentityRefused, ProviderDown, Renewing, Surveying
 from registry import leases
@@ -109,9 +109,10 @@ class Refreshing:
         for row in rows:
             if not self._alone():  # two that present the same refresh token would end it
                 return
-            keep = self._used(row, now)
-            if keep:
-                self._renew_one(opened.slug, adapter, row, keep, now)
+            with one_at_a_time(self._office, row.session):
+                keep = self._used(row, now)
+                if keep:
+                    self._renew_one(opened.slug, adapter, row, keep, now)
 
     def _used(self, row: ForeignSession, now: float) -> bytes:
         """What to ask with, if a browser or a client still lives by it: nobody is asked about who is not here."""
@@ -120,7 +121,7 @@ class Refreshing:
             if stored is None:
                 return b""
             try:
-                keep = kept(self._office, stored) if _is_used(session, stored, now) else b""
+                keep = kept(self._office, stored) if is_used(session, stored, now) else b""
             except SecretRefused:  # sealed under a key that is gone: there is nothing to ask with, so groups run out
                 keep = b""
             stored.keep = stored.keep if keep else b""
@@ -184,12 +185,3 @@ def _to_renew(session: Session, slug: str, asked_before: float) -> Sequence[Fore
         ForeignSession.provider == slug, ForeignSession.keep != b"", ForeignSession.asked_at <= asked_before
     )
     return session.exec(due.order_by(col(ForeignSession.asked_at)).limit(BATCH)).all()
-
-
-def _is_used(session: Session, row: ForeignSession, now: float) -> bool:
-    """Whether a browser or a client still lives by it: nobody is asked about who is not here."""
-    browser = session.get(BrowserSession, row.session)
-    if browser is not None and browser.expires_at > now:
-        return True
-    alive = (RefreshToken.session == row.session, col(RefreshToken.ended_at).is_(None), RefreshToken.expires_at > now)
-    return session.exec(select(RefreshToken.hash).where(*alive).limit(1)).first() is not None

@@ -33,7 +33,7 @@ def id_token(keep: bytes, now: float) -> Lent | None:
 
 
 def exchange_form(id_token: str, audience: str, resource: str, scopes: Sequence[str]) -> dict[str, str]:
-    """RFC 8693 section 2.1 with what draft-ietf-oauth-identity-assertion-authz-grant section 4.3 adds."""
+    """RFC 8693 section 2.1, as draft-ietf-oauth-identity-assertion-authz-grant asks for an ID-JAG."""
     asked = {
         "requested_token_type": ID_JAG,
         "subject_token": id_token,
@@ -46,7 +46,7 @@ def exchange_form(id_token: str, audience: str, resource: str, scopes: Sequence[
 
 
 def read_exchange(answer: Mapping[str, Any] | TokenProblem) -> str:
-    """The assertion, if the answer is one (section 4.3.3): no token of any other kind is taken for it."""
+    """The assertion, if the answer is one (RFC 8693 section 2.2.1): no token of any other kind is taken for it."""
     if isinstance(answer, TokenProblem):
         raise _worded(answer)
     kind, token = answer.get("issued_token_type"), answer.get("access_token")

@@ -7,13 +7,14 @@ audience, exchanges neither, and no token is made for an audience of ours (T-18)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from authz import jose
 from authz.acting import write_chain
 from authz.ids import fresh_id
 from authz.tokens.keys import load_keys
 from gateway.credentials import CredentialUnavailable
+from gateway.credentials.oauth.own_documents import address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,26 +44,27 @@ class Signed:
     until: float
 
 
-def sign(equipment: Equipment, asked: Asked, said: Statement) -> Signed:
-    """A JWT about who asks: `sub` is the person or agent by the id that our own tokens have, `act` who acts for them
+def sign(equipment: Equipment, asked: Asked, said: Statement, *, about: Literal["asker", "actor"] = "asker") -> Signed:
+    """A JWT about who asks, or about who acts for them. `sub` is the id that our own tokens have, `act` is who acts
     (RFC 8693 section 4.1).
     """
     moment = equipment.clock()
     now = int(moment)
     base = equipment.office.settings.base_url
     check_audience(base, said.audience)
+    whom = _asker(asked, base) if about == "asker" else _actor(asked, base)
     claims = {
         "iss": base, "aud": said.audience, "iat": now, "exp": now + said.life, "jti": fresh_id(),
-        "token_use": OUTWARD, **who(asked, base), **said.claims,
+        "token_use": OUTWARD, **whom, **said.claims,
     }  # fmt: skip
     key = _signer(equipment, moment)
     told = {name: value for name, value in claims.items() if value}
     return Signed(jose.sign(told, key.private, kid=key.kid, typ=said.typ), float(now + said.life))
 
 
-def who(asked: Asked, base: str) -> dict[str, Any]:
+def _asker(asked: Asked, base: str) -> dict[str, Any]:
     """Where nobody asks but we ourselves, to read what a server offers, it is about us (RFC 9068 section 2.2)."""
-    ours = ourselves(base)
+    ours = address(base)
     if asked.principal is None:
         return {"sub": ours, "client_id": ours}
     name = asked.principal.label.partition(":")[2]
@@ -70,9 +72,9 @@ def who(asked: Asked, base: str) -> dict[str, Any]:
     return {"sub": asked.principal.subject, "client_id": ours, "preferred_username": name, "act": acting}
 
 
-def ourselves(base: str) -> str:
-    """What we are called as a client: the address of our metadata document."""
-    return f"{base}/oauth/clients/ostiary.json"
+def _actor(asked: Asked, base: str) -> dict[str, Any]:
+    nearest, *others = asked.actors
+    return {"sub": nearest, "client_id": address(base), "act": write_chain(others)}
 
 
 def check_audience(base: str, audience: str) -> None:
