@@ -1,0 +1,110 @@
+"""Connecting an account: what is asked for, what comes back, and what is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.credentials import Refused
+from registry.tables import Auth
+from tests.gateway.credentials.oauth.settled import query_of
+
+
+def test_an_account_is_connected(office, fake):
+    upstream = office.server(fake.url)
+    connection = office.connect(fake, upstream)
+    kept = office.tokens()
+    assert (connection.state, connection.issuer) == ("connected", fake.issuer)
+    assert fake.accounts[kept.access].person == "usr_alice"
+    assert (kept.issuer, kept.audience) == (fake.issuer, fake.url)
+    assert kept.refresh in fake.refreshes
+
+
+def test_what_is_asked_for_is_bound_to_us_and_to_the_server(office, fake):
+    upstream = office.server(fake.url)
+    asked = query_of(office.depart(upstream))
+    assert asked["resource"] == fake.url
+    assert asked["code_challenge_method"] == "S256"
+    assert asked["redirect_uri"] == f"{office.office.settings.base_url}/connect/notes/callback"
+    assert "scope" not in asked
+
+
+def test_the_token_request_names_the_resource_and_proves_the_code(office, fake):
+    office.connect(fake, office.server(fake.url))
+    (asked,) = fake.asked("/token")
+    assert asked.form["resource"] == fake.url
+    assert len(asked.form["code_verifier"]) >= 43
+
+
+def test_the_challenge_says_which_scopes_to_ask_for(office, fake):
+    fake.challenge = 'scope="notes:read notes:list"'
+    fake.resource_metadata = {"scopes_supported": ["notes:everything"]}
+    assert query_of(office.depart(office.server(fake.url)))["scope"] == "notes:read notes:list"
+
+
+def test_without_a_challenge_the_metadata_says_it(office, fake):
+    fake.resource_metadata = {"scopes_supported": ["notes:read", "notes:write"]}
+    assert query_of(office.depart(office.server(fake.url)))["scope"] == "notes:read notes:write"
+
+
+def test_what_an_administrator_says_goes_before_both(office, fake):
+    fake.challenge = 'scope="notes:everything"'
+    upstream = office.server(fake.url, scopes=["notes:read"])
+    assert query_of(office.depart(upstream))["scope"] == "notes:read"
+
+
+@pytest.mark.parametrize("offered", [["notes:read", "offline_access"], ["notes:read"], None])
+def test_offline_access_is_asked_for_only_where_it_is_offered(office, fake, offered):
+    fake.challenge = 'scope="notes:read"'
+    fake.metadata = {"scopes_supported": offered}
+    asked = query_of(office.depart(office.server(fake.url)))
+    offline = offered is not None and "offline_access" in offered
+    assert ("offline_access" in asked["scope"].split()) == offline
+    assert asked.get("prompt") == ("consent" if offline else None)
+
+
+def test_more_scopes_are_asked_for_together_with_those_that_were_given(office, fake):
+    fake.challenge = 'scope="notes:read"'
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    asked = query_of(office.depart(upstream, scopes=["notes:write"]))
+    assert set(asked["scope"].split()) == {"notes:read", "notes:write"}
+
+
+def test_scopes_that_were_not_given_are_noticed(office, fake):
+    fake.challenge = 'scope="notes:read notes:write"'
+    fake.token = {"scope": "notes:read"}
+    connection = office.connect(fake, office.server(fake.url))
+    assert connection.scopes == ["notes:read"]
+
+
+def test_where_the_answer_does_not_say_the_scopes_are_those_that_were_asked_for(office, fake):
+    fake.challenge = 'scope="notes:read notes:write"'
+    fake.token = {"scope": None}
+    assert office.connect(fake, office.server(fake.url)).scopes == ["notes:read", "notes:write"]
+
+
+def test_the_shared_account_is_nobodys(office, fake):
+    upstream = office.server(fake.url, auth=Auth.OAUTH_SHARED)
+    office.connect(fake, upstream, subject="")
+    assert office.connection(subject="") is not None
+    assert office.connection() is None
+
+
+def test_the_record_says_who_connected_what_and_no_secret(office, fake):
+    upstream = office.server(fake.url)
+    departure = office.depart(upstream)
+    back = fake.arrive(departure)
+    office.come_back(back)
+    written = office.written()
+    assert "connection.connected" in written
+    kept, state = office.tokens(), query_of(departure)["state"]
+    assert all(secret not in written for secret in (kept.access, kept.refresh, state, query_of(back)["code"]))
+
+
+def test_an_error_of_the_authorization_server_is_said_in_our_words(office, fake):
+    upstream = office.server(fake.url)
+    fake.answer = {"error": "access_denied", "error_description": "call 555-EVIL", "code": ""}
+    with pytest.raises(Refused, match="said no") as refused:
+        office.connect(fake, upstream)
+    assert "EVIL" not in str(refused.value)
+    assert office.connection() is None
