@@ -97,6 +97,8 @@ def admit(ip: str, address: Address) -> None:
 
 def exception_line(url: str) -> str:
     """`scheme://host:port` of a URL, which is the form of an exception."""
+    if url.startswith("stdio:"):  # a process of ours has no address but its name
+        return url
     scheme, host, port, _target = _take_apart(url)
     return _origin(scheme, host, port)
 

@@ -11,9 +11,10 @@ import msgspec
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
-from registry.addresses import parse
+from registry.addresses import Address, parse
 from registry.auth_modes import read_auth
 from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Catalogue, Entry, Mount, Upstream
+from registry.declaring import approved_commands
 from registry.limits import read_limits
 from registry.schemas import param_headers
 from registry.screening import Severity
@@ -44,10 +45,14 @@ def load_catalogue(session: Session, epoch: int, exceptions: Collection[str] = (
     """The catalogue as the database has it; `exceptions` are the address lines of the operator's file."""
     lines = [*exceptions, *exception_lines(session)]
     servers = [server for server in all_servers(session) if server.state == ServerState.APPROVED]
-    servers = reachable(servers, lines)
+    commands = approved_commands(session)
+    servers = [server for server in reachable(servers, lines) if _may_run(server, commands)]
     approved = {server.slug: list(_approved(session, server.slug)) for server in servers}
     words = _words(session)
-    upstreams = {server.slug: upstream_of(server, lines, words.get(server.slug, "")) for server in servers}
+    upstreams = {
+        server.slug: upstream_of(server, lines, words.get(server.slug, ""), commands.get(server.slug, ""))
+        for server in servers
+    }
     return Catalogue(
         epoch=epoch,
         mounts={mount.path: mount for mount in _mounts(approved, upstreams)},
@@ -56,9 +61,9 @@ def load_catalogue(session: Session, epoch: int, exceptions: Collection[str] = (
     )
 
 
-def upstream_of(server: Server, lines: Collection[str], instructions: str = "") -> Upstream:
+def upstream_of(server: Server, lines: Collection[str], instructions: str = "", command: str = "") -> Upstream:
     """A server as it is reached, approved or not; raises AddressRefused."""
-    address = parse(server.url, lines)
+    address = _address(server, lines)
     return Upstream(
         slug=server.slug,
         title=server.title,
@@ -75,6 +80,7 @@ def upstream_of(server: Server, lines: Collection[str], instructions: str = "") 
         allowed=frozenset(server.allowed),
         limits=read_limits(server.limits),
         tls=read_tls(server.tls),
+        command=command,
         capabilities=server.capabilities,
         instructions=instructions,
         address_exception=address.excepted,
@@ -82,6 +88,17 @@ def upstream_of(server: Server, lines: Collection[str], instructions: str = "") 
         failure=server.failure,
         trouble=server.trouble,
     )
+
+
+def _address(server: Server, lines: Collection[str]) -> Address:
+    """Where it is. A process of ours is nowhere: nothing could connect to this."""
+    if server.transport == Transport.STDIO:
+        return Address(scheme="stdio", host=server.slug, port=0, target="", excepted=False)
+    return parse(server.url, lines)
+
+
+def _may_run(server: Server, commands: Mapping[str, str]) -> bool:
+    return server.transport != Transport.STDIO or server.slug in commands
 
 
 def _approved(session: Session, slug: str) -> Iterator[_Approved]:
@@ -203,12 +220,14 @@ def _words(session: Session) -> dict[str, str]:
     same = (col(Definition.server) == Pin.server) & (col(Definition.digest) == Pin.digest)
     query = select(Pin.server, Pin.raw).join(Definition, same)
     query = query.where(Pin.kind == Kind.SERVER, Definition.kind == Kind.SERVER, col(Definition.missing).is_(False))
+    query = query.where(Pin.name == SERVER_WORDS, Definition.name == SERVER_WORDS)
     return {slug: json.loads(raw).get("instructions") or "" for slug, raw in session.exec(query)}
 
 
 def _paused(session: Session) -> Iterator[tuple[tuple[str, str], str]]:
     """What its people would otherwise miss without a word: by kind and object, why it is away."""
     servers = {server.slug: server for server in all_servers(session) if server.state != ServerState.SUBMITTED}
+    commands = approved_commands(session)
     pins = {
         (pin[0], pin[1], pin[2]): pin[3] for pin in session.exec(select(Pin.server, Pin.kind, Pin.name, Pin.digest))
     }
@@ -216,14 +235,18 @@ def _paused(session: Session) -> Iterator[tuple[tuple[str, str], str]]:
     query = sa.select(*columns).where(col(Definition.missing).is_(False))
     for slug, sort, own, digest, findings in session.connection().execute(query):
         if slug in servers and sort != Kind.SERVER:
-            why = _why(servers[slug], pins.get((slug, sort, own)), digest, findings)
+            why = _why(servers[slug], pins.get((slug, sort, own)), digest, findings, commands)
             if why:
                 yield (str(sort), f"{slug}.{own}"), why
 
 
-def _why(server: Server, pinned: str | None, digest: str, findings: list[dict[str, Any]]) -> str:
+def _why(
+    server: Server, pinned: str | None, digest: str, findings: list[dict[str, Any]], commands: Mapping[str, str]
+) -> str:
     if server.state == ServerState.SUSPENDED:
         return "the server is suspended" if pinned else ""
+    if not _may_run(server, commands):
+        return "its server is to be run in another way, which awaits review" if pinned else ""
     if _is_refused(findings):
         return "screening refused it as it is now"
     if pinned == digest:

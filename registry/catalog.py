@@ -43,6 +43,7 @@ class Upstream:
     auth_settings: AuthSettings = NO_SETTINGS
     allowed: frozenset[str] = frozenset({"elicitation"})  # what it may ask of whoever calls
     limits: Limits = NO_LIMITS
+    command: str = ""  # of a process of ours: the digest of the command that was approved; empty while it is reviewed
     tls: Tls | None = None  # what TLS with it needs besides the system's authorities
     instructions: str = ""  # empty unless approved as it is now
     address_exception: bool = False

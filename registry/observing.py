@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from registry.declaring import COMMAND
 from registry.naming import expose, skeleton, twins
 from registry.screening import Described, Finding, refused, screen, screen_together
 from registry.servers import Step, find, step
@@ -241,10 +242,15 @@ class _Observer:
 
 
 def _known(session: Session, slug: str, *, missing: bool = False) -> dict[Key, str]:
-    """The text of every definition that is there; with `missing`, also of those that were once."""
+    """The text of every definition that is there; with `missing`, also of those that were once.
+
+    Not the command of a process of ours: that is the operator's word, and the server does not list it.
+    """
     columns = select(Definition.kind, Definition.name, Definition.raw, Definition.missing)
     rows = session.exec(columns.where(Definition.server == slug).order_by(col(Definition.position)))
-    return {(kind, name): raw for kind, name, raw, gone in rows if missing or not gone}
+    known = {(kind, name): raw for kind, name, raw, gone in rows if missing or not gone}
+    known.pop((Kind.SERVER, COMMAND), None)
+    return known
 
 
 def _once(seen: Sequence[Described]) -> tuple[dict[Key, Described], set[Key]]:

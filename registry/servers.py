@@ -66,6 +66,8 @@ class Proposal:
 
 def propose(session: Session, proposal: Proposal, *, who: str, exceptions: Collection[str], vault: Vault) -> Server:
     """Registers a server, `submitted`. Raises NameRefused, AddressRefused or RegistryError, saying what to do."""
+    if proposal.transport is Transport.STDIO:
+        raise RegistryError("a process is declared in the operator's file ([[stdio_servers]]) and nowhere else")
     check_slug(proposal.slug, session.exec(select(Server.slug)))
     if proposal.allow_address:
         _except(session, proposal.url, who)
@@ -193,7 +195,7 @@ def _line(row: AddressException) -> str:
 
 def reachable(servers: Iterable[Server], lines: Collection[str]) -> list[Server]:
     """Those whose address may still be connected to: taking an exception back takes the server away."""
-    return [server for server in servers if _may_reach(server.url, lines)]
+    return [server for server in servers if server.transport == Transport.STDIO or _may_reach(server.url, lines)]
 
 
 def _may_reach(url: str, lines: Collection[str]) -> bool:
