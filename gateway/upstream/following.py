@@ -13,7 +13,7 @@ from gateway.egress.reply import Terms
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.envelope import modern_body, modern_lines, reply_to
 from gateway.upstream.messages import next_id, parse, read, refusal
-from gateway.upstream.questions import NO_SUCH_METHOD
+from gateway.upstream.parking import NO_SUCH_METHOD
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -74,13 +74,10 @@ class Follower:
     async def _follow_modern(
         self, uris: frozenset[str], announced: frozenset[str], offer: Callable[[str, str], None]
     ) -> None:
-        wanted: dict[str, object] = {_FILTERS[method]: True for method in sorted(announced)}
-        if uris:
-            wanted["resourceSubscriptions"] = sorted(uris)
-        if not wanted:
+        params = subscription(uris, announced)
+        if not params:
             await asyncio.sleep(NO_STREAM_PAUSE)
             return
-        params = {"notifications": msgspec.json.encode(wanted)}
         ask = Ask(method="subscriptions/listen", params=params, principal=None)
         lines, body = modern_lines(ask), modern_body(ask, next_id())
         reply = await self._egress.exchange(
@@ -146,6 +143,14 @@ class Follower:
         ping = message.method == "ping"
         answer = reply_to(number, result=b"{}") if ping else reply_to(number, error=NO_SUCH_METHOD)
         await self._legacy.tell(session, answer)
+
+
+def subscription(uris: frozenset[str], announced: frozenset[str]) -> dict[str, bytes]:
+    """The parameters of `subscriptions/listen`; none where there is nothing to listen to."""
+    wanted: dict[str, object] = {_FILTERS[method]: True for method in sorted(announced)}
+    if uris:
+        wanted["resourceSubscriptions"] = sorted(uris)
+    return {"notifications": msgspec.json.encode(wanted)} if wanted else {}
 
 
 async def _without_stream(reply: Reply) -> None:

@@ -55,9 +55,7 @@ class Deaf:
 async def greet(egress: Egress, route: Route, credential: Credential | None, capabilities: bytes) -> Greeting:
     """`initialize` and `notifications/initialized`, offering the newest legacy revision."""
     number = next_id()
-    params = b'{"protocolVersion":"%s","capabilities":%s,"clientInfo":%s}'
-    params %= (LEGACY_VERSIONS[0].encode("ascii"), capabilities, OURSELVES)
-    body = plain_request("initialize", number, params)
+    body = initialize_body(number, capabilities)
     reply = await egress.exchange(route, "POST", b"", body, HANDSHAKE_TERMS, credential=credential, repeatable=True)
     try:
         greeting = await _greeting(reply, number)
@@ -65,6 +63,26 @@ async def greet(egress: Egress, route: Route, credential: Credential | None, cap
         reply.close()
     await _initialized(egress, route, credential, greeting)
     return greeting
+
+
+def initialize_body(number: int, capabilities: bytes) -> bytes:
+    params = b'{"protocolVersion":"%s","capabilities":%s,"clientInfo":%s}'
+    params %= (LEGACY_VERSIONS[0].encode("ascii"), capabilities, OURSELVES)
+    return plain_request("initialize", number, params)
+
+
+def begun(result: bytes | msgspec.Raw) -> Probed:
+    """What the server says of itself in its answer to `initialize`."""
+    said: Initialized = read(result, Initialized)
+    if said.protocolVersion not in LEGACY_VERSIONS:
+        raise UpstreamBroken("the server speaks no revision of the protocol that is spoken here")
+    return Probed(
+        era=Era.LEGACY,
+        protocol_version=said.protocolVersion,
+        capabilities=said.capabilities,
+        info=said.serverInfo,
+        instructions=said.instructions or "",
+    )
 
 
 async def end(egress: Egress, route: Route, lines: bytes, credential: Credential | None, terms: Terms) -> None:
@@ -89,19 +107,7 @@ async def _greeting(reply: Reply, number: int) -> Greeting:
         raise UpstreamBroken("the server refuses to begin a session")
     if reply.session and not _SESSION_ID.fullmatch(reply.session):
         raise UpstreamBroken("the server's session id is not visible ASCII")
-    said: Initialized = read(message.result, Initialized)
-    if said.protocolVersion not in LEGACY_VERSIONS:
-        raise UpstreamBroken("the server speaks no revision of the protocol that is spoken here")
-    return Greeting(
-        reply.session,
-        Probed(
-            era=Era.LEGACY,
-            protocol_version=said.protocolVersion,
-            capabilities=said.capabilities,
-            info=said.serverInfo,
-            instructions=said.instructions or "",
-        ),
-    )
+    return Greeting(reply.session, begun(message.result))
 
 
 async def _initialized(egress: Egress, route: Route, credential: Credential | None, greeting: Greeting) -> None:

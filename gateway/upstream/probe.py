@@ -78,7 +78,14 @@ async def _judge(reply: Reply, number: int) -> Probed | bool:
     if reply.status in FINAL_STATUSES:
         raise refusal(reply)
     try:
-        message = await answer_of(reply, number, Deaf())
+        return judged(await answer_of(reply, number, Deaf()))
+    except UpstreamBroken:
+        return False
+
+
+def judged(message: Message) -> Probed | bool:
+    """What a modern server says of itself; otherwise whether there was any sign of one."""
+    try:
         return _refused(message) if message.error is not UNSET else _discovered(message)
     except UpstreamBroken:
         return False
