@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.credentials.tending import Tending
 from gateway.identity.refreshing import Refreshing
 from gateway.journal.index import Indexer
 from gateway.sweep import sweep_forever
@@ -33,6 +34,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         **also,
         "snapshots": world.snapshots.watch,
         "refresh": Refresher(world).run,
+        "connections": lambda: Tending(world.credentials.equipment).run(),
         "identities": Refreshing(world.office, world.providers).run,
         "underway": lambda: world.underway.watch(world.snapshots),
         "uses": lambda: note_uses_forever(world),

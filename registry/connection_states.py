@@ -112,6 +112,13 @@ def settled(standing: Standing, now: float) -> Standing:
     return standing
 
 
+def warned(standing: Standing, now: float) -> Standing:
+    """If it is about to end, people have been told."""
+    if standing.state is not ConnectionState.EXPIRING or standing.warned_at is not None:
+        return standing
+    return replace(standing, warned_at=now)
+
+
 def _living(standing: Standing, life: Life, now: float, chance: float) -> Standing:
     ends_at = life.ends_at if life.ends_at is not None else standing.ends_at
     refresh_at = None

@@ -20,7 +20,7 @@ from registry import connection_states as states
 from registry.connection_states import ALIVE, Life, Standing
 from registry.database import ensure
 from registry.errors import SecretRefused
-from registry.tables import Connection, ConnectionState, PendingConnect, Secret, UpstreamClient
+from registry.tables import Connection, ConnectionState, Notice, PendingConnect, Secret, UpstreamClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -166,6 +166,32 @@ def revoke_all_of(session: Session, subject: str, why: str, now: float) -> int:
     """Every connection of a person; how many were ended."""
     rows = [row for row in listed(session, subject=subject) if is_alive(row)]
     return sum(revoke(session, row.server, subject, why, now) for row in rows)
+
+
+def any_to_tend(session: Session) -> bool:
+    """Whether there is anything for whoever looks after connections."""
+    return any(
+        session.exec(select(table).limit(1)).first() is not None for table in (Connection, Notice, UpstreamClient)
+    )
+
+
+def due(session: Session, now: float, most: int) -> Sequence[Connection]:
+    """Those to be renewed by now, the longest due first."""
+    query = select(Connection).where(col(Connection.refresh_at) <= now, col(Connection.state).in_(ALIVE))
+    return session.exec(query.order_by(col(Connection.refresh_at)).limit(most)).all()
+
+
+def ending(session: Session, by: float) -> Sequence[Connection]:
+    """Those that could be over by then, for want of a person."""
+    unrenewable = col(Connection.refresh_at).is_(None) & (col(Connection.expires_at) <= by)
+    query = select(Connection).where(col(Connection.state).in_(ALIVE), unrenewable | (col(Connection.ends_at) <= by))
+    return session.exec(query).all()
+
+
+def apps_ending(session: Session, by: float) -> Sequence[UpstreamClient]:
+    """Our apps at authorization servers whose secret ends by then, and of which nobody was told yet."""
+    untold = col(UpstreamClient.warned_at).is_(None)
+    return session.exec(select(UpstreamClient).where(col(UpstreamClient.secret_until) <= by, untold)).all()
 
 
 def ended_with_secrets(session: Session, most: int) -> Sequence[Connection]:

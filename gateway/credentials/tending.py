@@ -1,0 +1,176 @@
+"""What becomes of connections while nobody looks: renewed in time, told of before they end, tidied when they did.
+
+One process of an installation does it at a time. What it is late with a call does itself (`kept`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from authz.ids import fresh_id
+from gateway.credentials import CredentialUnavailable
+from gateway.credentials.accounts import tampered
+from gateway.credentials.deeds import tidy
+from gateway.credentials.renewing import renew_once
+from gateway.credentials.telling import enqueue, note
+from gateway.credentials.webhook import Webhook
+from gateway.journal import JournalDown
+from registry import connection_states as states
+from registry import connections, leases
+from registry.assembling import upstream_of
+from registry.errors import AddressRefused, RegistryError, SecretRefused
+from registry.servers import exception_lines
+from registry.tables import ConnectionState, Server, ServerState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.credentials.equipment import Equipment
+    from registry.catalog import Upstream
+    from registry.tables import Connection
+
+LOOK: Final = 5.0  # seconds between looks at what is due
+LEASE: Final = 60.0  # so long nobody looks when the process that did is gone
+BATCH: Final = 200  # connections begun between two looks
+AT_ONCE: Final = 8
+OF_ONE_SERVER: Final = 2  # so that one whose authorization server hangs leaves room for the others
+TENDED: Final = frozenset({ServerState.APPROVED, ServerState.SUBMITTED})  # of a suspended server nothing is asked
+
+log = logging.getLogger("ostiary")
+
+
+class Tending:
+    """The background task of a serving process."""
+
+    def __init__(self, equipment: Equipment) -> None:
+        self._equipment = equipment
+        self._database = equipment.office.database
+        self._holder = fresh_id()
+        self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="tending")
+        self._under_way: set[tuple[str, str]] = set()
+        self._webhook = Webhook(equipment)
+        self._delivering: Future[None] | None = None
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK)
+                try:
+                    await asyncio.to_thread(self.look)
+                except (SQLAlchemyError, JournalDown) as error:
+                    log.warning("connections were not looked after: %s", type(error).__name__)
+        finally:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def look(self) -> None:
+        """Whatever is due, if no other process sees to it. Renewals go on when it returns."""
+        with self._database.read() as session:
+            idle = not connections.any_to_tend(session)
+        if idle or not leases.take(self._database, "connections", self._holder, LEASE):
+            return
+        self._renew_due()
+        self._settle()
+        self._warn_of_apps()
+        with self._database.read() as session:
+            ended = connections.ended_with_secrets(session, AT_ONCE)
+        for row in ended:
+            self._begin(row, self._tidy)
+        self._deliver()
+
+    def _renew_due(self) -> None:
+        with self._database.read() as session:
+            rows = connections.due(session, self._equipment.clock(), BATCH)
+        for row in rows:
+            if sum(server == row.server for server, _ in self._under_way) < OF_ONE_SERVER:
+                self._begin(row, self._renew)
+
+    def _begin(self, row: Connection, act: Callable[[Connection], None]) -> None:
+        """In a thread, and never twice at a time for one connection."""
+        key = (row.server, row.subject)
+        if key not in self._under_way:
+            self._under_way.add(key)
+            self._threads.submit(self._do, row, act)
+
+    def _do(self, row: Connection, act: Callable[[Connection], None]) -> None:
+        try:
+            act(row)
+        except (SQLAlchemyError, JournalDown, CredentialUnavailable) as error:
+            log.warning("a connection at %s was not looked after: %s", row.server, type(error).__name__)
+        finally:
+            self._under_way.discard((row.server, row.subject))
+
+    def _renew(self, row: Connection) -> None:
+        upstream = self._upstream(row.server)
+        if upstream is not None:
+            self._renew_at(upstream, row)
+
+    def _tidy(self, row: Connection) -> None:
+        tidy(self._equipment, self._upstream(row.server), row)
+
+    def _deliver(self) -> None:
+        """What the webhook is to be told: beside the rest, for it may be slow."""
+        if self._delivering is None or self._delivering.done():
+            self._delivering = self._threads.submit(self._webhook.deliver)
+
+    def _renew_at(self, upstream: Upstream, row: Connection) -> None:
+        office = self._equipment.office
+        try:
+            with self._database.read() as session:
+                tokens = connections.tokens_of(session, office.vault, row)
+        except SecretRefused:
+            tampered(self._equipment, upstream, row)
+            return
+        renew_once(self._equipment, upstream, row, tokens)
+
+    def _settle(self) -> None:
+        """What has run out, or soon will, is so from now on; each is told of once."""
+        now = self._equipment.clock()
+        with self._database.read() as session:
+            rows = connections.ending(session, now + states.WARNING)
+        for row in rows:
+            after = states.settled(connections.standing(row), now)
+            if after.state != row.state or (after.state is ConnectionState.EXPIRING and after.warned_at is None):
+                self._say(row, now)
+
+    def _say(self, row: Connection, now: float) -> None:
+        with self._database.change() as session:
+            after = connections.step(session, row, lambda one: states.warned(states.settled(one, now), now))
+            if after is None:
+                return
+            if after.state == ConnectionState.EXPIRING:
+                note(session, "connection.expiring", self._equipment.office, after, why=after.why)
+            elif after.state == ConnectionState.NEEDS_RECONNECT:
+                note(session, "connection.failed", self._equipment.office, after, why=after.why)
+
+    def _warn_of_apps(self) -> None:
+        """The secret of our own app at an authorization server ends for everybody at once."""
+        office, now = self._equipment.office, self._equipment.clock()
+        with self._database.read() as session:
+            if not connections.apps_ending(session, now + states.WARNING):
+                return
+        with self._database.change() as session:
+            for app in connections.apps_ending(session, now + states.WARNING):
+                app.warned_at = now
+                session.add(app)
+                facts = {"server": app.server, "issuer": app.issuer, "ends_at": app.secret_until}
+                session.flush()
+                office.journal.note("connection.app_expiring", who="ostiary", **facts)
+                enqueue(session, office, "connection.app_expiring", facts, now)
+
+    def _upstream(self, slug: str) -> Upstream | None:
+        """The server as it may be reached now, if it is one that we still have to do with."""
+        with self._database.read() as session:
+            server = session.get(Server, slug)
+            lines = [*self._equipment.office.settings.allow_addresses, *exception_lines(session)]
+        if server is None or server.state not in TENDED:
+            return None
+        try:
+            return upstream_of(server, lines)
+        except (AddressRefused, RegistryError):
+            return None
