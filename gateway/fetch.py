@@ -101,7 +101,7 @@ def _why(address: Address, error: Exception) -> str:
 
 
 def _read(response: httpx2.Response, limit: int) -> HttpAnswer:
-    if 300 <= response.status_code < 400:
+    if 300 <= response.status_code < 400 and response.status_code != 304:  # not changed
         raise FetchFailed("the address redirects, which is not followed")
     if response.headers.get("content-encoding", "identity") != "identity":
         raise FetchFailed("the answer is encoded although it was asked not to be")

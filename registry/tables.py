@@ -131,6 +131,19 @@ class Definition(SQLModel, table=True):
     missing: bool = False
 
 
+class ApiDescription(SQLModel, table=True):
+    """Of a server that is an HTTP API: where its description is, what was chosen of it, and what was read last."""
+
+    __tablename__ = "api_description"
+    server: str = Field(primary_key=True, foreign_key="server.slug")
+    url: str = ""  # empty: a file, which is given anew
+    choice: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    digest: str = ""
+    etag: str = ""
+    modified: str = ""
+    read_at: float = 0
+
+
 class Pin(SQLModel, table=True):
     """The approved digest of a definition, with the text that was shown to the approver."""
 

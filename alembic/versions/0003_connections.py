@@ -39,6 +39,21 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_pending_connect_expires_at"), ["expires_at"], unique=False)
 
     op.create_table(
+        "api_description",
+        sa.Column("server", sa.String(), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("choice", sa.JSON(), nullable=False),
+        sa.Column("digest", sa.String(), nullable=False),
+        sa.Column("etag", sa.String(), nullable=False),
+        sa.Column("modified", sa.String(), nullable=False),
+        sa.Column("read_at", sa.Float(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["server"],
+            ["server.slug"],
+        ),
+        sa.PrimaryKeyConstraint("server"),
+    )
+    op.create_table(
         "connection",
         sa.Column("server", sa.String(), nullable=False),
         sa.Column("subject", sa.String(), nullable=False),
@@ -105,6 +120,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_connection_refresh_at"))
 
     op.drop_table("connection")
+    op.drop_table("api_description")
     with op.batch_alter_table("pending_connect", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_pending_connect_expires_at"))
 

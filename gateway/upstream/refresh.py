@@ -19,6 +19,7 @@ from gateway.journal import JournalDown
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import UpstreamBusy, UpstreamError
 from gateway.upstream.news import spread
+from gateway.upstream.openapi.describing import News, look, note
 from gateway.upstream.reading import read_server
 from gateway.upstream.troubles import MEANINGS, Trouble
 from registry.assembling import upstream_of
@@ -27,7 +28,7 @@ from registry.errors import AddressRefused, UnknownServer, WrongState
 from registry.leases import give_back, take
 from registry.observing import differs, failed, observe, touch
 from registry.servers import all_servers, exception_lines, find, suspend
-from registry.tables import ServerState
+from registry.tables import ServerState, Transport
 
 if TYPE_CHECKING:
     from gateway.credentials.holding import Credentials
@@ -194,7 +195,7 @@ async def refresh(
     try:
         server, opened = await asyncio.to_thread(reach, office, credentials, slug)
         async with asyncio.timeout(PATIENCE):
-            seen = await read_server(upstreams, server, opened)
+            news = await _read(office, upstreams, server, opened)
     except CredentialTampered:
         await asyncio.to_thread(_give_up, office, slug)
         return None
@@ -206,7 +207,15 @@ async def refresh(
     except (UpstreamError, AddressRefused, TimeoutError) as error:
         await asyncio.to_thread(_store_failure, office, slug, *explain(error, slug))
         return None
-    return await asyncio.to_thread(store, office, slug, seen, who)
+    observation = await asyncio.to_thread(store, office, slug, news.seen, who)
+    await asyncio.to_thread(note, office, slug, news)
+    return observation
+
+
+async def _read(office: Office, upstreams: Upstreams, server: Upstream, opened: Credential | None) -> News:
+    if server.transport is Transport.OPENAPI:
+        return await look(office, upstreams, server, opened)
+    return News(await read_server(upstreams, server, opened))
 
 
 def reach(office: Office, credentials: Credentials, slug: str) -> tuple[Upstream, Credential | None]:

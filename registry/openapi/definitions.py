@@ -42,9 +42,9 @@ class Drawn:
     left: tuple[str, ...]
 
 
-def draw(document: Document, choice: Choice) -> Drawn:
+def draw(document: Document, choice: Choice, *, strict: bool = True) -> Drawn:
     """Raises DescriptionRefused where nothing is chosen, or nothing of it can be a tool."""
-    made = [_tool(document, one) for one in chosen(operations(document), choice)]
+    made = [_tool(document, one) for one in chosen(operations(document), choice, strict=strict)]
     tools = [one for one in made if isinstance(one, Described)]
     left = tuple(one for one in made if isinstance(one, str))
     if not tools:

@@ -67,11 +67,11 @@ def operations(document: Document) -> list[Operation]:
     return [_apart(one) if alike[skeleton(one.name)] > 1 else one for one in found]
 
 
-def chosen(everything: Sequence[Operation], choice: Choice) -> list[Operation]:
-    """Those that are wanted. Raises DescriptionRefused where that is none, or a word matches nothing."""
+def chosen(everything: Sequence[Operation], choice: Choice, *, strict: bool = True) -> list[Operation]:
+    """Those that are wanted. Raises DescriptionRefused where that is none, or, if `strict`, a word matches nothing."""
     if not choice:
         raise DescriptionRefused(f"nothing is chosen of the description. {_offer(everything)}")
-    for word in (*choice.operations, *choice.tags):
+    for word in (*choice.operations, *choice.tags) if strict else ():
         if not any(_named(one, (word,)) or word.casefold() in _tags(one) for one in everything):
             raise DescriptionRefused(f"{word[:100]!r} matches nothing in the description. {_offer(everything)}")
     wanted = [one for one in everything if _is_chosen(one, choice)]

@@ -1,0 +1,93 @@
+"""Keeping an HTTP API's definitions true to its description, which is asked for again where it has an address."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gateway.fetch import Fetcher, FetchFailed
+from gateway.upstream import UpstreamBroken, UpstreamUnreachable
+from gateway.upstream.troubles import Trouble
+from registry.errors import AddressRefused, DescriptionRefused
+from registry.openapi.kept import Text, choice_of, kept, mark, seen_before, understand
+from registry.openapi.reading import LARGEST
+from registry.servers import exception_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gateway.office import Office
+    from gateway.upstream import Upstreams
+    from registry.catalog import Credential, Upstream
+    from registry.observing import Seen
+    from registry.tables import ApiDescription
+
+PATIENCE = 30.0  # seconds for the whole of a description
+_HEADERS = {"accept": "application/json, application/yaml;q=0.9, */*;q=0.5"}
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What a description says now; `text` is None where it is what was read before."""
+
+    seen: Seen
+    text: Text | None = None
+
+
+async def look(office: Office, upstreams: Upstreams, server: Upstream, credential: Credential | None) -> News:
+    """Sees that the API can be connected to, and what its description says. Raises UpstreamError, AddressRefused."""
+    await upstreams.probe(server, credential)
+    return await asyncio.to_thread(_look, office, server.slug)
+
+
+def note(office: Office, slug: str, news: News) -> None:
+    """After what was seen is stored: from now on the same text is no news."""
+    if news.text is not None:
+        with office.database.change() as session:
+            mark(session, slug, news.text)
+
+
+def fetch(url: str, lines: Collection[str], before: ApiDescription | None = None) -> Text | None:
+    """The description at `url`; None if it is the one of `before`. Raises AddressRefused or FetchFailed.
+
+    No credential goes with it: a description that is not public is given as a file.
+    """
+    conditions = {} if before is None else {"if-none-match": before.etag, "if-modified-since": before.modified}
+    headers = _HEADERS | {name: value for name, value in conditions.items() if value}
+    answer = Fetcher(lines).send("GET", url, headers=headers, limit=LARGEST, timeout=PATIENCE)
+    if answer.status == 304:
+        return None
+    if answer.status != 200:
+        raise FetchFailed(f"{url} answers with HTTP status {answer.status}; a file can be given instead")
+    found = Text(answer.body, url, _kept(answer.headers.get("etag")), _kept(answer.headers.get("last-modified")))
+    return None if before is not None and found.digest == before.digest else found
+
+
+def _look(office: Office, slug: str) -> News:
+    with office.database.read() as session:
+        row = kept(session, slug)
+        session.expunge(row)
+        lines = [*office.settings.allow_addresses, *exception_lines(session)]
+        before = seen_before(session, slug)
+    text = _fetched(row, lines) if row.url else None
+    if text is None:
+        return News(before)
+    try:
+        return News(understand(text, choice_of(row), strict=False).seen, text)
+    except DescriptionRefused as refused:
+        raise UpstreamBroken(f"its description cannot be used: {refused}", Trouble.PROTOCOL) from refused
+
+
+def _fetched(row: ApiDescription, lines: Collection[str]) -> Text | None:
+    try:
+        return fetch(row.url, lines, row)
+    except FetchFailed as failed:
+        raise UpstreamUnreachable(f"its description cannot be read: {failed}") from failed
+    except AddressRefused as refused:
+        raise UpstreamUnreachable(f"the address of its description is refused: {refused}", Trouble.ADDRESS) from refused
+
+
+def _kept(value: str | None) -> str:
+    """A validator that can be sent back as it came."""
+    return value if value is not None and len(value) <= 200 and value.isascii() and value.isprintable() else ""
