@@ -19,6 +19,7 @@ from gateway.pages import (
     tokens,
 )
 from gateway.pages.assets import serve_asset
+from gateway.pages.connecting import routes as connecting
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute
@@ -57,6 +58,7 @@ def routes() -> list[BaseRoute]:
         Route("/account/clients/revoke", home.revoke, methods=["POST"]),
         Route("/setup/{token}", account.show_setup),
         Route("/setup/{token}", account.submit_setup, methods=["POST"]),
+        *connecting.routes(),
     ]
 
 
@@ -68,4 +70,5 @@ def admin_routes() -> list[BaseRoute]:
         Route("/admin/servers/{slug}/approve", reviewing.approve, methods=["POST"]),
         Route("/admin/servers/{slug}/suspend", reviewing.suspend, methods=["POST"]),
         Route("/admin/servers/{slug}/resume", reviewing.resume, methods=["POST"]),
+        *connecting.admin_routes(),
     ]

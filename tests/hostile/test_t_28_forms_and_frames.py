@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.gateway.pages.desk import Browser
 
-PAGES = ("/", "/signin", "/account/password", "/admin/servers", "/setup/x", "/nothing-here")
+PAGES = ("/", "/signin", "/account/password", "/admin/servers", "/setup/x", "/connect", "/nothing-here")
 
 
 @pytest.fixture

@@ -87,7 +87,14 @@ def come_back(request: Request) -> Response:
     except Unreadable as refused:
         raise FormRefused("What the authorization server sent back cannot be read.") from refused
     try:
-        arrived = flow.finish(world.credentials.equipment, slug, said, browser=me.session, person=me.person.id)
+        arrived = flow.finish(
+            world.credentials.equipment,
+            slug,
+            said,
+            browser=me.session,
+            person=me.person.id,
+            who=f"user:{me.person.handle}",
+        )
     except (Refused, Unanswered) as refused:
         return not_connected(request, me, slug, refused)
     return see_other(own_path(arrived.back_to or f"/connect?done={slug}"))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
+from gateway.credentials import deeds
 from gateway.credentials.links import LinkRefused, read_ticket
 from gateway.pages.connecting.departing import go_on
 from gateway.pages.connecting.showing import Led, list_page, one_page, upstream_of
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
-from gateway.pages.render import message, not_found, see_other
+from gateway.pages.render import message, not_found, see_other, sentence
 from gateway.pages.session import check_csrf, world_of
-from registry import connections
 from registry.auth_modes import StaticSettings
-from registry.authenticating import split_header
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -59,11 +57,12 @@ def give_value(request: Request, me: SignedIn) -> Response:
     if upstream is None or not isinstance(upstream.auth_settings, StaticSettings):
         return not_found(request)
     try:
-        value = _checked(upstream.auth_settings, form.get("value", "").strip())
-    except (RegistryError, UnicodeEncodeError):
-        error = f"This cannot be what is asked for: one line of plain characters, at most {LONGEST_VALUE} of them."
-        return one_page(request, me, upstream, Led(), error=error, status=400)
-    _keep(request, me, upstream.slug, value)
+        value = _plain(form.get("value", ""))
+        deeds.give(
+            world_of(request).credentials.equipment, upstream, me.person.id, value, who=f"user:{me.person.handle}"
+        )
+    except RegistryError as refused:
+        return one_page(request, me, upstream, Led(), error=sentence(str(refused)), status=400)
     return see_other(f"/connect?done={upstream.slug}")
 
 
@@ -100,23 +99,13 @@ def somebody_else(request: Request, me: SignedIn, ticket: Ticket) -> Response:
 
 def disconnect(request: Request, me: SignedIn, slug: str, subject: str) -> None:
     """Somebody's connection ends, by the word of a person who may say so."""
-    who, office = f"user:{me.person.handle}", world_of(request).office
-    facts = {"server": slug, "subject": subject, "address": address_of(request)}
-    with office.change("connection.revoked", who=who, **facts) as (session, record):
-        record["ended"] = int(connections.revoke(session, slug, subject, f"{who} disconnected it", time.time()))
+    who = f"user:{me.person.handle}"
+    deeds.end(world_of(request).credentials.equipment, slug, subject, who=who, why=f"{who} disconnected it")
 
 
-def _keep(request: Request, me: SignedIn, slug: str, value: bytes) -> None:
-    who, office = f"user:{me.person.handle}", world_of(request).office
-    facts = {"server": slug, "subject": me.person.id, "how": "value", "address": address_of(request)}
-    with office.change("connection.connected", who=who, **facts) as (session, _):
-        connections.give(session, office.vault, slug, me.person.id, value, by=who, now=time.time())
-
-
-def _checked(settings: StaticSettings, value: str) -> bytes:
-    """The value, if it can stand in its header. Raises RegistryError or UnicodeEncodeError."""
-    if not value or len(value) > LONGEST_VALUE:
-        raise RegistryError("no such value")
-    raw = value.encode("ascii")
-    split_header(b"%b: %b" % ((settings.header or "Authorization").encode(), raw))
-    return raw
+def _plain(given: str) -> bytes:
+    """What was typed, if it can stand in a header. Raises RegistryError."""
+    value = given.strip()
+    if not value or len(value) > LONGEST_VALUE or not (value.isascii() and value.isprintable()):
+        raise RegistryError(f"one line of plain characters is asked for, at most {LONGEST_VALUE} of them")
+    return value.encode("ascii")

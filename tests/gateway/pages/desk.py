@@ -17,6 +17,7 @@ from authz.people.accounts import add_group, add_person, join, load_members, new
 from authz.people.sessions import ADMIN_LINK, make_link
 from authz.policy.policy import load_policy
 from authz.tables import Rule
+from gateway.credentials.equipment import Equipment
 from gateway.identity.providers import Providers
 from gateway.journal.writer import open_journal
 from gateway.office import Office
@@ -48,11 +49,13 @@ class Desk:
     catalogue: Catalogue
     snapshots: Any = field(init=False)
     providers: Providers = field(init=False)
+    credentials: Any = field(init=False)
     rendezvous: MemoryRendezvous = field(default_factory=MemoryRendezvous)
 
     def __post_init__(self) -> None:
         self.snapshots = _Fresh(self)
         self.providers = Providers(self.office)
+        self.credentials = SimpleNamespace(equipment=Equipment(self.office, self.providers))
 
     @property
     def settings(self) -> Settings:
