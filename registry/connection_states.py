@@ -120,12 +120,11 @@ def warned(standing: Standing, now: float) -> Standing:
 
 
 def _living(standing: Standing, life: Life, now: float, chance: float) -> Standing:
-    ends_at = life.ends_at if life.ends_at is not None else standing.ends_at
     refresh_at = None
     if life.renewable and life.expires_at is not None:
         left = max(0.0, life.expires_at - now)
         refresh_at = now + left * (RENEW_FROM + RENEW_SPREAD * chance)
-    living = replace(standing, expires_at=life.expires_at, ends_at=ends_at, refresh_at=refresh_at)
+    living = replace(standing, expires_at=life.expires_at, ends_at=life.ends_at, refresh_at=refresh_at)
     return (
         living if living.end == standing.end else replace(living, warned_at=None)
     )  # of another end they are told anew

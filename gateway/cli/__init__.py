@@ -13,7 +13,12 @@ from gateway.settings import EXIT_CONFIGURATION, ConfigurationError
 # what it is about → verb → the module that has it, as an attribute of the same name
 SECTIONS = {
     "The door": {"up": "up", "doctor": "doctor", "backup": "backup", "restore": "backup"},
-    "Servers, and who may use them": {"server": "server", "policy": "policy", "audit": "audit"},
+    "Servers, and who may use them": {
+        "server": "server",
+        "connection": "connection",
+        "policy": "policy",
+        "audit": "audit",
+    },
     "People": {"user": "user", "group": "group", "admin": "admin", "idp": "idp", "scim": "scim"},
     "Clients, agents and tokens": {
         "client": "client",
