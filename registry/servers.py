@@ -17,7 +17,16 @@ from registry.authenticating import owner, set_auth
 from registry.connections import remove_all_at
 from registry.errors import AddressRefused, RegistryError, UnknownServer, WrongState
 from registry.naming import check_slug
-from registry.tables import AddressException, Auth, Definition, ExposedName, Server, ServerState, Transport
+from registry.tables import (
+    AddressException,
+    ApiDescription,
+    Auth,
+    Definition,
+    ExposedName,
+    Server,
+    ServerState,
+    Transport,
+)
 from registry.tls import clear_tls
 
 if TYPE_CHECKING:
@@ -157,7 +166,7 @@ def retire(session: Session, slug: str, vault: Vault) -> Server:
     session.flush()
     _end_exception(session, server)
     if server.approved_at is None:
-        for table in (Definition, ExposedName):
+        for table in (Definition, ExposedName, ApiDescription):
             session.connection().execute(sa.delete(table).where(col(table.server) == slug))
         session.delete(server)
     return server
