@@ -16,6 +16,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.identity.declared import DeclaredProvider  # noqa: TC001 - pydantic reads the annotations
+from gateway.upstream.channels.declared import DeclaredServer, problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -118,6 +119,9 @@ class Settings(BaseModel):
     dynamic_registration: bool = Field(True, description="allow RFC 7591 registration")
     identity_providers: tuple[DeclaredProvider, ...] = Field(
         (), description="identity providers that this file alone may change, each a table; see docs/identity.md"
+    )
+    stdio_servers: tuple[DeclaredServer, ...] = Field(
+        (), description="servers that are processes of ours, each a table; see docs/servers.md"
     )
     second_factor: SecondFactor = Field(
         SecondFactor.OPTIONAL, description="who with a password of ours must have a second factor"
@@ -309,6 +313,10 @@ def _webhook(settings: Settings) -> Iterator[str]:
         yield "webhook_url: must be an https URL, for instance https://hooks.example.com/ostiary"
     elif parts.scheme == "http" and not is_loopback(parts.hostname):
         yield "webhook_url: must be https except on loopback"
+
+
+def _processes(settings: Settings) -> Iterator[str]:
+    yield from problems(settings.stdio_servers, settings.data)
 
 
 def _twice(names: list[str]) -> list[str]:

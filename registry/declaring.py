@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from sqlmodel import Session, col, select
@@ -36,25 +37,41 @@ class Declaration:
     command: str
 
 
-def declare(session: Session, declaration: Declaration, *, who: str) -> str:
-    """Stores what the file says. What happened, as a word for the record, or nothing.
+class News(StrEnum):
+    """What the file says that was not known."""
 
-    Raises RegistryError where the name belongs to something else.
-    """
+    ADDED = "added"
+    CHANGED = "changed"  # another command
+    DECLARED = "declared"  # it is back, or is called something else
+
+
+def news_of(session: Session, declaration: Declaration) -> News | None:
+    """Raises RegistryError where the name belongs to something else."""
     server = session.get(Server, declaration.slug)
     if server is None:
-        _propose(session, declaration, who)
-        return "added"
+        return News.ADDED
     if server.transport != Transport.STDIO or server.state == ServerState.RETIRED:
         was = "was retired" if server.state == ServerState.RETIRED else f"is a server at {server.url}"
         raise RegistryError(f"{declaration.slug} {was}, and a name stays with what had it; choose another")
+    row = session.get(Definition, (declaration.slug, Kind.SERVER, COMMAND))
+    if row is None or row.raw != declaration.command:
+        return News.CHANGED
+    words = (declaration.title or declaration.slug, declaration.owner)
+    return News.DECLARED if words != (server.title, server.owner) or _is_gone(server) else None
+
+
+def declare(session: Session, declaration: Declaration, *, who: str) -> None:
+    """Stores what the file says, which `news_of` has looked at. What is new of its command awaits review."""
+    server = session.get(Server, declaration.slug)
+    if server is None:
+        check_slug(declaration.slug, session.exec(select(Server.slug)))
+        server = _proposed(declaration.slug, who)
     server.title, server.owner = declaration.title or declaration.slug, declaration.owner
     session.add(server)
-    changed = _store(session, declaration)
-    if server.state == ServerState.SUSPENDED and server.suspended_because == GONE:
+    session.flush()
+    _store(session, declaration)
+    if _is_gone(server):
         resume(session, declaration.slug)
-        return "declared"
-    return "changed" if changed else ""
 
 
 def undeclared(session: Session, declared: Collection[str]) -> list[str]:
@@ -81,33 +98,27 @@ def approved_commands(session: Session) -> dict[str, str]:
     return dict(session.exec(query.where(Definition.name == COMMAND)).all())
 
 
-def _propose(session: Session, declaration: Declaration, who: str) -> None:
-    check_slug(declaration.slug, session.exec(select(Server.slug)))
-    server = Server(
-        slug=declaration.slug,
-        title=declaration.title or declaration.slug,
-        owner=declaration.owner,
-        url=SCHEME + declaration.slug,
+def _is_gone(server: Server) -> bool:
+    return server.state == ServerState.SUSPENDED and server.suspended_because == GONE
+
+
+def _proposed(slug: str, who: str) -> Server:
+    return Server(
+        slug=slug,
+        url=SCHEME + slug,
         transport=Transport.STDIO,
         allowed=list(DEFAULT_ALLOWED),
         proposed_by=who,
         proposed_at=time.time(),
     )
-    session.add(server)
-    session.flush()
-    _store(session, declaration)
 
 
-def _store(session: Session, declaration: Declaration) -> bool:
-    """Whether the command is another than it was."""
+def _store(session: Session, declaration: Declaration) -> None:
     screened = screen(Kind.SERVER, COMMAND, declaration.command)
     row = session.get(Definition, (declaration.slug, Kind.SERVER, COMMAND))
-    if row is not None and row.digest == screened.digest:
-        return False
     row = row or Definition(
         server=declaration.slug, kind=Kind.SERVER, name=COMMAND, raw="", digest="", first_seen=time.time()
     )
     row.raw, row.digest, row.last_seen = declaration.command, screened.digest, time.time()
     row.findings = [finding.plain() for finding in screened.findings]
     session.add(row)
-    return True

@@ -62,8 +62,9 @@ def _check_secrets(settings: Settings) -> None:
     """Here and not with the settings: other commands read the file where the secrets may not be at hand."""
     from gateway.identity.declared import missing_secrets
     from gateway.settings import ConfigurationError
+    from gateway.upstream.channels.declared import missing_variables
 
-    problems = missing_secrets(settings.identity_providers)
+    problems = missing_secrets(settings.identity_providers) + missing_variables(settings.stdio_servers)
     if problems:
         raise ConfigurationError(problems)
 
@@ -92,9 +93,11 @@ def _prepare(office: Office, closing: ExitStack) -> None:
     from gateway.identity.providers import Providers
     from gateway.starting.first_start import ensure_signing_key, first_admin_link
     from gateway.starting.greeting import greet
+    from gateway.upstream.channels.enrolling import enrol
 
     ensure_signing_key(office)
     declare(office)
+    enrol(office)
     check_installed(Providers(office).listed())
     accounts = None
     if office.settings.demo:

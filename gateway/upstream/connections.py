@@ -13,6 +13,9 @@ from gateway.egress.reply import Terms
 from gateway.journal import JournalDown
 from gateway.upstream import Answer, Probed, UpstreamError
 from gateway.upstream.breaker import Breaker
+from gateway.upstream.channels.engine import Channels
+from gateway.upstream.channels.sse import SsePlaces
+from gateway.upstream.channels.stdio import StdioPlaces
 from gateway.upstream.http import Http
 from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream, FeedEvent, Upstreams
+    from gateway.upstream.channels.places import Places
     from gateway.upstream.limits import Plan
     from gateway.upstream.troubles import Trouble
     from registry.catalog import Credential, Upstream
@@ -65,6 +69,7 @@ def open_upstreams(office: Office, rendezvous: Rendezvous) -> Upstreams:
         rendezvous,
         Terms(settings.call_deadline, settings.call_limit, settings.answer_limit),
         settings.in_flight_limit,
+        processes=StdioPlaces(settings.stdio_servers, settings.data, settings.answer_limit),
         keys=lambda slug: _key_of(office, slug),
         told=lambda slug, trouble: _note(office, slug, trouble),
     )
@@ -108,6 +113,7 @@ class Servers:
         in_flight_limit: int,
         clock: Callable[[], float] = time.monotonic,
         *,
+        processes: Places | None = None,
         keys: Callable[[str], bytes] = _no_keys,
         told: Callable[[str, Trouble | None], None] = lambda _slug, _trouble: None,
     ) -> None:
@@ -118,6 +124,9 @@ class Servers:
         self._egress = Egress(in_flight_limit, keys)
         http = Http(vault, rendezvous, self._parking, self._egress)
         self._engines: dict[Transport, Engine] = {Transport.HTTP: http, Transport.OPENAPI: Apis(self._egress)}
+        for transport, places in ((Transport.SSE, SsePlaces(self._egress, terms.size)), (Transport.STDIO, processes)):
+            if places is not None:
+                self._engines[transport] = Channels(places, self._parking, self._egress.budget)
         self._gates: dict[str, Gate] = {}
         self._sweeping = asyncio.create_task(self._sweep())
 

@@ -13,9 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import msgspec
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from registry.digests import digest
-from registry.tables import Kind
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -80,6 +77,10 @@ class DeclaredServer(BaseModel):
         return msgspec.json.encode(told, order="sorted").decode()
 
     def digest(self) -> str:
+        """What its approval pins."""
+        from registry.digests import digest  # not before it is needed: settings are read by every command
+        from registry.tables import Kind
+
         return digest(Kind.SERVER, msgspec.json.decode(self.raw()))
 
 

@@ -14,12 +14,13 @@ from gateway.upstream.channels.following import ChannelFollower
 from gateway.upstream.channels.opened import Opened
 from gateway.upstream.channels.opening import discover
 from gateway.upstream.convert import modern_answer
+from gateway.upstream.driving import driven, needs_driving
 from gateway.upstream.envelope import legacy_body, modern_body, plain_request
 from gateway.upstream.feeds import Feeds
 from gateway.upstream.handshake import Deaf
 from gateway.upstream.modern import Notified, said
-from gateway.upstream.parking import in_rounds
 from gateway.upstream.questions import Questions
+from gateway.upstream.rounds import in_rounds
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -51,12 +52,17 @@ class Channels:
     ) -> Answer:
         await as_task()
         if server.era is Era.MODERN:
+            if needs_driving(ask):
+                return await driven(
+                    ask, down, lambda one: self._ask(server, one, down, credential, terms, b"{}"), terms.total
+                )
             return await self._ask(server, ask, down, credential, terms, b"{}")
         return await in_rounds(
             self._parking,
             ask,
             down,
             lambda asked, heard, caps: self._ask(server, asked, heard, credential, terms, caps),
+            terms.total,
         )
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:

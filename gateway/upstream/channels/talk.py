@@ -16,7 +16,7 @@ from gateway.upstream.conversation import EVENTS_MOST, within
 from gateway.upstream.envelope import notification, reply_to
 from gateway.upstream.following import ANY, UPDATED
 from gateway.upstream.messages import is_answer_to, next_id, parse, read
-from gateway.upstream.parking import NO_SUCH_METHOD
+from gateway.upstream.parked import NO_SUCH_METHOD
 from gateway.upstream.questions import Questions
 from registry.tables import Era
 
