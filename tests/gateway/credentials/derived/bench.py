@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from authz import jose
 from authz.acting import write_chain
 from authz.principals import VerifiedClaims
 from authz.tables import Person
@@ -23,7 +24,6 @@ from registry.catalog import Upstream
 from registry.database import Concern
 from registry.tables import AddressException, Auth, Era, Server, ServerState
 from tests.fakes.parties import principal
-from tests.gateway.oauth.market import claims_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -126,9 +126,19 @@ def who(handle: str = "ann", *acting: str) -> Principal:
     return replace(principal(f"user:{handle}", actor=actor), claims=VerifiedClaims(claims))
 
 
+def as_principal(person: Person, *acting: str) -> Principal:
+    """Somebody who has signed in."""
+    return replace(who(person.handle, *acting), subject=person.id, label=f"user:{person.handle}")
+
+
+def claims_of(token: str) -> dict[str, Any]:
+    """What it says, unproved."""
+    return dict(jose.read_foreign(token).claims)
+
+
 def token_of(credential: Credential) -> str:
     assert credential.header == b"authorization"
     return credential.value.decode().removeprefix("Bearer ")
 
 
-__all__ = ["URL", "Bench", "bench", "claims_of", "token_of", "upstream", "who"]
+__all__ = ["URL", "Bench", "as_principal", "bench", "claims_of", "token_of", "upstream", "who"]
