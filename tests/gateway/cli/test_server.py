@@ -99,7 +99,7 @@ def test_a_refused_address_prints_the_line_that_would_allow_it_and_registers_not
 def test_a_server_that_cannot_be_reached_stays_submitted_and_cannot_be_approved(console: Console) -> None:
     said = console.refused("add", "gone", "http://127.0.0.1:9/mcp", "--allow-address")
     assert "ostiary server refresh gone" in said
-    assert console.json("list")[0]["failure"].startswith("it cannot be reached: ")
+    assert console.json("list")[0]["failure"].startswith("the server cannot be reached")
     assert "could not be read yet" in console.refused("approve", "gone", "--yes")
     console.do("retire", "gone")
     assert console.json("list") == []

@@ -1,0 +1,171 @@
+"""`ostiary server limits|tls|status`, as an operator types them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from registry.servers import find
+from registry.tables import Connection, ConnectionState
+from registry.tls import TLS_KEY, owner, read_tls
+from tests.fakes.certificates import Authority
+from tests.fakes.processes import running
+from tests.gateway.cli.test_server import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def notes() -> Iterator[str]:
+    with running("examples/servers/notes.py", "--port", "0") as url:
+        yield url
+
+
+@pytest.fixture
+def console(tmp_path: Path, notes: str) -> Console:
+    made = Console(tmp_path / "data")
+    made.do("add", "notes", notes, "--allow-address")
+    return made
+
+
+@pytest.fixture
+def unreachable(tmp_path: Path) -> Console:
+    made = Console(tmp_path / "data")
+    made.refused("add", "gone", "http://127.0.0.1:9/mcp", "--allow-address")
+    return made
+
+
+def test_limits_are_set_for_a_server_and_for_a_tool_and_taken_back(console: Console) -> None:
+    console.do("limits", "notes", "--deadline", "5", "--at-once", "4")
+    console.do("limits", "notes", "--tool", "add", "--deadline", "120", "--total", "300", "--repeat")
+    assert console.json("limits", "notes") == {
+        "deadline": 5.0,
+        "at_once": 4,
+        "tools": {"add": {"deadline": 120.0, "total": 300.0, "repeat": True}},
+    }
+    shown = console.do("limits", "notes").splitlines()
+    assert shown[1].split() == ["(all)", "5.0", "600.0", "4", "-"]
+    assert shown[2].split() == ["add", "120.0", "300.0", "-", "yes"]
+    console.do("limits", "notes", "--deadline", "0", "--at-once", "0")
+    console.do("limits", "notes", "--tool", "add", "--deadline", "0", "--total", "0", "--no-repeat")
+    assert console.json("limits", "notes") == {}
+    assert console.records("server.limits")[0]["who"].startswith("operator:")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--deadline", "700"], "longer than a call may last at all (600 s): give --total too"),
+        (["--tool", "add", "--deadline", "700"], "of add"),
+        (["--tool", "nothing", "--deadline", "7"], "offers no tool 'nothing'"),
+        (["--at-once", "9999"], "at_once"),
+        (["--total", "-3"], "greater than 0"),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused_and_nothing_changes(
+    console: Console, words: list[str], said: str
+) -> None:
+    assert said in console.refused("limits", "notes", *words)
+    assert console.json("limits", "notes") == {}
+
+
+def test_a_certificate_is_kept_with_its_key_sealed_and_goes_with_the_server(console: Console, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("gateway")
+    said = console.do("tls", "notes", "--cert", str(certificate), "--key", str(key), "--ca", str(authority.file))
+    assert "our certificate, good until" in said
+    with console.office().database.read() as session:
+        stored = find(session, "notes")
+        kept = read_tls(stored.tls)
+        assert kept is not None
+        assert kept.certificate == certificate.read_text()
+        assert kept.authorities == authority.file.read_text()
+        assert "PRIVATE" not in str(stored)
+        vault = console.office().vault
+        assert vault.open_secret(session, owner("notes"), TLS_KEY) == key.read_bytes().strip()
+    (record,) = console.records("server.tls")
+    assert record["client_certificate"]
+    assert "PRIVATE" not in str(record)
+    assert "is good until" in console.do("status", "notes")
+    assert "none of ours" in console.do("tls", "notes", "--none")
+    with console.office().database.read() as session:
+        assert read_tls(find(session, "notes").tls) is None
+
+
+def test_changing_the_mode_leaves_the_certificate_alone(console: Console, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue("gateway")
+    console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
+    console.do("auth", "notes", "static", given="X-Api-Key: abcdef")
+    with console.office().database.read() as session:
+        assert console.office().vault.open_secret(session, owner("notes"), TLS_KEY)
+
+
+def test_what_cannot_be_a_certificate_of_ours_is_refused_in_words(console: Console, tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("gateway")
+    other, _ = authority.issue("other")
+    ended, its_key = authority.issue("ended", days=-1)
+    for words, said in (
+        (["--cert", str(certificate)], "go together"),
+        (["--cert", str(other), "--key", str(key)], "not that of the certificate"),
+        (["--cert", str(ended), "--key", str(its_key)], "has expired"),
+        (["--cert", str(key), "--key", str(key)], "--cert: that is no certificate"),
+        (["--cert", str(certificate), "--key", str(certificate)], "chmod 600"),
+        (["--ca", str(key)], "--ca: that is no certificate"),
+    ):
+        assert said in console.refused("tls", "notes", *words)
+
+
+def test_a_server_that_is_well_has_nothing_to_do(console: Console) -> None:
+    found = console.json("status", "notes")
+    assert (found["state"], found["trouble"], found["remedy"]) == ("submitted", "", "")
+    assert found["looked_at_every"] == 30.0
+    assert "do:" not in console.do("status")
+
+
+def test_a_server_that_is_down_is_shown_with_its_kind_of_trouble_and_what_to_do(unreachable: Console) -> None:
+    found = unreachable.json("status", "gone")
+    assert found["trouble"] == "unreachable"
+    assert found["why"] == "the server cannot be reached; nothing was sent"
+    assert found["remedy"].startswith("see that it runs")
+    said = unreachable.do("status")
+    assert "do: see that it runs" in said
+    assert "Upstream" not in said + unreachable.do("status", "gone")
+
+
+def test_accounts_that_only_a_person_can_mend_are_told(console: Console) -> None:
+    with console.office().database.change() as session:
+        for subject, state in (("", ConnectionState.CONNECTED), ("p1", ConnectionState.NEEDS_RECONNECT)):
+            session.add(Connection(server="notes", subject=subject, state=state, changed_at=1.0, connected_at=1.0))
+    found = console.json("status", "notes")
+    assert found["connections"] == {"connected": 1, "needs-reconnect": 1}
+    assert found["trouble"] == "not-connected"
+    assert "ostiary connection list" in found["remedy"]
+
+
+def test_a_certificate_that_expires_is_told_before(console: Console, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue("gateway", days=5)
+    console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
+    found = console.json("status", "notes")
+    assert found["why"] in {f"our certificate for it expires in {days} days" for days in (4, 5)}
+    assert "ostiary server tls notes" in found["remedy"]
+
+
+def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_record(console: Console) -> None:
+    office = console.office()
+    for number, outcome in enumerate(("ok", "ok", "broken")):
+        office.journal.note("call.intent", who="user:a", call=f"c{number}", server="notes", object="notes.add")
+        office.journal.note("call.outcome", who="user:a", call=f"c{number}", outcome=outcome)
+    office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
+    found = console.json("status", "notes")
+    assert found["calls"] == {"ok": 2, "broken": 1}
+    assert list(found["left_alone"].values()) == ["slow"]
+    assert found["trouble"] == "slow"
+    office.journal.note("server.answers", who="gateway", server="notes")
+    assert console.json("status", "notes")["left_alone"] == {}
+    office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
+    office.close()  # a process that has ended leaves nobody alone
+    assert console.json("status", "notes")["left_alone"] == {}
