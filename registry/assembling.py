@@ -26,6 +26,7 @@ from registry.tls import read_tls
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
+OURS = b"dev.ostiary/"  # what keys of `_meta` begin with that are ours
 SERVER_WORDS = "server"  # the name of the definition of kind SERVER
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
@@ -125,7 +126,7 @@ def _approved(session: Session, slug: str) -> Iterator[_Approved]:
 def _entries(server: str, kind: Kind, name: str, exposed: str, digest: str, raw: str) -> tuple[Entry, Entry]:
     """The entry under its own name and under its exposed one; a catalogue mostly repeats the one before it."""
     data = raw.encode()
-    members = _members(data)
+    members, shown = _without_ours(_members(data), data)
     own = Entry(
         server=server,
         kind=kind,
@@ -134,8 +135,8 @@ def _entries(server: str, kind: Kind, name: str, exposed: str, digest: str, raw:
         object=f"{server}.{name}",
         digest=digest,
         raw=data,
-        shown=data,
-        shown_legacy=_for_legacy(members, data),
+        shown=shown,
+        shown_legacy=_for_legacy(members, shown),
         param_headers=param_headers(json.loads(bytes(members["inputSchema"]))) if kind == Kind.TOOL else {},
         template=compile_template(name) if kind == Kind.TEMPLATE else None,
     )
@@ -144,6 +145,16 @@ def _entries(server: str, kind: Kind, name: str, exposed: str, digest: str, raw:
     renamed = members | {"name": msgspec.Raw(_encode(exposed))}
     shown = _join(renamed)
     return own, replace(own, exposed=exposed, shown=shown, shown_legacy=_for_legacy(renamed, shown))
+
+
+def _without_ours(members: dict[str, msgspec.Raw], whole: bytes) -> tuple[dict[str, msgspec.Raw], bytes]:
+    """What clients are shown: without how an HTTP API is called, and without what a server says in our name."""
+    if OURS not in whole or not bytes(members.get("_meta", b"")).startswith(b"{"):
+        return members, whole
+    meta = {key: value for key, value in _members(members["_meta"]).items() if not key.startswith(OURS.decode())}
+    kept = {key: value for key, value in members.items() if key != "_meta"}
+    members = kept | ({"_meta": msgspec.Raw(_join(meta))} if meta else {})
+    return members, _join(members)
 
 
 def _for_legacy(members: Mapping[str, msgspec.Raw], whole: bytes) -> bytes:

@@ -7,6 +7,7 @@ import click
 from gateway.cli.server_add import server_add, server_refresh
 from gateway.cli.server_auth import server_auth, server_credential
 from gateway.cli.server_limits import server_limits
+from gateway.cli.server_openapi import server_openapi
 from gateway.cli.server_show import server_diff, server_list, server_show
 from gateway.cli.server_status import server_status
 from gateway.cli.server_steps import server_approve, server_resume, server_retire, server_suspend
@@ -14,7 +15,7 @@ from gateway.cli.server_tls import server_tls
 
 COMMANDS = (
     *(server_add, server_list, server_show, server_diff, server_approve, server_suspend, server_resume),
-    *(server_retire, server_refresh, server_auth, server_credential),
+    *(server_retire, server_refresh, server_openapi, server_auth, server_credential),
     *(server_limits, server_status, server_tls),
 )
 

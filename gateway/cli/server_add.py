@@ -9,6 +9,7 @@ import click
 
 from gateway.cli.common import as_json, with_office
 from gateway.cli.server_auth import auth_options, secrets_of, settings_of
+from gateway.cli.server_openapi import address_of, begin_api, choice_of, described, openapi_options, redescribe
 from gateway.cli.server_show import show_review, the_server
 from gateway.office import operator
 from registry.database import Concern
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 @click.command("add")
 @the_server
-@click.argument("url")
+@click.argument("url", required=False)
+@openapi_options
 @click.option("--title", default="", help="how people read it; without it the slug")
 @click.option("--owner", default="", help="who answers for it")
 @click.option("--auth", type=click.Choice([str(auth) for auth in Auth]), default="none", help="how it knows us")
@@ -38,19 +40,26 @@ if TYPE_CHECKING:
 def server_add(
     office: Office,
     slug: str,
-    url: str,
+    url: str | None,
     *,
     allow: str,
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Register the server SLUG at URL and look at all it offers.
+    """Register the server SLUG at URL and look at all it offers. With --openapi it is an HTTP API, and URL is where its
+    paths begin; without URL that is where the description says.
 
     A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
     from registry.servers import Proposal, propose
 
-    auth = Auth(given["auth"])
+    auth, allow_address = Auth(given["auth"]), given["allow_address"]
+    api = None
+    if given["openapi"]:
+        api = described(office, given["openapi"], choice_of(given), allow=allow_address)
+        url = address_of(office, api, url, allow=allow_address)
+    if not url:
+        raise click.UsageError("say where the server is: ostiary server add SLUG URL")
     proposal = Proposal(
         slug=slug,
         url=url,
@@ -60,24 +69,32 @@ def server_add(
         auth_settings=settings_of(given),
         secrets=secrets_of(auth, given),
         allowed=tuple(word.strip() for word in allow.split(",") if word.strip() not in {"", "none"}),
-        transport=Transport(given["transport"]),
-        allow_address=given["allow_address"],
+        transport=Transport.OPENAPI if api else Transport(given["transport"]),
+        allow_address=allow_address,
     )
-    facts = {"server": slug, "url": url, "auth": str(auth), "allow_address": proposal.allow_address}
-    with office.change("server.added", Concern.CATALOGUE, who=operator(), **facts) as (session, _):
+    facts = {"server": slug, "url": url, "auth": str(auth), "allow_address": allow_address}
+    with office.change("server.added", Concern.CATALOGUE, who=operator(), **facts) as (session, told):
         added = propose(
             session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
         )
+        if api is not None:
+            told.update(begin_api(session, slug, api))
     _look(office, added.slug)
     show_review(office, slug, as_json=as_json)
 
 
 @click.command("refresh")
 @the_server
+@openapi_options
 @as_json
 @with_office
-def server_refresh(office: Office, slug: str, *, as_json: bool) -> None:
-    """Ask the server again what it offers; whatever changed is hidden until it is approved."""
+def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) -> None:
+    """Ask the server again what it offers; whatever changed is hidden until it is approved.
+
+    Of an HTTP API the description is read again, from a new file or address with --openapi; with --operation, --tag or
+    --read-only something else is chosen of it.
+    """
+    redescribe(office, slug, given)
     _look(office, slug)
     show_review(office, slug, as_json=as_json)
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from gateway.cli.output import minute, table
 from registry.hidden import visible
+from registry.openapi.plan import plan_of
 from registry.reviewing import Status
+from registry.tables import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -83,7 +85,8 @@ def _change_of(change: Change) -> dict[str, Any]:
 def _head(found: Review) -> Iterator[str]:
     one = found.server
     yield f"{one.slug}  {one.state}  {visible(one.title)}  {one.url}"
-    yield f"  {one.era} era, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
+    spoken = "HTTP API" if one.transport == Transport.OPENAPI else f"{one.era} era"
+    yield f"  {spoken}, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
     yield f"  proposed by {one.proposed_by} on {minute(one.proposed_at)}" + (
         f", approved by {one.approved_by} since {minute(one.approved_at)}" if one.approved_at else ""
     )
@@ -96,6 +99,9 @@ def _head(found: Review) -> Iterator[str]:
 def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterator[str]:
     for item in found.items:
         yield f"  {item.status:9} {item.kind:9} {item.exposed or item.name}  {_summary(item)}"
+        plan = plan_of(item.raw) if found.server.transport == Transport.OPENAPI else None
+        if plan is not None:
+            yield f"            {plan.method} {visible(plan.path)}"
         for finding in item.findings:
             yield f"            {finding.severity}: {finding.where or '/'} {visible(finding.what)} ({finding.rule})"
         if item.name in contested:
