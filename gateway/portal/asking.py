@@ -22,6 +22,8 @@ from gateway.portal.headers import (
 from gateway.portal.wire import RawMembers, join, members_of
 from gateway.problems import REFUSED, Problem
 from gateway.upstream import Ask
+from gateway.upstream.parked import ASKABLE
+from gateway.upstream.tasks import offers
 from registry.tables import Era, Kind
 
 if TYPE_CHECKING:
@@ -29,14 +31,13 @@ if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.portal.sessions import Session
     from gateway.portal.targets import Target
+    from registry.catalog import Upstream
 
 OURS: Final = "dev.ostiary/"
 PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a word of the protocol
 LEVELS: Final = ("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency")
 
 _ENVELOPE: Final = frozenset((VERSION_KEY, CAPABILITIES_KEY, CLIENT_INFO_KEY, LOG_LEVEL_KEY, PROGRESS_TOKEN))
-# What a legacy client may be asked on behalf of a modern server, as it declared it; the rest we would not carry.
-_ASKABLE: Final = ("elicitation", "sampling", "roots")
 _FORM: Final = msgspec.Raw(b'{"form":{}}')
 
 
@@ -59,6 +60,7 @@ def prepare(exchange: Exchange, target: Target) -> Ask:
         log_level=log_level(exchange),
         legacy_session=exchange.session.id if exchange.session is not None else "",
         entry=target.entry,
+        tasks=offers(exchange.snapshot.catalogue.upstreams[target.server]),
     )
 
 
@@ -67,20 +69,33 @@ def _forwarded(meta: RawMembers) -> dict[str, bytes]:
 
 
 def _capabilities(exchange: Exchange, target: Target) -> bytes:
-    if exchange.modern:
-        return relayable(bytes(exchange.message.meta[CAPABILITIES_KEY]))
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
-    if upstream.era is Era.MODERN:
-        return _askable(exchange.session)
-    return exchange.session.capabilities if exchange.session is not None else b"{}"
+    if exchange.modern:
+        return relayable(bytes(exchange.message.meta[CAPABILITIES_KEY]), upstream, exchange.message.method)
+    if exchange.session is None:
+        return b"{}"
+    return _askable(exchange.session, upstream) if upstream.era is Era.MODERN else _told(exchange.session, upstream)
 
 
-def _askable(session: Session | None) -> bytes:
+def _told(session: Session, upstream: Upstream) -> bytes:
+    """What a server of the same era hears; its tasks we take for it, and that it may begin some here is not said."""
+    members = members_of(session.capabilities)
+    return join(
+        {
+            name: raw
+            for name, raw in members.items()
+            if name != "tasks" and (name not in ASKABLE or name in upstream.allowed)
+        }
+    )
+
+
+def _askable(session: Session, upstream: Upstream) -> bytes:
     """Forms always: a client that cannot be asked is told the question, so the question must be put."""
-    declared = members_of(session.capabilities) if session is not None else {}
-    members: RawMembers = {name: declared[name] for name in _ASKABLE if name in declared}
-    url = session is not None and session.version == LEGACY[0] and session.declares("elicitation", "url")
-    members["elicitation"] = msgspec.Raw(b'{"form":{},"url":{}}') if url else _FORM
+    declared = members_of(session.capabilities)
+    members: RawMembers = {name: declared[name] for name in ASKABLE if name in declared and name in upstream.allowed}
+    if "elicitation" in upstream.allowed:
+        url = session.version == LEGACY[0] and session.declares("elicitation", "url")
+        members["elicitation"] = msgspec.Raw(b'{"form":{},"url":{}}') if url else _FORM
     if "roots" in members:
         members["roots"] = msgspec.Raw(b"{}")  # they do not tell of changes any more
     return join(members)
@@ -103,7 +118,7 @@ def log_level(exchange: Exchange) -> str:
 
 
 def _param_headers(exchange: Exchange, target: Target) -> tuple[tuple[bytes, bytes], ...]:
-    if target.kind is not Kind.TOOL or target.entry is None or not target.entry.param_headers:
+    if target.kind is not Kind.TOOL or target.noun or target.entry is None or not target.entry.param_headers:
         return ()
     declared, arguments = target.entry.param_headers, exchange.message.value("arguments")
     if exchange.modern:

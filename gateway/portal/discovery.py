@@ -10,13 +10,13 @@ import msgspec
 
 from authz.policy.decisions import SEEN_AS
 from gateway.portal.headers import MODERN, SERVER_INFO_KEY
+from gateway.upstream.tasks import EXTENSION, offers
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from registry.catalog import Mount, Upstream
 
 TTL_MS: Final = 30_000
-_TASKS: Final = "io.modelcontextprotocol/tasks"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -68,7 +68,7 @@ def capabilities(exchange: Exchange) -> dict[str, Any]:
     for name in ("completions", "logging"):
         if any(name in each for each in said):
             offered[name] = {}
-    extensions = _extensions(said)
+    extensions = _extensions(_upstreams(exchange))
     return {**offered, "extensions": extensions} if extensions and exchange.modern else offered
 
 
@@ -98,12 +98,12 @@ def _has(capabilities: Any, kind: str, feature: str) -> bool:
     return isinstance(offered, dict) and offered.get(feature) is True
 
 
-def _extensions(said: list[Any]) -> dict[str, Any]:
-    """Extensions that pass through us untouched; tasks would need handles that we do not keep."""
+def _extensions(upstreams: list[Upstream]) -> dict[str, Any]:
+    """Extensions that pass through us untouched, and tasks, which servers of 2025-11-25 have in another form."""
     joined: dict[str, Any] = {}
-    for each in said:
-        offered = each.get("extensions")
+    for each in upstreams:
+        offered = each.capabilities.get("extensions")
         if isinstance(offered, dict):
             joined = {**offered, **joined}
-    joined.pop(_TASKS, None)
-    return joined
+    joined.pop(EXTENSION, None)
+    return {**joined, EXTENSION: {}} if any(map(offers, upstreams)) else joined

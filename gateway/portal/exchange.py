@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gateway.portal.headers import CAPABILITIES_KEY
 from gateway.portal.wire import join, members_of
+from gateway.problems import MISSING_CAPABILITY, Problem
+from gateway.upstream.parked import ASKABLE
+from gateway.upstream.tasks import EXTENSION, METHODS, offers
 
 if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.edge import Arrival
+    from gateway.portal.headers import Mirror
     from gateway.portal.reply import Reply
     from gateway.portal.sessions import Session
     from gateway.portal.wire import Message
     from gateway.snapshots import Snapshot
     from gateway.world import World
-    from registry.catalog import Mount
+    from registry.catalog import Mount, Upstream
 
-# Tasks would need handles that we do not keep; whatever else the client declares, servers may ask of it.
 KEPT: Final = 1024  # bytes of capabilities up to which they are remembered
-_TASKS: Final = "io.modelcontextprotocol/tasks"
+WITH_TASKS: Final = frozenset(("tools/call", *METHODS))
 
 
 class Exchange(msgspec.Struct):
@@ -37,6 +41,7 @@ class Exchange(msgspec.Struct):
     modern: bool
     session: Session | None = None
     log_level: str = ""
+    mirror: Mirror | None = None  # what its headers say of its body
     proof: str = ""  # of a token that is bound to a key: what counts once
 
     @property
@@ -51,17 +56,33 @@ class Exchange(msgspec.Struct):
         return said | {"actors": list(actors)} if actors else said
 
 
-def relayable(capabilities: bytes) -> bytes:
-    """What a modern client can do, less what we cannot carry. Long ones are made up anew each time: never kept."""
+def knows_tasks(exchange: Exchange) -> bool:
+    """Whether the client said, on this very request, that it knows tasks (SEP-2663)."""
+    if not exchange.modern:
+        return False
+    extensions = exchange.message.meta_value(CAPABILITIES_KEY).get("extensions")
+    return isinstance(extensions, dict) and EXTENSION in extensions
+
+
+def check_declared(exchange: Exchange) -> None:
+    """For what is there for such clients alone."""
+    if not knows_tasks(exchange):
+        data: dict[str, Any] = {"requiredCapabilities": {"extensions": {EXTENSION: {}}}}
+        raise Problem(400, MISSING_CAPABILITY, f"Declare the extension {EXTENSION} with this request.", data=data)
+
+
+def relayable(capabilities: bytes, server: Upstream, method: str) -> bytes:
+    """Of what a modern client can do, what its server may use. Long ones are made up anew each time: never kept."""
     if capabilities == b"{}":
         return capabilities
-    return (_relayable if len(capabilities) <= KEPT else _relayable.__wrapped__)(capabilities)
+    tasks = b"tasks" in capabilities and method in WITH_TASKS and offers(server)
+    return (_relayable if len(capabilities) <= KEPT else _relayable.__wrapped__)(capabilities, server.allowed, tasks)
 
 
 @lru_cache(maxsize=1024)
-def _relayable(capabilities: bytes) -> bytes:
-    members = members_of(capabilities)
-    if "extensions" in members:
+def _relayable(capabilities: bytes, allowed: frozenset[str], tasks: bool) -> bytes:
+    members = {name: raw for name, raw in members_of(capabilities).items() if name not in ASKABLE or name in allowed}
+    if "extensions" in members and not tasks:
         members["extensions"] = msgspec.Raw(_without_tasks(bytes(members["extensions"])))
     return join(members)
 
@@ -70,5 +91,5 @@ def _without_tasks(extensions: bytes) -> bytes:
     if not extensions.startswith(b"{"):
         return b"{}"
     members = members_of(extensions)
-    members.pop(_TASKS, None)
+    members.pop(EXTENSION, None)
     return join(members)

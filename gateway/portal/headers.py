@@ -12,6 +12,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import HEADER_MISMATCH, UNSUPPORTED_VERSION, Problem
 
@@ -34,7 +36,14 @@ SERVER_INFO_KEY: Final = "io.modelcontextprotocol/serverInfo"
 
 KEPT: Final = 256  # bytes of a value up to which its text is remembered: long ones would fill the memory
 _ROUTING: Final = (b"mcp-protocol-version", b"mcp-method", b"mcp-name")
-_NAMED: Final = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
+_NAMED: Final = {
+    "tools/call": "name",
+    "prompts/get": "name",
+    "resources/read": "uri",
+    "tasks/get": "taskId",
+    "tasks/update": "taskId",
+    "tasks/cancel": "taskId",
+}
 _SENTINEL: Final = re.compile(r"=\?base64\?(.*)\?=", re.DOTALL)
 _PLAIN: Final = re.compile(r"[\t\x20-\x7e]*")
 _DECIMAL: Final = re.compile(r"-?[0-9]{1,400}(?:\.0+)?")
@@ -46,24 +55,40 @@ def is_modern(arrival: Arrival) -> bool:
     return version is not None and version not in _LEGACY_HEADERS
 
 
-def check_modern(arrival: Arrival, message: Message) -> None:
+class Mirror(msgspec.Struct, frozen=True):
+    """What the headers of a request say of its body; None is what is not there, or cannot be read."""
+
+    version: str | None
+    method: str | None
+    name: str | None
+
+
+def mirror_of(arrival: Arrival) -> Mirror:
+    """For a head that comes again and again it is read once."""
+    return Mirror(*(_said(arrival.headers, name) for name in _ROUTING))
+
+
+def check_modern(arrival: Arrival, mirror: Mirror, message: Message) -> None:
     """The ladder that every modern request climbs; raises Problem at the first rung that does not hold."""
     if arrival.doubled:
         _once(arrival, message.id)
-    meta, ident, headers, method = message.meta, message.id, arrival.headers, message.method
+    meta, ident, method = message.meta, message.id, message.method
     if VERSION_KEY not in meta or CAPABILITIES_KEY not in meta:
         text = f"params._meta must carry {VERSION_KEY} and {CAPABILITIES_KEY}."
         raise Problem(400, INVALID_PARAMS, text, ident=ident)
     params = message.tree["params"]
     said = params["_meta"]
-    _agree(headers, b"mcp-protocol-version", said[VERSION_KEY], ident)
-    if ident:  # what a notification must carry is left open by the specification
-        _agree(headers, b"mcp-method", method, ident)
-    named = _NAMED.get(method)
-    if named is not None and params.get(named) is not None:
-        _agree(headers, b"mcp-name", params[named], ident)
-    if said[VERSION_KEY] != MODERN:
-        data = {"supported": [MODERN], "requested": said[VERSION_KEY]}
+    version = said[VERSION_KEY]
+    if mirror.version is None or mirror.version != version:
+        raise _disagreement(arrival, b"mcp-protocol-version", ident)
+    if ident and (mirror.method is None or mirror.method != method):  # what a notification must carry is left open
+        raise _disagreement(arrival, b"mcp-method", ident)
+    if method in _NAMED:
+        name = params.get(_NAMED[method])
+        if name is not None and (mirror.name is None or mirror.name != name):
+            raise _disagreement(arrival, b"mcp-name", ident)
+    if version != MODERN:
+        data = {"supported": [MODERN], "requested": version}
         raise Problem(400, UNSUPPORTED_VERSION, "Unsupported protocol version", data=data, ident=ident)
     if type(said[CAPABILITIES_KEY]) is not dict:
         raise Problem(400, INVALID_PARAMS, f"{CAPABILITIES_KEY} must be an object.", ident=ident)
@@ -76,9 +101,9 @@ def check_legacy(arrival: Arrival, message: Message) -> None:
     if message.has_meta and VERSION_KEY in message.meta:
         raise mismatch("The MCP-Protocol-Version header does not say what params._meta says.", message.id)
     if message.method and b"mcp-method" in arrival.headers:  # need not be there, but who routes by it reads it
-        _agree(arrival.headers, b"mcp-method", message.method, message.id)
+        _agree(arrival, b"mcp-method", message.method, message.id)
     if message.method in _NAMED and b"mcp-name" in arrival.headers:
-        _agree(arrival.headers, b"mcp-name", message.value(_NAMED[message.method]), message.id)
+        _agree(arrival, b"mcp-name", message.value(_NAMED[message.method]), message.id)
 
 
 def mismatch(text: str, ident: bytes) -> Problem:
@@ -91,12 +116,20 @@ def _once(arrival: Arrival, ident: bytes) -> None:
             raise mismatch(f"The {name.decode()} header came twice.", ident)
 
 
-def _agree(headers: Mapping[bytes, bytes], name: bytes, value: Any, ident: bytes) -> None:
+def _agree(arrival: Arrival, name: bytes, value: Any, ident: bytes) -> None:
+    said = _said(arrival.headers, name)
+    if said is None or said != value:
+        raise _disagreement(arrival, name, ident)
+
+
+def _said(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
     given = headers.get(name)
-    if given is None:
-        raise mismatch(f"The {name.decode()} header is missing.", ident)
-    if (_decode(given) if len(given) <= KEPT else decode(given)) != value:
-        raise mismatch(f"The {name.decode()} header does not say what the body says.", ident)
+    return None if given is None else decode(given)
+
+
+def _disagreement(arrival: Arrival, name: bytes, ident: bytes) -> Problem:
+    wrong = "does not say what the body says" if name in arrival.headers else "is missing"
+    return mismatch(f"The {name.decode()} header {wrong}.", ident)
 
 
 def decode(value: bytes) -> str | None:

@@ -20,7 +20,7 @@ from gateway.portal.trails import Trails
 from gateway.portal.wire import INVALID_REQUEST, refused
 from gateway.problems import METHOD_NOT_FOUND, Problem, unavailable
 from gateway.rendezvous import RendezvousDown
-from gateway.upstream import Answer
+from gateway.upstream import Answer, tasks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -37,6 +37,7 @@ ANSWER_LIFE: Final = 60.0  # seconds that an answer may lie before its question 
 URI_LIMIT: Final = 200  # resources that one session may follow
 
 _lists: Final = listing.METHODS - {"server/discover"}
+_calls: Final = call.METHODS - tasks.METHODS
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -143,7 +144,7 @@ class Legacy:
 
     async def _do(self, exchange: Exchange) -> Answer:
         method = exchange.message.method
-        if method in call.METHODS:
+        if method in _calls:
             self._pulse.add(exchange.reply)
             try:
                 return down.answer(exchange, await turns.call_until_answered(exchange))

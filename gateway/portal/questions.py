@@ -8,7 +8,7 @@ sealed to the principal, and only a question that is open takes an answer.
 from __future__ import annotations
 
 from os import urandom
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.portal.sessions import Session
     from gateway.portal.wire import Message
     from gateway.rendezvous import Rendezvous
-    from registry.catalog import Upstream
 
 NOT_ASKABLE: Final = b'{"code":-32601,"message":"The client cannot be asked this here."}'
 PREFIX: Final = "ostiary-"
@@ -30,7 +29,7 @@ _NEEDS: Final = {"elicitation/create": "elicitation", "sampling/createMessage": 
 _NO_ANSWER: Final = b'{"code":-32603,"message":"The client did not answer in time."}'
 
 
-async def ask_client(exchange: Exchange, server: Upstream, method: str, params: bytes) -> bytes:
+async def ask_client(exchange: Exchange, method: str, params: bytes) -> bytes:
     """The client's raw result. Raises AskRefused when it cannot be asked, declines with an error, or stays silent."""
     session = exchange.session
     if session is None or not exchange.reply.streams or not may_ask(session, method, params):
@@ -39,7 +38,7 @@ async def ask_client(exchange: Exchange, server: Upstream, method: str, params: 
     rendezvous, limit = exchange.world.rendezvous, exchange.world.settings.call_limit
     try:
         await rendezvous.put(_open(session, ident), b"1", limit)
-        await exchange.reply.event(_request(ident, method, _signed(server, method, params)))
+        await exchange.reply.event(_request(ident, method, params))
         letter = await rendezvous.receive(_box(session, ident), limit)
         if letter is None:
             await rendezvous.take(_open(session, ident))
@@ -67,16 +66,6 @@ def may_ask(session: Session, method: str, params: bytes) -> bool:
         return needed != "elicitation"
     mode = msgspec.json.decode(members_of(params).get("mode", msgspec.Raw(b'"form"')))
     return mode == "form" or (mode == "url" and session.version == LEGACY[0] and session.declares("elicitation", "url"))
-
-
-def _signed(server: Upstream, method: str, params: bytes) -> bytes:
-    """A person must see which server asks: its title stands before its words."""
-    if method != "elicitation/create":
-        return params
-    members = members_of(params)
-    said: Any = msgspec.json.decode(members.get("message", msgspec.Raw(b'""')))
-    members["message"] = msgspec.Raw(msgspec.json.encode(f"[{server.title or server.slug}] {said}"))
-    return join(members)
 
 
 def _request(ident: str, method: str, params: bytes) -> bytes:

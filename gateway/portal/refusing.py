@@ -32,7 +32,7 @@ def refuse(exchange: Exchange, target: Target, decision: Decision) -> Answer:
 
 def in_band(target: Target, text: str, data: dict[str, str]) -> Answer:
     """A refusal as a result of a tool; prompts and resources have no such thing, so theirs is an error."""
-    if target.kind is not Kind.TOOL:
+    if target.kind is not Kind.TOOL or target.noun:
         raise Problem(200, REFUSED, text, data=data)
     return Answer(result=tool_error(text, data.get("decision", "")))
 

@@ -8,7 +8,9 @@ import msgspec
 
 from gateway.portal.asking import LEVELS, PROGRESS_TOKEN, log_level
 from gateway.portal.questions import ask_client
+from gateway.portal.screening import refusal, signed
 from gateway.portal.wire import join, members_of
+from gateway.upstream.parked import unanswered
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
@@ -33,9 +35,26 @@ class Relay:
         if params:
             await self._exchange.reply.event(notification(method, params))
 
+    def refuses(self, method: str, params: bytes) -> str:
+        """Why the server may not have an answer to this; that it asked is on record."""
+        exchange = self._exchange
+        why = refusal(self._server, method, params, exchange.world.settings.base_url)
+        if why:
+            exchange.world.journal.note(
+                "question.refused",
+                **exchange.asker,
+                server=self._server.slug,
+                method=method[:64],
+                reason=why,
+                request_id=exchange.arrival.request_id,
+            )
+        return why
+
     async def request(self, method: str, params: bytes) -> bytes:
         """Only a legacy client can be asked in the middle of a call, and only what it declared."""
-        return await ask_client(self._exchange, self._server, method, params)
+        if self.refuses(method, params):
+            return unanswered(method)
+        return await ask_client(self._exchange, method, signed(self._server, method, params))
 
     def _progress(self, params: bytes) -> bytes:
         token = self._exchange.message.meta.get(PROGRESS_TOKEN)

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from authz.policy.decisions import Action
 from gateway.credentials import ConnectionNeeded
-from gateway.portal import connecting, rounds
+from gateway.portal import connecting
+from gateway.portal.finishing import finished
 from gateway.portal.relay import Relay
 from gateway.portal.unseen import unseen
-from gateway.portal.wire import join, members_of
 from gateway.problems import of_upstream
 from gateway.settings import Durability
 from gateway.upstream import Answer, UpstreamError, UpstreamSlow
@@ -70,7 +69,7 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
         world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
         if trace is not None:
             trace.end(outcome)
-    return rounds.wrap(exchange, target, for_one(answer) if target.action is Action.READ else answer)
+    return finished(exchange, target, answer)
 
 
 async def _again(exchange: Exchange, target: Target, ask: Ask, used: Credential, refused: CredentialRefused) -> Answer:
@@ -78,18 +77,6 @@ async def _again(exchange: Exchange, target: Target, ask: Ask, used: Credential,
     world, upstream = exchange.world, exchange.snapshot.catalogue.upstreams[target.server]
     credential = await world.credentials.again(upstream, exchange.principal, used, refused, target.object)
     return await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
-
-
-def for_one(answer: Answer) -> Answer:
-    """What was read may depend on who read it, whatever its server says: no cache may show it to anybody else."""
-    if not answer.result or rounds.asks_back(answer):
-        return answer
-    members = members_of(answer.result)
-    if members.get("ttlMs") is not None and bytes(members.get("cacheScope", b"")) == b'"private"':
-        return answer
-    members.setdefault("ttlMs", msgspec.Raw(b"0"))
-    members["cacheScope"] = msgspec.Raw(b'"private"')
-    return Answer(result=join(members))
 
 
 def was_recalled(exchange: Exchange) -> bool:

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from authz.policy.decisions import Action, Word
+from gateway.portal import handles
+from gateway.portal.exchange import check_declared
 from gateway.portal.wire import INVALID_PARAMS
-from gateway.problems import Problem
+from gateway.problems import METHOD_NOT_FOUND, Problem
+from gateway.upstream.tasks import offers
 from registry.tables import Kind
 from registry.uris import meanings
 
@@ -38,6 +41,7 @@ class Target(msgspec.Struct, gc=False):
     replaced: dict[str, bytes]  # members of params that leave in other words than they came in
     object: str = ""
     server: str = ""
+    noun: str = ""  # what the caller names, where it is not the definition itself
 
 
 def decided(exchange: Exchange, target: Target) -> Decision:
@@ -57,7 +61,7 @@ def unknown(target: Target) -> Problem:
     """One and the same text for what is absent, not approved, drifted, or not visible to the caller."""
     if target.kind in {Kind.RESOURCE, Kind.TEMPLATE}:
         return Problem(200, INVALID_PARAMS, "Unknown resource", data={"uri": target.name})
-    return Problem(200, INVALID_PARAMS, f"Unknown {_WORDS[target.kind]}: {target.name[:128]}")
+    return Problem(200, INVALID_PARAMS, f"Unknown {target.noun or _WORDS[target.kind]}: {target.name[:128]}")
 
 
 def _tool(exchange: Exchange) -> Target:
@@ -99,11 +103,32 @@ def _prompt_completion(exchange: Exchange, ref: dict[str, Any], raw: bytes) -> T
     return aimed(Kind.PROMPT, ref["name"], entry, Action.GET, raw, "", replaced)
 
 
+def _task(exchange: Exchange) -> Target:
+    """A task is aimed at as the call was that began it; what is not allowed any more has no state to tell."""
+    upstreams = exchange.snapshot.catalogue.upstreams
+    if not any(offers(upstreams[slug]) for slug in exchange.mount.servers):
+        raise Problem(404, METHOD_NOT_FOUND, "Method not found.")
+    check_declared(exchange)
+    given = _text(exchange, "taskId")
+    handle = handles.opened(exchange, given)
+    entry = exchange.mount.tools.get(handle.tool) if handle is not None else None
+    if handle is None or entry is None or entry.server != handle.server:
+        return Target(Kind.TOOL, given, None, Action.CALL, b"", "", {}, noun="task")
+    target = aimed(
+        Kind.TOOL, given, entry, Action.CALL, handle.arguments, handle.task, {"taskId": _encode(handle.task)}
+    )
+    target.noun = "task"
+    return target
+
+
 TARGETS: Final[dict[str, Callable[[Exchange], Target]]] = {
     "tools/call": _tool,
     "prompts/get": _prompt,
     "resources/read": _resource,
     "completion/complete": _completion,
+    "tasks/get": _task,
+    "tasks/update": _task,
+    "tasks/cancel": _task,
 }
 
 

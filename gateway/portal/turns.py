@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 from msgspec.structs import replace
 
-from gateway.portal import call, down, questions, rounds
+from gateway.portal import call, questions, rounds
 from gateway.portal.headers import LEGACY
 from gateway.portal.lasting import judged_by
 from gateway.portal.wire import RawMembers, join, members_of
@@ -94,13 +94,11 @@ async def _ask(exchange: Exchange, asked: _Asked) -> dict[str, bytes]:
     """What the client says to each question, one after the other: a person reads one dialog at a time."""
     if not asked.inputRequests:
         await asyncio.sleep(PAUSE)
-    server = down.server_of(exchange)
-    assert server is not None  # it has just answered
     said: dict[str, bytes] = {}
     for key, request in asked.inputRequests.items():
         params = _as_of(exchange, request)
         try:
-            said[key] = await questions.ask_client(exchange, server, request.method, params)
+            said[key] = await questions.ask_client(exchange, request.method, params)
         except AskRefused as refused:
             said[key] = _unanswered(request, refused)
     return said

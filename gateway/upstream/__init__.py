@@ -30,7 +30,7 @@ class Ask(msgspec.Struct, kw_only=True, gc=False):
     client capabilities that may be declared. `param_headers` are ready `Mcp-Param-*` lines. `progress` asks for
     progress notifications; they come back without their token. `log_level` is empty unless the caller opted in.
     `legacy_session` is the id of the calling legacy client's session (empty for a modern caller). `entry` is the
-    approved definition that is asked for, where there is one.
+    approved definition that is asked for, where there is one. `tasks` says that the server can run calls as tasks.
     """
 
     method: str
@@ -45,6 +45,7 @@ class Ask(msgspec.Struct, kw_only=True, gc=False):
     log_level: str = ""
     legacy_session: str = ""
     entry: Entry | None = None
+    tasks: bool = False
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -62,6 +63,9 @@ class Downstream(Protocol):
 
     async def request(self, method: str, params: bytes) -> bytes:
         """A legacy server asks back: gives the raw result, or raises `AskRefused`."""
+
+    def refuses(self, method: str, params: bytes) -> str:
+        """Why what a server asks is put to nobody; empty when it may be put."""
 
 
 class UpstreamError(Exception):

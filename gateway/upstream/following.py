@@ -13,7 +13,7 @@ from gateway.egress.reply import Terms
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.envelope import modern_body, modern_lines, reply_to
 from gateway.upstream.messages import next_id, parse, read, refusal
-from gateway.upstream.parking import NO_SUCH_METHOD
+from gateway.upstream.parked import NO_SUCH_METHOD
 from registry.tables import Era
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from gateway.egress.routes import Route, route_to
 from gateway.upstream import Answer, Probed, modern
+from gateway.upstream.driving import driven, needs_driving
 from gateway.upstream.feeds import Feeds
 from gateway.upstream.following import Follower
 from gateway.upstream.handshake import Greeting, end, session_lines
@@ -45,6 +46,10 @@ class Http:
     ) -> Coroutine[None, None, Answer]:
         route = self._route(server)
         if server.era is Era.MODERN:
+            if needs_driving(ask):
+                return driven(
+                    ask, down, lambda one: modern.send(self.egress, route, one, down, credential, terms), terms.total
+                )
             return modern.send(self.egress, route, ask, down, credential, terms)
         return self._legacy.send(route, ask, down, credential, terms)
 

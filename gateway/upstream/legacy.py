@@ -18,8 +18,8 @@ from gateway.upstream.envelope import legacy_body, notification, plain_request
 from gateway.upstream.handshake import Deaf
 from gateway.upstream.messages import failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
-from gateway.upstream.parking import in_rounds
 from gateway.upstream.questions import Questions
+from gateway.upstream.rounds import in_rounds
 
 if TYPE_CHECKING:
     from gateway.egress.pool import Egress
@@ -56,7 +56,11 @@ class Legacy:
     ) -> Answer:
         """The answer; for a modern caller also a question, at which the call is parked."""
         return await in_rounds(
-            self._parking, ask, down, lambda heard, caps: self._converse(route, ask, heard, credential, terms, caps)
+            self._parking,
+            ask,
+            down,
+            lambda one, heard, caps: self._converse(route, one, heard, credential, terms, caps),
+            terms.total,
         )
 
     async def _converse(

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from gateway.upstream import AskRefused, UpstreamBroken, UpstreamError
 from gateway.upstream.conversation import pass_on
 from gateway.upstream.envelope import reply_to
-from gateway.upstream.parking import Parked
+from gateway.upstream.parked import NO_SUCH_METHOD, Parked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -23,7 +23,6 @@ log = logging.getLogger("ostiary")
 
 RELAYED = frozenset({"elicitation/create", "sampling/createMessage", "roots/list"})
 QUESTIONS_MOST = 100  # that one ask may lead to
-NO_SUCH_METHOD = b'{"code":-32601,"message":"not available here"}'
 
 
 class Waited(Protocol):
@@ -103,6 +102,12 @@ class Questions:
             return reply_to(number, error=NO_SUCH_METHOD)
         params = b"{}" if message.params is UNSET else bytes(message.params)
         try:
-            return reply_to(number, result=await self._down.request(str(message.method), params))
+            return reply_to(number, result=await self._put(str(message.method), params, number))
         except AskRefused as refused:
             return reply_to(number, error=refused.error)
+
+    def _put(self, method: str, params: bytes, number: bytes) -> Awaitable[bytes]:
+        """To the caller. What a server calls its question, if it is a word, is what a modern client hears it called."""
+        if isinstance(self._down, Parked):
+            return self._down.request(method, params, number[1:-1].decode("utf-8", "replace"))
+        return self._down.request(method, params)

@@ -66,6 +66,9 @@ class _Nobody:
     async def request(self, method: str, params: bytes) -> bytes:  # noqa: ARG002  # the seam's signature
         raise AskRefused(b'{"code":-32601,"message":"nobody can be asked"}')
 
+    def refuses(self, method: str, params: bytes) -> str:  # noqa: ARG002  # the seam's signature
+        return "nobody can be asked"
+
 
 async def read_server(upstreams: Upstreams, server: Upstream, credential: Credential | None) -> Seen:
     """Probes the era afresh and reads all lists. Raises UpstreamError."""

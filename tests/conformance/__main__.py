@@ -60,7 +60,9 @@ def _pair(stack: ExitStack, gateway: Gateway, forwarder: Forwarder, pairing: sui
     slug = f"fixture-{pairing.era}"
     mount = f"/servers/{slug}/mcp"
     if slug not in gateway.servers:
-        gateway.add_server(slug, stack.enter_context(running(*FIXTURE, pairing.era)))
+        gateway.add_server(
+            slug, stack.enter_context(running(*FIXTURE, pairing.era)), "--allow", "elicitation,sampling,roots"
+        )
         gateway.allow("user:suite", f"{slug}.*")
     forwarder.token = gateway.token("suite", mount)
     print(f"\n== {pairing}")

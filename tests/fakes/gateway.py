@@ -95,9 +95,9 @@ class Gateway:
         """What the gateway itself has printed so far."""
         return self._said.read_text()
 
-    def add_server(self, slug: str, url: str) -> None:
+    def add_server(self, slug: str, url: str, *options: str) -> None:
         """Add it, approve it and everything that it offers."""
-        self.run("server", "add", slug, url, "--allow-address")
+        self.run("server", "add", slug, url, "--allow-address", *options)
         self.run("server", "approve", slug, "--yes", "--accept-findings")
         self.servers.add(slug)
 

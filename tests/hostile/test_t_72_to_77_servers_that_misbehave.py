@@ -34,6 +34,9 @@ class Nobody:
     async def notify(self, method: str, params: bytes) -> None:
         pass
 
+    def refuses(self, method: str, params: bytes) -> str:
+        return ""
+
     async def request(self, method: str, params: bytes) -> bytes:
         raise AssertionError("nobody may be asked")
 

@@ -38,6 +38,9 @@ class Caller:
     async def notify(self, method: str, params: bytes) -> None:
         self.heard.append((method, params))
 
+    def refuses(self, method: str, params: bytes) -> str:
+        return ""
+
     async def request(self, method: str, params: bytes) -> bytes:
         self.questions.append((method, params))
         if self.reply is None:

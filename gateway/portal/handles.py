@@ -1,0 +1,71 @@
+"""The ids under which clients know tasks (SEP-2663): the server's own id, sealed with what it may be used for.
+
+A task id works as a key to its result, so ours opens nothing but the task, for the principal who began it, at the mount
+where it was begun, and only until it ends. Any process can read it, and no table holds it.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from registry.errors import SecretRefused
+
+if TYPE_CHECKING:
+    from gateway.portal.exchange import Exchange
+
+KEPT: Final = 1024  # bytes of arguments that go along, to be judged by; the id travels in a header
+LONGEST: Final = 8192  # characters of an id
+LIFE_MOST: Final = 30 * 24 * 3600  # seconds
+LIFE_UNSAID: Final = 7 * 24 * 3600  # of a task whose server names no end
+GRACE: Final = 60  # seconds after the end that the server named
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Handle(msgspec.Struct, array_like=True, frozen=True):
+    """`tool` is the exposed name; `arguments` are empty where they were too long to go along."""
+
+    task: str
+    server: str
+    tool: str
+    arguments: bytes
+    until: int
+
+
+_decode: Final = msgspec.msgpack.Decoder(Handle).decode
+
+
+def life(ttl_ms: object) -> int:
+    """Until when a task that is begun now can be asked about."""
+    seconds = ttl_ms // 1000 + GRACE if isinstance(ttl_ms, int) and ttl_ms >= 0 else LIFE_UNSAID
+    return int(time.time()) + min(seconds, LIFE_MOST)
+
+
+def seal(exchange: Exchange, handle: Handle) -> str:
+    """Another text each time, which nobody can guess or alter."""
+    sealed = exchange.world.office.vault.wrap(_context(exchange), _encode(handle))
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def opened(exchange: Exchange, given: str) -> Handle | None:
+    """The handle, if it is this principal's, of this mount, and not too old."""
+    if len(given) > LONGEST:
+        return None
+    try:
+        sealed = base64.b64decode(given.encode() + b"=" * (-len(given) % 4), altchars=b"-_", validate=True)
+        handle = _decode(exchange.world.office.vault.unwrap(_context(exchange), sealed))
+    except (binascii.Error, ValueError, SecretRefused, msgspec.DecodeError):
+        return None
+    return handle if handle.until > time.time() else None
+
+
+def _context(exchange: Exchange) -> bytes:
+    principal = exchange.principal
+    acting = principal.actor.subject if principal.actor is not None else ""
+    who = [principal.issuer, principal.subject, principal.client, acting, exchange.mount.path]
+    return b"task\x00" + msgspec.json.encode(who)

@@ -1,0 +1,98 @@
+"""Whether a form asks for a secret: a password, a key, a token, the number of a card.
+
+MCP forbids it ("Servers MUST NOT use form mode elicitation to request sensitive information such as passwords, API
+keys, access tokens, or payment credentials"). Looked at are the fields that somebody can type into: name, title,
+format, and what the words around them ask for. Who means to hide it can; what is meant honestly, or copied, is found.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TYPED: Final = frozenset(("string", "number", "integer", "array", "object", None))
+_CHOSEN: Final = ("enum", "const", "oneOf", "anyOf")  # somebody picks one of what is written there
+_PARTS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^\w]+|_+")
+
+_ANYWHERE: Final = (
+    r"pass ?(?:word|phrase|code|wd)s?|pwd|secrets?|credentials?"
+    r"|(?:api|private|secret|access|signing|encryption|ssh|account) keys?"
+    r"|apikeys?|(?:auth|access|bearer|refresh|session|id|api|security|personal access|app|bot)[ -]?tokens?|jwt|otp|totp"
+    r"|(?:one time|verification|security|recovery|backup|authentication|2fa|mfa|login) codes?|mfa|2fa"
+    r"|seed phrase|mnemonic"
+    r"|cvv2?|cvc2?|(?:credit |debit |bank )?card (?:number|no)|(?:credit|debit) card|iban|social security number|ssn"
+    r"|passw[oö]rt|kennwort|geheimnis|zugangsdaten|mot de passe|contrase[nñ]a|senha|parola d ordine|wachtwoord|lösenord"
+    r"|пароль|密码|密碼|口令|パスワード|비밀번호|كلمة المرور"
+)
+_ALONE: Final = r"token|pin|bearer|cookie"  # as the whole name of a field, or with one word before it
+_FIELD: Final = re.compile(rf"(?:^|\W)(?:{_ANYWHERE})(?:\W|$)|^(?:\w+ )?(?:{_ALONE})(?: code| number)?$")
+_ASKED_FOR: Final = re.compile(
+    r"\b(?:enter|type|give|provide|paste|send|share|supply|input|submit|confirm|tell|what is|what's|need|require[sd]?)"
+    r"\b"
+    rf"[^.!?]{{0,60}}?(?:^|\W)(?:{_ANYWHERE}|tokens?)(?:\W|$)"
+)
+_NUMBERED: Final = frozenset(("number", "integer"))
+_COUNTS: Final = re.compile(r"^(?:max|min|total|number of|num)\b|tokens$")
+
+
+def secret_in(asked: dict[str, Any]) -> str:
+    """The words that ask for one; empty when nothing does."""
+    schema = asked.get("requestedSchema")
+    found = next((name for name, field in _fields(schema) if _is_secret(name, field)), "")
+    if found:
+        return found[:64]
+    typed = any(field.get("type") not in _NUMBERED for _, field in _fields(schema))
+    words = _ASKED_FOR.search(_plain(asked.get("message"))) if typed else None
+    return words[0].strip()[:64] if words else ""
+
+
+def _fields(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The fields that are typed into, however deep; a box to tick and a list to choose from hold no secret."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    for name, field in properties.items() if isinstance(properties, dict) else ():
+        if not isinstance(field, dict) or not _is_typed(field):
+            continue
+        yield name, field
+        yield from _fields(field)
+
+
+def _is_typed(field: dict[str, Any]) -> bool:
+    kind = field.get("type")
+    if isinstance(kind, list):
+        kind = "string" if "string" in kind else None
+    items = field.get("items")
+    chosen = any(word in field or (isinstance(items, dict) and word in items) for word in _CHOSEN)
+    return kind in _TYPED and not chosen
+
+
+def _is_secret(name: str, field: dict[str, Any]) -> bool:
+    if _plain(field.get("format")) == "password" or field.get("writeOnly") is True:
+        return True
+    if any(_names_secret(_words(text), field) for text in (name, field.get("title"))):
+        return True
+    return bool(_ASKED_FOR.search(_plain(field.get("description"))))
+
+
+def _names_secret(words: str, field: dict[str, Any]) -> bool:
+    if field.get("type") in _NUMBERED and _COUNTS.search(words):
+        return False
+    return bool(_FIELD.search(words))
+
+
+def _words(text: Any) -> str:
+    """`accessToken`, `ACCESS_TOKEN` and "Access-Token" are the same two words."""
+    return " ".join(part for part in _PARTS.split(_folded(text)) if part).casefold()
+
+
+def _plain(text: Any) -> str:
+    return _folded(text).casefold()
+
+
+def _folded(text: Any) -> str:
+    """Without what only looks different, or is not seen at all."""
+    folded = unicodedata.normalize("NFKC", text if isinstance(text, str) else "")
+    return "".join(char for char in folded if unicodedata.category(char) != "Cf")
