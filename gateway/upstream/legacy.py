@@ -117,23 +117,25 @@ class Legacy:
 
     async def _ask_as(self, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms) -> Answer:
         repeatable = ask.method not in NOT_REPEATABLE
+        began = asyncio.get_running_loop().time()
         reply = await self._post(session, legacy_body(ask, number), terms, repeatable=repeatable)
         questions = Questions(partial(self.tell, session), session.route.server, ask, number, down, reply)
         try:
             _check_status(reply, session)
             return modern_answer(await answer_of(reply, number, questions), ask)
         except StreamEnded as ended:
-            return modern_answer(await self._resume(ended, session, number, questions, terms), ask)
+            rest = terms.total - (asyncio.get_running_loop().time() - began)
+            return modern_answer(await self._resume(ended, session, number, questions, terms, rest), ask)
         finally:
             questions.close()
             reply.close()
 
     async def _resume(
-        self, ended: StreamEnded, session: Session, number: int, questions: Questions, terms: Terms
+        self, ended: StreamEnded, session: Session, number: int, questions: Questions, terms: Terms, left: float
     ) -> Message:
         """Ask for the rest of a stream that the server left, as it may (SEP-1699), while the call may last."""
         last_id = ended.last_id
-        async with within(terms.total):
+        async with within(left):
             while _LAST_ID.fullmatch(last_id):
                 await asyncio.sleep(min(SHORTEST_WAIT if ended.retry is None else ended.retry, LONGEST_WAIT))
                 lines = session.lines + b"Last-Event-ID: %s\r\n" % last_id
