@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import uuid
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.fakes.openid import Heard, OpenIdProvider, Reply
+from tests.fakes.openid import CLIENT, Heard, OpenIdProvider, Reply
 
 TENANT = "11111111-2222-3333-4444-555555555555"
 GRAPH_TOKEN = "graph-token-of-the-app"
@@ -26,6 +27,10 @@ class EntraShaped(OpenIdProvider):
         self.overflowing = False
         self.graph_reads = True
         self.page_size = 1
+        self.life = 3599
+        self.own_tokens: set[str] = set()
+        self.obo_error: dict[str, Any] = {}
+        self.obo_answer: dict[str, Any] = {}
 
     @property
     def prefix(self) -> str:  # type: ignore[override]
@@ -76,7 +81,27 @@ class EntraShaped(OpenIdProvider):
             page["@odata.nextLink"] = f"{self.origin}{path}?$skiptoken={end}"
         return Reply(200, page)
 
+    def on_behalf(self, heard: Heard) -> Reply:
+        """The on-behalf-of flow: for a token of this app, one of another for the same person."""
+        token = heard.form["assertion"]
+        person = token.removeprefix("at-").partition("-")[0]
+        if self.obo_error:
+            return Reply(400, {"error_description": "AADSTS: call 555-EVIL", **self.obo_error})
+        if token not in self.own_tokens or person not in self.people:
+            return Reply(400, {"error": "invalid_grant", "error_description": "call 555-EVIL"})
+        answer = {"access_token": f"obo-{person}-{secrets.token_hex(8)}", "token_type": "Bearer", "expires_in": 3599}
+        return Reply(200, answer | {"scope": heard.form["scope"]} | self.obo_answer)
+
+    def tokens(self, signed_in: dict[str, Any], *, renewed: bool) -> dict[str, Any]:
+        """For our own app alone it asks by `.default`; any other token is for Graph, and no assertion."""
+        given = super().tokens(signed_in, renewed=renewed)
+        if f"{CLIENT}/.default" in signed_in.get("scope", "").split():
+            self.own_tokens.add(given["access_token"])
+        return given | {"expires_in": self.life}
+
     def token(self, heard: Heard) -> Reply:
+        if heard.form.get("requested_token_use") == "on_behalf_of" and self.knows_client(heard):
+            return self.on_behalf(heard)
         if heard.form.get("grant_type") == "client_credentials" and self.knows_client(heard):
             return Reply(200, {"access_token": GRAPH_TOKEN, "token_type": "Bearer", "expires_in": 3599})
         return super().token(heard)

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qs, parse_qsl, unquote_plus, urlsplit
 
+from authz import jose
 from idp_adapters.contract import Arrival
 from tests.fakes.issuers import Signer
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from idp_adapters.contract import Departure
 
+EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
+ID_JAG = "urn:ietf:params:oauth:token-type:id-jag"
 CLIENT, SECRET = "web", "canary-7f3a9-websecret"
 PEOPLE: dict[str, dict[str, Any]] = {
     "alice": {"name": "Alice A.", "preferred_username": "alice@corp.example", "email": "alice@corp.example",
@@ -70,6 +73,9 @@ class OpenIdProvider:
         self.published = [self.signer]
         self.twist: Callable[[dict[str, Any]], dict[str, Any]] = dict
         self.forge: Callable[[dict[str, Any]], str] = self.sign
+        self.twist_assertion: Callable[[dict[str, Any]], dict[str, Any]] = dict
+        self.assertion_typ: str | None = "oauth-id-jag+jwt"
+        self.exchanged: dict[str, Any] = {}
         self.replies: dict[str, Callable[[Heard], Reply]] = {}
         self.metadata: dict[str, Any] = {}
         self.people = {name: dict(person) for name, person in PEOPLE.items()}
@@ -139,6 +145,8 @@ class OpenIdProvider:
         if not self.knows_client(heard):
             return Reply(401, {"error": "invalid_client", "error_description": "call 555-EVIL"})
         grant = heard.form.get("grant_type")
+        if grant == EXCHANGE:
+            return self.vouched(heard)
         if grant == "refresh_token":
             signed_in = self._refreshes.pop(heard.form.get("refresh_token", ""), None)
         else:
@@ -148,6 +156,19 @@ class OpenIdProvider:
         if signed_in is None or signed_in["person"] not in self.people:
             return Reply(400, {"error": "invalid_grant", "error_description": "call 555-EVIL"})
         return Reply(200, self.tokens(signed_in, renewed=grant == "refresh_token"))
+
+    def vouched(self, heard: Heard) -> Reply:
+        """An identity assertion for an ID token, to whatever audience and resource is asked for (ID-JAG)."""
+        form = heard.form
+        said = jose.verify_foreign(form["subject_token"], self.signer.jwks["keys"], [self.signer.algorithm]).claims
+        claims = {
+            "iss": self.issuer, "sub": said["sub"], "aud": form["audience"], "resource": form["resource"],
+            "client_id": "us-there", "jti": secrets.token_hex(8), "iat": self.now(), "exp": self.now() + 300,
+            "scope": form.get("scope"),
+        }  # fmt: skip
+        assertion = self.signer.sign(self.twist_assertion(claims), self.assertion_typ)
+        answer = {"issued_token_type": ID_JAG, "token_type": "N_A", "access_token": assertion, "expires_in": 300}
+        return Reply(200, answer | self.exchanged)
 
     def knows_client(self, heard: Heard) -> bool:
         basic = heard.headers.get("authorization", "").removeprefix("Basic ")
