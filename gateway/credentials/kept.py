@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import CredentialUnavailable, Held
 from gateway.credentials.accounts import account, give_up, needed, tampered
+from gateway.credentials.oauth.moving import MOVED, has_moved
 from gateway.credentials.renewing import renew_once
 from registry import connections
 from registry.addresses import exception_line
@@ -80,6 +81,8 @@ class Kept:
     def _renewed(self, found: Found, asked: Asked) -> Found:
         """The same connection with another token. Raises CredentialUnavailable, saying whether it may pass."""
         upstream, now = asked.upstream, self._equipment.clock()
+        if _is_refused(found, asked) and has_moved(self._equipment, upstream, found.tokens.issuer):
+            raise give_up(self._equipment, upstream, found.row, MOVED)
         if _is_refused(found, asked) and found.row.changed_at > now - YOUNG:
             raise CredentialUnavailable(
                 f"{upstream.title or upstream.slug} does not accept a token that it was given a moment ago; "
@@ -107,7 +110,7 @@ def _moved(upstream: Upstream, tokens: Tokens) -> str:
     settings = upstream.auth_settings
     wanted = settings.issuer if isinstance(settings, OAuthSettings) else ""
     if wanted and wanted != tokens.issuer:
-        return "the server takes tokens of another authorization server now; connect it again"
+        return MOVED
     if tokens.audience and exception_line(tokens.audience) != exception_line(upstream.url):
         return "the server is at another address now; connect it again"
     return ""

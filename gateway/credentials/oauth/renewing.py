@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth import apps, keeping, tokens
-from gateway.credentials.oauth.discovery import configured_issuer
 from gateway.credentials.oauth.documents import ask
+from gateway.credentials.oauth.moving import MOVED, has_moved
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
@@ -26,7 +26,8 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
     """
     if not kept.refresh:
         raise Refused("it has run out, and it cannot be renewed; connect it again")
-    _check_home(equipment, upstream, connection)
+    if has_moved(equipment, upstream, connection.issuer, fresh=False):
+        raise Refused(MOVED)
     authority = _authority(equipment, upstream, kept.issuer)
     app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
     form = {"grant_type": "refresh_token", "refresh_token": kept.refresh, "resource": kept.audience}
@@ -50,22 +51,6 @@ def revoke(equipment: Equipment, upstream: Upstream, connection: Connection, kep
         return
     app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
     _tell(equipment, authority.revocation_endpoint, app, kept.refresh or kept.access, refresh=bool(kept.refresh))
-
-
-def _check_home(equipment: Equipment, upstream: Upstream, connection: Connection) -> None:
-    """A server that has gone to another authorization server takes these tokens no more; nothing is sent to either.
-
-    One that cannot be asked just now is where it was.
-    """
-    configured = configured_issuer(upstream)
-    if configured and configured != connection.issuer:
-        raise Refused("the server takes tokens of another authorization server now; connect it again")
-    try:
-        resource = equipment.discovery.resource(equipment.fetcher, upstream)
-    except (Refused, Unanswered):
-        return
-    if not configured and connection.issuer not in resource.issuers:
-        raise Refused("the server takes tokens of another authorization server now; connect it again")
 
 
 def _authority(equipment: Equipment, upstream: Upstream, issuer: str) -> Authority:
