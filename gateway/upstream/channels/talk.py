@@ -205,9 +205,7 @@ class Talk:
             return
         if self.era is Era.MODERN:
             raise UpstreamBroken("the server asked back, which its revision of the protocol does not have")
-        askable = [
-            one for one in self._waiting.values() if isinstance(one.listener, Questions) and one.listener.askable
-        ]
+        askable = [] if self.shared else [one for one in self._waiting.values() if _can_be_asked(one.listener)]
         if len(askable) == 1:  # the message does not say to which ask it belongs, so with several nobody is bothered
             askable[0].put(message, size)
         else:
