@@ -6,8 +6,15 @@ import json
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from registry.catalog import Entry
+from registry.openapi.definitions import draw
+from registry.openapi.operations import Choice
+from registry.openapi.reading import read_description
+from registry.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +69,22 @@ def described(**changes: Any) -> dict[str, Any]:
         },
         "components": {"schemas": {"Item": ITEM}},
     } | changes  # fmt: skip
+
+
+def tool(description: dict[str, Any], name: str) -> Entry:
+    """An operation as it is when it has been approved."""
+    drawn = draw(read_description(json.dumps(description).encode()), Choice(operations=("*",)))
+    raw = next(one.raw for one in drawn.definitions if one.name == name).encode()
+    return Entry(
+        server="todo", kind=Kind.TOOL, name=name, exposed=f"todo_{name}", object=f"todo.{name}",
+        digest=sha256(raw).hexdigest(), raw=raw, shown=raw, shown_legacy=raw,
+    )  # fmt: skip
+
+
+def operation(path: str, *parameters: dict[str, Any], method: str = "get", **more: Any) -> dict[str, Any]:
+    """A description of one operation, called `op`, with these parameters."""
+    own = {"operationId": "op", "parameters": list(parameters), "responses": {"200": {"description": "ok"}}, **more}
+    return {"openapi": "3.1.0", "info": {"title": "T", "version": "1"}, "paths": {path: {method: own}}}
 
 
 @dataclass
