@@ -87,7 +87,7 @@ class Bench:
         """An address on loopback that may be asked all the same."""
         address = parse(url, [exception_line(url)])
         with self.office.database.change() as session:
-            session.add(AddressException(scheme=address.scheme, host=address.host, port=address.port))
+            session.merge(AddressException(scheme=address.scheme, host=address.host, port=address.port))
 
     def obtain(self, server: Upstream, who: Principal | None, object_: str = "notes.add", **more: Any) -> Credential:
         asked = Asked(upstream=server, principal=who, object=object_, **more)

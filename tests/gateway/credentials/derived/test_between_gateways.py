@@ -1,0 +1,109 @@
+"""One gateway in front of another: the first vouches for its people, the second is the authorization server."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlmodel import select
+
+from authz.clients.known import new_secret
+from authz.tables import Client, Person, Provider
+from authz.tokens.issuers import IssuerKind, add_issuer
+from gateway.credentials import CredentialUnavailable
+from gateway.oauth.evidence import JWT_BEARER
+from registry.addresses import exception_line
+from registry.database import Concern
+from registry.tables import Auth
+from tests.gateway.credentials.derived.bench import Bench, as_principal, claims_of, token_of
+from tests.gateway.oauth.house import House
+from tests.gateway.oauth.market import Market
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from registry.catalog import Upstream
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    with House(tmp_path_factory.mktemp("front")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def back(front: House, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """It trusts the first with who its people are, and reads its keys there."""
+    with Market(tmp_path_factory.mktemp("back"), allow_addresses=(exception_line(front.base),)) as opened:
+        with opened.office.database.change(Concern.PEOPLE) as session:
+            session.add(Provider(slug="front", kind="oidc", config={"issuer": front.base, "client_id": "none"}))
+            add_issuer(session, front.base, IssuerKind.IDENTITY, keys_uri=f"{front.base}/oauth/jwks", provider="front")
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def ours(back: Market) -> tuple[Client, str]:
+    """The first gateway as a client of the second: an agent that may bring identities."""
+    secret, hashed = new_secret()
+    client = Client(
+        id="agt_front", handle="front", name="front", origin="agent", secret_hash=hashed, created_at=1,
+        grant_types=["client_credentials", JWT_BEARER], auth_method="client_secret_basic",
+    )  # fmt: skip
+    return back.keep(client), secret
+
+
+@pytest.fixture
+def bench(front: House) -> Bench:
+    return Bench(front.office)
+
+
+@pytest.fixture
+def server(bench: Bench, back: Market, ours: tuple[Client, str]) -> Upstream:
+    bench.reach(back.base)
+    settings = {"source": "ours", "issuer": back.base, "client_id": ours[0].id}
+    return bench.server(Auth.ID_JAG, settings, back.resource, client_secret=ours[1].encode())
+
+
+def until(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end, "it never came true"
+        time.sleep(0.05)
+
+
+def test_whoever_asks_at_the_first_is_that_person_at_the_second(
+    bench: Bench, server: Upstream, front: House, back: Market
+) -> None:
+    ann, bob = front.person("ann"), front.person("bob")
+
+    tokens = [token_of(bench.obtain(server, as_principal(person))) for person in (ann, bob)]
+    with back.office.database.read() as session:
+        there = session.exec(select(Person).where(Person.handle == "ann@front")).one()
+    back.allow(there, "notes.add")
+
+    until(lambda: back.tools(tokens[0]) == {"notes_add"})
+    assert back.tools(tokens[1]) == set()
+    labels = {member.label for member in back.members().values()}
+    assert {"user:ann@front", "user:bob@front"} <= labels
+    assert len({claims_of(token)["sub"] for token in tokens}) == 2
+    assert all(claims_of(token)["aud"] == back.resource for token in tokens)
+    issued = back.records("token.issued")[-2:]
+    assert [record["who"] for record in issued] == ["user:ann@front", "user:bob@front"]
+
+
+def test_the_first_itself_reads_as_the_agent_that_it_is_there(bench: Bench, server: Upstream, back: Market) -> None:
+    token = token_of(bench.obtain(server, None, ""))
+
+    assert claims_of(token)["sub"] == "agt_front"
+    assert back.call(token) == 200
+
+
+def test_an_assertion_that_the_second_does_not_believe_gives_nothing(
+    bench: Bench, server: Upstream, front: House, back: Market
+) -> None:
+    """Another secret, as after a mix-up: nobody is let in, and the words are ours."""
+    wrong = bench.server(Auth.ID_JAG, server.auth_settings.model_dump(), back.resource, client_secret=b"another")
+    with pytest.raises(CredentialUnavailable, match="An administrator has to look"):
+        bench.obtain(wrong, as_principal(front.person("eve")))
+    assert "user:eve@front" not in {record["who"] for record in back.records("token.issued")}
