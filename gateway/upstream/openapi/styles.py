@@ -66,6 +66,8 @@ def in_path(parameter: Parameter, value: Any) -> str:
     def atom(one: Any) -> str:
         return _atom(parameter, text_of(one))
 
+    if parameter.json:
+        value = msgspec.json.encode(value).decode()
     if isinstance(value, dict):
         pairs = [(atom(key), atom(one)) for key, one in value.items()]
         parts = [f"{key}={one}" for key, one in pairs] if explode else [part for pair in pairs for part in pair]
@@ -131,7 +133,7 @@ def _own(parameter: Parameter, value: dict[str, Any], taken: frozenset[str]) -> 
 def _atom(parameter: Parameter, text: str) -> str:
     pieces = text.split("/") if parameter.segments else [text]
     for piece in pieces:
-        if piece in {"", ".", ".."} or "/" in piece or _STEP.search(piece):
+        if piece.strip() in {"", ".", ".."} or "/" in piece or _STEP.search(piece):
             raise Unwritable(
                 f"the argument {parameter.called} stands in a path: it must not be empty, nor hold dots alone, "
                 f"{'empty parts' if parameter.segments else 'slashes'}, backslashes, or escapes of them"
