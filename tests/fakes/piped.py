@@ -65,7 +65,7 @@ def bomb(count: int) -> str:
     children = []
     try:
         for _ in range(count):
-            children.append(subprocess.Popen(["/bin/sleep", "30"]))
+            children.append(subprocess.Popen(["/bin/sleep", "30"]))  # noqa: PERF401  # those begun so far must end
     finally:
         for child in children:
             child.kill()
@@ -91,7 +91,7 @@ TOOLS: dict[str, Any] = {
     "pid": lambda _a, _p: os.getpid(),
     "environment": lambda _a, _p: dict(os.environ),
     "read": lambda a, _: tried(lambda: Path(a["path"]).read_text()),
-    "list": lambda a, _: tried(lambda: sorted(os.listdir(a["path"]))),
+    "list": lambda a, _: tried(lambda: sorted(path.name for path in Path(a["path"]).iterdir())),
     "write": lambda a, _: tried(lambda: Path(a["path"]).write_text("x")),
     "connect": lambda a, _: tried(lambda: connect(a["port"])),
     "eat": lambda a, _: tried(lambda: eat(a["size"])),

@@ -4,7 +4,6 @@ import asyncio
 import json
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ from tests.fakes.raw import principal
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable
 
-    from authz.principals import Principal
     from gateway.upstream import Answer
 
 FAKE = Path(__file__).parents[3] / "fakes" / "piped.py"
@@ -124,3 +122,7 @@ def descendants(pid: int) -> list[int]:
         for file in Path(f"/proc/{one}/task").glob("*/children"):
             found += map(int, file.read_text().split())
     return found[1:]
+
+
+def alive(pids: Iterable[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]

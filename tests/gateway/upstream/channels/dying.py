@@ -7,14 +7,12 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[4]))
-
-from gateway.egress.reply import Terms  # noqa: E402  # the path comes first
-from gateway.rendezvous.memory import MemoryRendezvous  # noqa: E402
-from gateway.upstream.channels.stdio import StdioPlaces  # noqa: E402
-from gateway.upstream.connections import Servers  # noqa: E402
-from registry.vault import Vault  # noqa: E402
-from tests.gateway.upstream.channels.conftest import MIB, declared, descendants, upstream_of  # noqa: E402
+from gateway.egress.reply import Terms
+from gateway.rendezvous.memory import MemoryRendezvous
+from gateway.upstream.channels.stdio import StdioPlaces
+from gateway.upstream.connections import Servers
+from registry.vault import Vault
+from tests.gateway.upstream.channels.conftest import MIB, declared, descendants, upstream_of
 
 
 async def main() -> None:
@@ -27,4 +25,5 @@ async def main() -> None:
     await asyncio.sleep(60)
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    asyncio.run(main())

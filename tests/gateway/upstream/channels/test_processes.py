@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import signal
 
 import pytest
 
@@ -11,8 +9,19 @@ from gateway.egress.reply import Terms
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.channels import stdio
 from gateway.upstream.channels.process import Process
+from registry.catalog import Credential
 from registry.tables import Era
-from tests.gateway.upstream.channels.conftest import MIB, call, declared, descendants, text_of, until, upstream_of
+from tests.fakes.processes import end, start
+from tests.gateway.upstream.channels.conftest import (
+    MIB,
+    alive,
+    call,
+    declared,
+    descendants,
+    text_of,
+    until,
+    upstream_of,
+)
 
 SHORT = Terms(0.5, 2.0, MIB)
 OFF = {"sandbox": "off"}
@@ -72,8 +81,6 @@ async def test_a_secret_that_cannot_be_had_is_named_and_nothing_is_run(processes
 
 
 async def test_a_credential_is_in_the_variable_that_the_file_names(processes, caller):
-    from registry.catalog import Credential
-
     process = processes(credential="TOKEN", **OFF)
     credential = Credential("piped", "stdio:piped", b"authorization", b"Bearer abc-of-ann")
     answer = await process.servers.send(process.upstream, call("environment"), caller, credential)
@@ -81,8 +88,6 @@ async def test_a_credential_is_in_the_variable_that_the_file_names(processes, ca
 
 
 async def test_another_credential_is_another_process(processes, caller):
-    from registry.catalog import Credential
-
     process = processes(credential="TOKEN", per="server", **OFF)
     pids = set()
     for value in (b"one", b"two"):
@@ -161,7 +166,7 @@ async def test_an_idle_one_is_let_go_and_begun_again_by_the_next_call(processes,
     before = await process.call("pid", "ann", caller)
     (keeper,) = keepers(process)
     await process.rest()
-    await until(lambda: not os.path.exists(f"/proc/{keeper}"))
+    await until(lambda: not alive([keeper]))
     assert await process.call("pid", "ann", caller) != before
 
 
@@ -224,7 +229,7 @@ async def test_one_that_ignores_to_be_told_is_killed(processes, caller):
     tree = descendants(keeper)
     await process.servers.close()
     assert tree
-    assert not [pid for pid in tree if os.path.exists(f"/proc/{pid}")]
+    assert not alive(tree)
 
 
 async def test_grandchildren_that_left_go_too(processes, caller, tmp_path):
@@ -267,15 +272,9 @@ async def test_a_secret_is_in_no_repr(processes):
 
 def test_it_goes_with_the_gateway_even_when_that_is_killed(tmp_path):
     """The gateway's place is taken by a small process that begins one, says which, and is killed."""
-    import subprocess
-    import sys
-
-    from tests.gateway.upstream.channels import dying
-
-    gateway = subprocess.Popen([sys.executable, dying.__file__, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    gateway = start("-m", "tests.gateway.upstream.channels.dying", str(tmp_path))
     tree = [int(pid) for pid in gateway.stdout.readline().split()]
-    gateway.send_signal(signal.SIGKILL)
-    gateway.wait()
-    gateway.stdout.close()
+    gateway.kill()
+    end(gateway)
     assert len(tree) >= 2
-    asyncio.run(until(lambda: not [pid for pid in tree if os.path.exists(f"/proc/{pid}")]))
+    asyncio.run(until(lambda: not alive(tree)))
