@@ -45,8 +45,8 @@ class _Task(msgspec.Struct):
     resultType: str = "complete"  # noqa: N815
     pollIntervalMs: float | None = None  # noqa: N815
     inputRequests: dict[str, _Request] = {}  # noqa: N815
-    result: Raw | None = None
-    error: Raw | None = None
+    result: Raw = Raw()
+    error: Raw = Raw()
 
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -114,9 +114,9 @@ async def _put(down: Downstream, request: _Request) -> bytes:
 
 
 def _outcome(task: _Task) -> Answer:
-    if task.status == "completed" and task.result is not None:
+    if task.status == "completed" and bytes(task.result):
         return Answer(result=bytes(task.result))
-    return Answer(error=bytes(task.error) if task.error is not None else CANCELLED)
+    return Answer(error=bytes(task.error) or CANCELLED)
 
 
 def _insists(answer: Answer) -> bool:

@@ -27,6 +27,9 @@ STATE: Final = "requestState"
 RESPONSES: Final = "inputResponses"
 NOT_NOW: Final = b'{"code":-32603,"message":"The client cannot be asked now."}'
 NO_SUCH_METHOD: Final = b'{"code":-32601,"message":"not available here"}'
+NAME: Final = (
+    "dev.ostiary/question"  # in `_meta` of a question: its name, which servers of before cannot give otherwise
+)
 DECLINED: Final = b'{"action":"decline"}'
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}")
@@ -66,10 +69,11 @@ class Parked:
     def refuses(self, method: str, params: bytes) -> str:
         return self.first.refuses(method, params)
 
-    async def request(self, method: str, params: bytes, name: str = "") -> bytes:
-        """The answer to a question, which goes by the `name` that the server gave it, if it is a good one."""
+    async def request(self, method: str, params: bytes) -> bytes:
+        """The answer to a question. A client may have given it with its call, if the server names its questions."""
         if self.refuses(method, params):
             return unanswered(method)
+        name, params = named(params)
         key = self._key(name)
         if key in self.early:
             return self.early.pop(key)
@@ -110,10 +114,7 @@ class Parked:
     def requests(self) -> bytes:
         """All that is open, by key."""
         return _encode(
-            {
-                key: {"method": method, "params": msgspec.Raw(_modern(params))}
-                for key, (method, params, _) in self.open.items()
-            }
+            {key: {"method": method, "params": msgspec.Raw(params)} for key, (method, params, _) in self.open.items()}
         )
 
 
@@ -126,20 +127,29 @@ def answers_in(said: bytes) -> dict[str, bytes]:
     return {key: bytes(raw) for key, raw in found.items() if bytes(raw).startswith(b"{")}
 
 
+def named(params: bytes) -> tuple[str, bytes]:
+    """What a server calls its question, if it does, and the question without that and without what is gone since."""
+    if b"elicitationId" not in params and NAME.encode() not in params:
+        return "", params
+    parts = members(params)
+    parts.pop("elicitationId", None)
+    meta = members(parts.get("_meta", msgspec.Raw(b"{}")))
+    try:
+        name = msgspec.json.decode(meta.pop(NAME, msgspec.Raw(b'""')))
+    except msgspec.DecodeError:
+        name = ""
+    if meta:
+        parts["_meta"] = msgspec.Raw(joined(meta))
+    else:
+        parts.pop("_meta", None)
+    return name if isinstance(name, str) else "", joined(parts)
+
+
 def unanswered(method: str) -> bytes:
     """What a server gets instead of an answer: a person would say no; for what only software answers there is no no."""
     if method == ASKABLE["elicitation"]:
         return DECLINED
     raise AskRefused(NO_SUCH_METHOD)
-
-
-def _modern(params: bytes) -> bytes:
-    """A question without what 2026-07-28 dropped."""
-    if b"elicitationId" not in params:
-        return params
-    parts = members(params)
-    parts.pop("elicitationId", None)
-    return joined(parts)
 
 
 def name_for(principal: Principal | None, state: str) -> str:

@@ -102,12 +102,6 @@ class Questions:
             return reply_to(number, error=NO_SUCH_METHOD)
         params = b"{}" if message.params is UNSET else bytes(message.params)
         try:
-            return reply_to(number, result=await self._put(str(message.method), params, number))
+            return reply_to(number, result=await self._down.request(str(message.method), params))
         except AskRefused as refused:
             return reply_to(number, error=refused.error)
-
-    def _put(self, method: str, params: bytes, number: bytes) -> Awaitable[bytes]:
-        """To the caller. What a server calls its question, if it is a word, is what a modern client hears it called."""
-        if isinstance(self._down, Parked):
-            return self._down.request(method, params, number[1:-1].decode("utf-8", "replace"))
-        return self._down.request(method, params)

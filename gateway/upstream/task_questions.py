@@ -43,8 +43,8 @@ class _Listening(Parked):
 
     news: asyncio.Event
 
-    async def request(self, method: str, params: bytes, name: str = "") -> bytes:
-        asked = asyncio.ensure_future(super().request(method, params, name))
+    async def request(self, method: str, params: bytes) -> bytes:
+        asked = asyncio.ensure_future(super().request(method, params))
         await asyncio.sleep(0)
         self.news.set()
         try:

@@ -38,7 +38,7 @@ class Task(msgspec.Struct):
 
 
 class _Created(msgspec.Struct):
-    task: Raw | None = None
+    task: Raw = Raw()
 
 
 class _Id(msgspec.Struct, array_like=True):
@@ -66,7 +66,7 @@ def created(answer: Answer) -> bytes:
     if not answer.result:
         return b""
     found: _Created = read(answer.result, _Created)
-    return bytes(found.task) if found.task is not None else b""
+    return bytes(found.task)
 
 
 def task_of(raw: bytes) -> Task:
