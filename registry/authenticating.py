@@ -44,6 +44,8 @@ def set_auth(
     """How we authenticate from now on. What was kept for another mode goes, connections with it."""
     read = read_auth(auth, settings)
     _check_secrets(auth, read, secrets)
+    if auth is Auth.AWS and server.auth != auth and not secrets:
+        raise RegistryError("a server with --auth aws-sigv4 needs its secret access key: give --aws-secret-file")
     if server.auth != auth or read_auth(server.auth, server.auth_settings).personal != read.personal:
         vault.forget(session, owner(server.slug))
         remove_all_at(session, vault, server.slug)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote_to_bytes
 
-from gateway.credentials import CredentialTampered, Held
+from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
 from registry.addresses import exception_line
 from registry.auth_modes import AwsSettings
 from registry.authenticating import owner
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 ALGORITHM = "AWS4-HMAC-SHA256"
 SECRET = "aws_secret"  # noqa: S105  # its purpose in the vault
 S3 = "s3"  # whose paths are escaped once and left as they are, and which wants the content's digest in a header
+_LINES = re.compile(rb"\s*([\x21-\x7e]+)(?:\s+([\x21-\x7e]+))?\s*")
 _SPACES = re.compile(r" +")
 
 
@@ -44,13 +45,13 @@ class Aws:
         """Opens the secret key, and the session token (of STS) that stands below it where there is one."""
         upstream, settings = asked.upstream, asked.upstream.auth_settings
         assert isinstance(settings, AwsSettings)
-        secret, _, session = self._open(upstream.slug).partition("\n")
+        secret, session = self._open(upstream.slug)
         signer = Signer(
             region=settings.region,
             service=settings.service,
             access_key=settings.access_key,
-            secret=secret.strip(),
-            session=session.strip(),
+            secret=secret,
+            session=session,
             clock=self._clock,
         )
         credential = Credential(
@@ -63,12 +64,17 @@ class Aws:
         )
         return Held(credential=credential, renew_at=math.inf)
 
-    def _open(self, slug: str) -> str:
+    def _open(self, slug: str) -> tuple[str, str]:
+        """The key and the token, or an empty one."""
         with self._office.database.read() as session:
             try:
-                return self._office.vault.open_secret(session, owner(slug), SECRET).decode("ascii").strip()
-            except (SecretRefused, UnicodeDecodeError) as error:
+                kept = self._office.vault.open_secret(session, owner(slug), SECRET)
+            except SecretRefused as error:
                 raise CredentialTampered(f"the secret key for {slug} cannot be used; set it again") from error
+        parts = _LINES.fullmatch(kept)
+        if parts is None:
+            raise CredentialUnavailable(f"the secret of {slug} is no secret access key; set it again")
+        return parts[1].decode("ascii"), (parts[2] or b"").decode("ascii")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
