@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 @click.option("--title", default="", help="how people read it; without it the slug")
 @click.option("--owner", default="", help="who answers for it")
 @click.option("--auth", type=click.Choice([str(auth) for auth in Auth]), default="none", help="how it knows us")
-@click.option("--transport", type=click.Choice(["http", "sse"]), default="http", help="sse is HTTP+SSE of 2024-11-05")
+@click.option(
+    "--transport", type=click.Choice(["http", "sse"]), help="sse is HTTP+SSE of 2024-11-05; found out if it is not said"
+)
 @click.option(
     "--allow",
     default=",".join(DEFAULT_ALLOWED),
@@ -69,7 +71,7 @@ def server_add(
         auth_settings=settings_of(given),
         secrets=secrets_of(auth, given),
         allowed=tuple(word.strip() for word in allow.split(",") if word.strip() not in {"", "none"}),
-        transport=Transport.OPENAPI if api else Transport(given["transport"]),
+        transport=Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP),
         allow_address=allow_address,
     )
     facts = {"server": slug, "url": url, "auth": str(auth), "allow_address": allow_address}
@@ -79,7 +81,7 @@ def server_add(
         )
         if api is not None:
             told.update(begin_api(session, slug, api))
-    _look(office, added.slug)
+    _look(office, added.slug, first=given["transport"] is None)
     show_review(office, slug, as_json=as_json)
 
 
@@ -99,12 +101,12 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
     show_review(office, slug, as_json=as_json)
 
 
-def _look(office: Office, slug: str) -> None:
+def _look(office: Office, slug: str, *, first: bool = False) -> None:
     """Asks the server, on a loop of our own, and stores what it says; a failure is one sentence and exit code 1."""
-    from gateway.upstream.once import refresh_once
+    from gateway.upstream.once import read_first, refresh_once
     from registry.servers import find
 
-    asyncio.run(refresh_once(office, slug, who=operator()))
+    asyncio.run((read_first if first else refresh_once)(office, slug, who=operator()))
     with office.database.read() as session:
         failure = find(session, slug).failure
     if failure:
