@@ -6,6 +6,7 @@ passing 400 of a proxy pins nobody to the wrong era (2026-07-28, versioning; str
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -42,6 +43,10 @@ class Discovered(msgspec.Struct):
     meta: dict[str, Any] = msgspec.field(default_factory=dict, name="_meta")
 
 
+class _Contradiction(Exception):
+    """The server does not take the version that it says it speaks."""
+
+
 class _Supported(msgspec.Struct):
     supported: list[str] = msgspec.field(default_factory=list)
 
@@ -60,7 +65,19 @@ async def probe(egress: Egress, route: Route, credential: Credential | None) -> 
 
 
 async def _discover(egress: Egress, route: Route, credential: Credential | None) -> Probed | bool:
-    """What a modern server says; otherwise whether there was any sign of one."""
+    """What a modern server says; otherwise whether there was any sign of one.
+
+    A server that turns our version away and names it as one that it speaks is asked once more, as its error has it.
+    """
+    try:
+        return await _ask(egress, route, credential)
+    except _Contradiction:
+        with contextlib.suppress(_Contradiction):
+            return await _ask(egress, route, credential)
+        return True
+
+
+async def _ask(egress: Egress, route: Route, credential: Credential | None) -> Probed | bool:
     number = next_id()
     ask = Ask(method="server/discover", principal=None)
     lines, body = modern_lines(ask), modern_body(ask, number)
@@ -110,5 +127,8 @@ def _refused(message: Message) -> bool:
     if found.code not in ONLY_MODERN_SAY:
         return False
     if found.code == UNSUPPORTED_VERSION and found.data is not UNSET:
-        return not set(read(found.data, _Supported).supported) & set(LEGACY_VERSIONS)
+        supported = set(read(found.data, _Supported).supported)
+        if MODERN_VERSION in supported:
+            raise _Contradiction
+        return not supported & set(LEGACY_VERSIONS)
     return True

@@ -81,6 +81,30 @@ async def test_a_refused_credential_says_nothing_of_the_era(servers, status):
         assert not server.asked_for("initialize")
 
 
+async def test_a_server_that_turns_away_what_it_speaks_is_asked_once_more(servers):
+    turned_away: list[Asked] = []
+
+    def discover(asked: Asked) -> bytes:
+        if turned_away:
+            return http(result(asked, DISCOVERED))
+        turned_away.append(asked)
+        return http(error(asked, -32022, data={"supported": ["2026-07-28"], "requested": "x"}), "400 Bad Request")
+
+    async with raw_server(server_of(discover, legacy)) as server:
+        assert (await servers.probe(server.upstream(), None)).era is Era.MODERN
+        assert not server.asked_for("initialize")
+
+
+async def test_a_server_that_always_does_so_speaks_nothing(servers):
+    def discover(asked: Asked) -> bytes:
+        return http(error(asked, -32022, data={"supported": ["2026-07-28"]}), "400 Bad Request")
+
+    async with raw_server(server_of(discover)) as server:
+        with pytest.raises(UpstreamBroken, match="no revision of the protocol"):
+            await servers.probe(server.upstream(), None)
+        assert len(server.asked_for("server/discover")) == 2
+
+
 async def test_a_busy_server_says_nothing_of_the_era(servers):
     async with raw_server(server_of(lambda asked: http(b"", "503 Busy"), legacy)) as server:
         with pytest.raises(UpstreamBusy):
