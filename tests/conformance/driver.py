@@ -15,6 +15,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
@@ -55,14 +56,13 @@ def main() -> None:
         if scenario.startswith("auth/"):
             asyncio.run(authorize(Path(folder), url, scenario, context))
         else:
-            through.run(Path(folder), url, scenario)
+            through.run(Path(folder), url, os.environ.get("MCP_CONFORMANCE_PROTOCOL_VERSION", through.MODERN), context)
 
 
 async def authorize(data: Path, url: str, scenario: str, context: dict[str, Any]) -> None:
     """Connects, reads and calls; what is refused on the way is said, and is no failure of the driver."""
-    import gateway.credentials.equipment as equipment
 
-    equipment.Fetcher = WillingFetcher  # type: ignore[misc]
+    patch("gateway.credentials.equipment.Fetcher", WillingFetcher).start()  # for this process
     own_documents.PATHS["none"] = DOCUMENT
     settings = Settings(data=data, public_url=HOME, allow_addresses=(exception_line(url),), metrics_listen="")
     office = open_office(settings, create=True)
