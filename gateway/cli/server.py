@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from gateway.cli.server_add import server_add, server_refresh
+from gateway.cli.server_allow import server_allow
 from gateway.cli.server_auth import server_auth, server_credential
 from gateway.cli.server_limits import server_limits
 from gateway.cli.server_openapi import server_openapi
@@ -16,7 +17,7 @@ from gateway.cli.server_tls import server_tls
 COMMANDS = (
     *(server_add, server_list, server_show, server_diff, server_approve, server_suspend, server_resume),
     *(server_retire, server_refresh, server_openapi, server_auth, server_credential),
-    *(server_limits, server_status, server_tls),
+    *(server_limits, server_status, server_tls, server_allow),
 )
 
 

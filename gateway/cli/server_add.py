@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import as_json, with_office
+from gateway.cli.server_allow import words_in
 from gateway.cli.server_auth import auth_options, secrets_of, settings_of
 from gateway.cli.server_openapi import address_of, begin_api, choice_of, described, openapi_options, redescribe
 from gateway.cli.server_show import show_review, the_server
@@ -70,7 +71,7 @@ def server_add(
         auth=auth,
         auth_settings=settings_of(given),
         secrets=secrets_of(auth, given),
-        allowed=tuple(word.strip() for word in allow.split(",") if word.strip() not in {"", "none"}),
+        allowed=words_in(allow),
         transport=Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP),
         allow_address=allow_address,
     )

@@ -87,6 +87,7 @@ def _head(found: Review) -> Iterator[str]:
     yield f"{one.slug}  {one.state}  {visible(one.title)}  {one.url}"
     spoken = "HTTP API" if one.transport == Transport.OPENAPI else f"{one.era} era"
     yield f"  {spoken}, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
+    yield f"  may ask callers for: {', '.join(one.allowed) or 'nothing'} (`ostiary server allow {one.slug} ...`)"
     yield f"  proposed by {one.proposed_by} on {minute(one.proposed_at)}" + (
         f", approved by {one.approved_by} since {minute(one.approved_at)}" if one.approved_at else ""
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -74,18 +75,17 @@ def _capabilities(exchange: Exchange, target: Target) -> bytes:
         return relayable(bytes(exchange.message.meta[CAPABILITIES_KEY]), upstream, exchange.message.method)
     if exchange.session is None:
         return b"{}"
-    return _askable(exchange.session, upstream) if upstream.era is Era.MODERN else _told(exchange.session, upstream)
+    if upstream.era is Era.MODERN:
+        return _askable(exchange.session, upstream)
+    return _told(exchange.session.capabilities, upstream.allowed)
 
 
-def _told(session: Session, upstream: Upstream) -> bytes:
-    """What a server of the same era hears; its tasks we take for it, and that it may begin some here is not said."""
-    members = members_of(session.capabilities)
+@lru_cache(maxsize=1024)
+def _told(capabilities: bytes, allowed: frozenset[str]) -> bytes:
+    """What a server of the same era hears: what it may use, and not that it could begin tasks at the client."""
+    members = members_of(capabilities)
     return join(
-        {
-            name: raw
-            for name, raw in members.items()
-            if name != "tasks" and (name not in ASKABLE or name in upstream.allowed)
-        }
+        {name: raw for name, raw in members.items() if name != "tasks" and (name not in ASKABLE or name in allowed)}
     )
 
 

@@ -67,6 +67,7 @@ def entry(server: str, name: str, kind: Kind = Kind.TOOL, *, prefixed: bool = Tr
 
 
 def upstream(slug: str, era: Era = Era.MODERN, **more: Any) -> Upstream:
+    more.setdefault("allowed", frozenset({"elicitation", "sampling", "roots"}))
     said = more.pop("capabilities", {"tools": {}, "resources": {"subscribe": True}, "completions": {}, "logging": {}})
     return Upstream(
         slug=slug, title=slug.title(), url=f"http://127.0.0.1:9/{slug}", scheme="http", host="127.0.0.1", port=9,

@@ -90,7 +90,7 @@ async def test_a_legacy_server_asks_the_client_on_the_stream_of_the_call(tmp_pat
         for _ in range(2):  # the second is nobody's answer any more, and harmless
             assert (await second.ask("POST", "/mcp", client.headers, json.dumps(reply).encode())).status == 202
         assert (await client.event())["result"]["said"] == {"action": "accept", "content": {}}
-        assert door.upstreams.asks[0].capabilities == b'{"elicitation": {}}'
+        assert json.loads(door.upstreams.asks[0].capabilities) == {"elicitation": {}}
 
 
 async def test_what_was_not_declared_is_not_asked(tmp_path) -> None:
