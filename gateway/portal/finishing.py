@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.portal import rounds, screening, tasks
+from gateway.portal.labelling import labelled
 from gateway.portal.wire import join, members_of
 from gateway.upstream import Answer
 from gateway.upstream.tasks import METHODS
@@ -26,7 +27,7 @@ _kind: Final = msgspec.json.Decoder(_Kind)
 def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     """The same answer, if it is a plain one. Raises Problem for what may not go on."""
     if not answer.result:
-        return answer
+        return labelled(exchange.snapshot.catalogue.upstreams[target.server], answer)
     kind = kind_of(answer.result)
     if kind == "input_required":
         return rounds.wrap(exchange, target, screening.screened(exchange, target, answer))

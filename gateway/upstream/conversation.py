@@ -61,7 +61,12 @@ def whole(reply: Reply, number: int) -> Message:
         raise (
             refusal(reply) if reply.status != 200 else UpstreamBroken("the server's answer is neither JSON nor events")
         )
-    message = parse(reply.body())
+    try:
+        message = parse(reply.body())
+    except UpstreamBroken:
+        if reply.status == 200:
+            raise
+        raise refusal(reply) from None  # its status says more than no message does
     if not is_answer_to(message, number):
         raise UpstreamBroken("the server answered something that was not asked")
     return message
