@@ -1,0 +1,167 @@
+"""T-30: what comes back to the callback of a server is for that server, that browser, that person, once and in time."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlmodel import select
+
+from gateway.credentials import Refused
+from gateway.credentials.oauth.departures import ConnectRefused
+from registry.tables import PendingConnect
+from tests.fakes.upstream_oauth import Upstream, serving
+from tests.gateway.credentials.oauth.settled import BROWSER, Settled, query_of, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def fakes() -> Iterator[tuple[Upstream, Upstream]]:
+    with serving(Upstream()) as notes, serving(Upstream()) as mail:
+        yield notes, mail
+
+
+@pytest.fixture
+def office(tmp_path: Path, fakes: tuple[Upstream, Upstream]) -> Iterator[Settled]:
+    notes, mail = fakes
+    with settled(tmp_path, notes.origin, mail.origin) as made:
+        made.server(notes.url, "notes")
+        made.server(mail.url, "mail")
+        yield made
+
+
+def nothing_was_connected(office: Settled, *fakes: Upstream) -> bool:
+    asked = [fake for fake in fakes if fake.asked("/token")]
+    return not asked and all(office.connection(slug) is None for slug in ("notes", "mail"))
+
+
+def refused(office: Settled, back: str, **changes: str) -> str:
+    with pytest.raises(ConnectRefused) as caught:
+        office.come_back(back, **changes)
+    return caught.value.reason
+
+
+def test_t_30_a_code_for_one_server_is_refused_at_the_callback_of_another(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    assert refused(office, back, slug="mail") == "other_server"
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_a_server_cannot_have_its_own_code_delivered_into_another_journey(office, fakes):
+    """The state of mail's journey with the code of notes: mail's authorization server never gave it."""
+    stolen = query_of(fakes[0].arrive(office.depart(office.upstream("notes"))))["code"]
+    theirs = query_of(office.depart(office.upstream("mail")))["state"]
+    back = f"https://any.example/?code={stolen}&state={theirs}&iss={fakes[1].issuer}"
+    with pytest.raises(Refused, match="invalid_grant"):
+        office.come_back(back, slug="mail")
+    assert office.connection("mail") is None
+    assert not fakes[0].asked("/token")
+
+
+def test_t_30_the_answer_of_another_issuer_is_refused_and_nothing_of_it_shown(office, fakes):
+    departure = office.depart(office.upstream("notes"))
+    back = fakes[0].arrive(departure, iss=fakes[1].issuer, error="call 555-EVIL")
+    with pytest.raises(ConnectRefused, match="another authorization server") as caught:
+        office.come_back(back)
+    assert "EVIL" not in str(caught.value)
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_an_issuer_is_compared_letter_by_letter(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")), iss=fakes[0].issuer + "/")
+    assert refused(office, back) == "iss_mismatch"
+
+
+def test_t_30_a_promised_issuer_must_be_there(office, fakes):
+    fakes[0].answer = {"iss": ""}
+    assert refused(office, fakes[0].arrive(office.depart(office.upstream("notes")))) == "iss_missing"
+
+
+def test_t_30_an_issuer_that_was_not_promised_must_still_be_the_right_one(office, fakes):
+    fakes[0].metadata = {"authorization_response_iss_parameter_supported": None}
+    back = fakes[0].arrive(office.depart(office.upstream("notes")), iss="https://elsewhere.example")
+    assert refused(office, back) == "iss_mismatch"
+
+
+def test_t_30_another_browser_cannot_finish_it(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    assert refused(office, back, browser="the-cookie-of-a-thief") == "other_browser"
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_another_person_in_the_same_browser_cannot_finish_it(office, fakes):
+    """Or else the account of whoever agreed would be connected for somebody else."""
+    back = fakes[0].arrive(office.depart(office.upstream("notes"), "usr_alice"))
+    assert refused(office, back, person="usr_bob") == "other_person"
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_an_answer_is_good_once(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    office.come_back(back)
+    assert refused(office, back) == "state_unknown"
+    assert len(fakes[0].asked("/token")) == 1
+
+
+def test_t_30_what_was_refused_once_is_spent(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    refused(office, back, browser="the-cookie-of-a-thief")
+    assert refused(office, back) == "state_unknown"
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_after_ten_minutes_it_is_too_late(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    office.later(601)
+    assert refused(office, back) == "too_late"
+
+
+@pytest.mark.parametrize("state", ["", "made-up", "x" * 2000])
+def test_t_30_a_state_that_nobody_was_given_is_refused(office, fakes, state):
+    assert refused(office, f"https://any.example/?code=c&iss={fakes[0].issuer}&state={state}") == "state_unknown"
+
+
+def test_t_30_of_many_that_present_it_at_once_one_counts(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    outcomes: list[str] = []
+
+    def present() -> None:
+        try:
+            office.come_back(back)
+            outcomes.append("connected")
+        except ConnectRefused as caught:
+            outcomes.append(caught.reason)
+
+    threads = [threading.Thread(target=present) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(outcomes) == ["connected", *["state_unknown"] * 5]
+
+
+def test_t_30_a_stolen_table_finishes_nothing(office, fakes):
+    """The state is kept as a hash, and what the token request needs sealed under it."""
+    departure = office.depart(office.upstream("notes"))
+    with office.office.database.read() as session:
+        (row,) = session.exec(select(PendingConnect))
+    kept = repr(row.model_dump()).encode() + row.sealed
+    state = query_of(departure)["state"]
+    back = fakes[0].arrive(departure)
+    office.come_back(back)
+    (asked,) = fakes[0].asked("/token")
+    assert state.encode() not in kept
+    assert BROWSER.encode() not in kept
+    assert asked.form["code_verifier"].encode() not in kept
+
+
+def test_t_30_a_server_that_names_another_issuer_meanwhile_gets_nothing_from_a_journey_under_way(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    fakes[0].authorities = [fakes[1].issuer]
+    office.come_back(back)
+    assert not fakes[1].asked("/token")
+    assert office.tokens("notes").issuer == fakes[0].issuer

@@ -1,0 +1,144 @@
+"""T-44, T-45, T-49: whatever a server or its authorization server names, nothing goes where it should not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from gateway.credentials import CredentialUnavailable, Refused, Unanswered
+from gateway.credentials.oauth.ourselves import Ourselves
+from gateway.credentials.oauth.renewing import renew
+from registry.tables import Auth
+from tests.fakes.openid import Reply
+from tests.fakes.upstream_authority import Authority
+from tests.fakes.upstream_oauth import Upstream, serving
+from tests.gateway.credentials.oauth.settled import Settled, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+METADATA = "/.well-known/oauth-authorization-server"
+RESOURCE = "/.well-known/oauth-protected-resource/mcp"
+
+
+@pytest.fixture
+def fake() -> Iterator[Upstream]:
+    with serving(Upstream()) as made:
+        yield made
+
+
+@pytest.fixture
+def hidden() -> Iterator[Authority]:
+    """On this machine too, and no exception."""
+    with serving(Authority()) as made:
+        yield made
+
+
+@pytest.fixture
+def office(tmp_path: Path, fake: Upstream) -> Iterator[Settled]:
+    with settled(tmp_path, fake.origin) as made:
+        yield made
+
+
+def test_t_44_an_issuer_at_a_private_address_is_not_connected_to(office, fake, hidden):
+    fake.authorities = [hidden.issuer]
+    with pytest.raises(Unanswered, match=r"rule: (loopback|scheme)"):
+        office.depart(office.server(fake.url))
+    assert not hidden.heard
+
+
+@pytest.mark.parametrize("issuer", ["https://169.254.169.254", "https://[::1]:9", "https://10.0.0.1", "file:///etc"])
+def test_t_44_nor_is_any_address_that_is_not_public(office, fake, issuer):
+    fake.authorities = [issuer]
+    with pytest.raises(Unanswered, match="rule:"):
+        office.depart(office.server(fake.url))
+
+
+@pytest.mark.parametrize("endpoint", ["registration_endpoint", "token_endpoint"])
+def test_t_44_an_endpoint_at_a_private_address_is_not_connected_to(office, fake, hidden, endpoint):
+    fake.metadata = {endpoint: f"{hidden.origin}/x"}
+    with pytest.raises(Unanswered, match="rule:"):
+        office.connect(fake, office.server(fake.url))
+    assert not hidden.heard
+
+
+def test_t_44_metadata_that_a_challenge_names_at_a_private_address_is_not_read(office, fake, hidden):
+    header = f'Bearer resource_metadata="{hidden.origin}/x"'
+    fake.replies["/mcp"] = lambda _: Reply(401, {}, (("WWW-Authenticate", header),))
+    with pytest.raises(Unanswered, match="rule:"):
+        office.depart(office.server(fake.url))
+    assert not hidden.heard
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("path", [RESOURCE, METADATA, "/register"])
+def test_t_45_redirects_are_not_followed(office, fake, hidden, path, status):
+    fake.replies[path] = lambda _: Reply(status, b"", (("Location", f"{hidden.origin}{path}"),))
+    with pytest.raises(Unanswered, match="redirects"):
+        office.depart(office.server(fake.url))
+    assert not hidden.heard
+
+
+@pytest.mark.parametrize("status", [302, 307, 308])
+def test_t_45_a_code_a_secret_and_a_refresh_token_do_not_follow_a_redirect(office, fake, hidden, status):
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    fake.replies["/token"] = lambda _: Reply(status, b"", (("Location", f"{hidden.origin}/token"),))
+    with pytest.raises(Unanswered):
+        renew(office.equipment, upstream, office.connection(), office.tokens())
+    with pytest.raises(Unanswered):
+        office.connect(fake, upstream)
+    assert not hidden.heard
+
+
+def test_t_49_a_server_that_names_another_issuer_has_nothing_sent_there(tmp_path, fake):
+    with serving(Upstream()) as thief, settled(tmp_path, fake.origin, thief.origin) as office:
+        upstream = office.server(fake.url)
+        office.connect(fake, upstream)
+        fake.authorities = [thief.issuer]
+        office.equipment.discovery.forget(upstream, fake.issuer)
+        with pytest.raises(Refused, match="another authorization server now"):
+            renew(office.equipment, upstream, office.connection(), office.tokens())
+        assert not thief.heard
+        assert len(fake.asked("/token")) == 1
+
+
+def test_t_49_the_secret_of_a_configured_app_is_not_sent_to_an_issuer_that_a_server_names_later(tmp_path, fake):
+    with serving(Upstream()) as thief, settled(tmp_path, fake.origin, thief.origin) as office:
+        fake.add_app("ours", "canary-secret")
+        upstream = office.server(
+            fake.url, client_id="ours", client_auth="client_secret_post", secrets={"client_secret": b"canary-secret"}
+        )
+        office.connect(fake, upstream)
+        fake.authorities = [thief.issuer]
+        with pytest.raises(Refused, match="--issuer"):
+            office.depart(upstream)
+        assert not any("canary-secret" in str(one.form) for one in thief.heard)
+
+
+def test_t_49_nor_is_that_of_an_app_that_asks_as_itself(tmp_path, fake):
+    with serving(Upstream()) as thief, settled(tmp_path, fake.origin, thief.origin) as office:
+        fake.add_app("ours", "canary-secret")
+        upstream = office.server(
+            fake.url, auth=Auth.CLIENT_CREDENTIALS, client_id="ours", secrets={"client_secret": b"canary-secret"}
+        )
+        source = Ourselves(office.equipment)
+        source.obtain(office.asked(upstream))
+        fake.authorities = [thief.issuer]
+        office.equipment.discovery.forget(upstream, fake.issuer)
+        with pytest.raises(CredentialUnavailable, match="--issuer"):
+            source.obtain(office.asked(upstream))
+        assert not thief.asked("/token")
+
+
+def test_t_49_a_client_that_one_issuer_registered_is_not_shown_to_another(tmp_path, fake):
+    with serving(Upstream()) as second, settled(tmp_path, fake.origin, second.origin) as office:
+        upstream = office.server(fake.url)
+        office.connect(fake, upstream)
+        fake.authorities = [second.issuer]
+        office.connect(second, upstream)
+        first_app, other_app = office.app(fake.issuer), office.app(second.issuer)
+        assert first_app.client_id != other_app.client_id
+        assert not any(first_app.client_id in one.path + str(one.form) for one in second.heard)
