@@ -19,7 +19,7 @@ from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import call, listing, subscriptions
 from gateway.portal.batches import is_batch
 from gateway.portal.exchange import Exchange
-from gateway.portal.headers import MODERN, check_modern, is_modern
+from gateway.portal.headers import MODERN, Mirror, check_modern, is_modern, mirror_of
 from gateway.portal.hub import Hub
 from gateway.portal.legacy import Legacy
 from gateway.portal.possession import BEARER, once, presented, prove
@@ -53,11 +53,12 @@ _SAFE_HEADER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRST
 
 
 class Found(msgspec.Struct, frozen=True):
-    """Who sends a head, and to where, under one snapshot and until then."""
+    """Who sends a head, to where, and what for, under one snapshot and until then."""
 
     snapshot: Snapshot
     principal: Principal
     mount: Mount
+    mirror: Mirror
     until: float
 
 
@@ -106,7 +107,8 @@ class Portal:
             _check_types(arrival, reply)
             request.taker = partial(self._take, exchange)
             if not exchange.proof:
-                request.remember(Found(snapshot, principal, mount, proved.until), snapshot)
+                exchange.mirror = mirror_of(arrival)
+                request.remember(Found(snapshot, principal, mount, exchange.mirror, proved.until), snapshot)
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
             exchange.modern = False
             request.serve(self._without_body(exchange))
@@ -120,6 +122,7 @@ class Portal:
             return False
         self._check_fresh()
         exchange = Exchange(self._world, found.snapshot, found.mount, found.principal, arrival, _NOTHING, reply, True)
+        exchange.mirror = found.mirror
         request.taker = partial(self._take, exchange)
         return True
 
@@ -239,7 +242,7 @@ class Portal:
             return False
         if message.reply is not None:
             raise Problem(400, -32600, "Clients send no responses in this protocol version.")
-        check_modern(exchange.arrival, message)
+        check_modern(exchange.arrival, exchange.mirror or mirror_of(exchange.arrival), message)
         _request(exchange).ends_with_client = True  # in this era that cancels
         return message.method in call.METHODS and message.id != b""
 
