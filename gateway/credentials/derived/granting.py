@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.derived.bearing import bearer
-from gateway.credentials.oauth.tokens import Denied
+from gateway.credentials.oauth.tokens import ClientForgotten, Denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -30,12 +30,19 @@ def granted(asked: Asked, request: Callable[[], Granted], now: float, *, sign_in
                 asked.upstream.slug, asked.subject, f"{_title(asked)} does not take your sign-in any more: {denied}. "
                 "Sign in again, then try again", sign_in=sign_in,
             ) from denied  # fmt: skip
+        if asked.principal is None and not isinstance(denied, ClientForgotten):
+            raise as_nobody(asked, str(denied)) from denied
         raise _misconfigured(asked, denied) from denied
     except Refused as refused:
         raise _misconfigured(asked, refused) from refused
     except Unanswered as unanswered:
         raise CredentialUnavailable(f"{_title(asked)} cannot be used just now: {unanswered}; try again") from unanswered
     return bearer(asked, given.access, now, now + (UNSAID if given.expires_in is None else given.expires_in))
+
+
+def as_nobody(asked: Asked, why: str) -> ConnectionNeeded:
+    """The gateway itself is given nothing there: it reads what the server shows to nobody in particular."""
+    return ConnectionNeeded(asked.upstream.slug, "", f"{_title(asked)} is read without a credential: {why}")
 
 
 def scopes(asked: Asked, configured: Sequence[str]) -> str:

@@ -15,7 +15,6 @@ from gateway.credentials.derived.granting import granted, scopes
 from gateway.credentials.derived.sign_ins import borrowed, unable
 from gateway.credentials.derived.signing import Statement, sign
 from gateway.credentials.oauth import apps, tokens
-from gateway.credentials.oauth.discovery import Discovery
 from gateway.oauth.evidence import JWT_BEARER
 from idp_adapters.contract import Asserting
 from registry.auth_modes import IdJagSettings
@@ -37,7 +36,6 @@ class IdJag:
 
     def __init__(self, equipment: Equipment) -> None:
         self._equipment = equipment
-        self._discovery = Discovery()
 
     def obtain(self, asked: Asked) -> Held:
         settings = asked.upstream.auth_settings
@@ -47,7 +45,7 @@ class IdJag:
     def _redeemed(self, asked: Asked, settings: IdJagSettings) -> Granted:
         """RFC 7523 section 2.1. To read what the server offers we go as ourselves (RFC 6749 section 4.4)."""
         upstream = asked.upstream
-        found = self._discovery.find(self._equipment.fetcher, upstream)
+        found = self._equipment.discovery.find(self._equipment.fetcher, upstream)
         app = apps.app_for(self._equipment, upstream, found, settings.scopes)
         told = {"resource": _resource(asked, settings), "scope": scopes(asked, settings.scopes)}
         if asked.principal is None:

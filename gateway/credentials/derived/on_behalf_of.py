@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.credentials.derived.bearing import bearer
-from gateway.credentials.derived.sign_ins import borrowed, cannot, unable
+from gateway.credentials.derived.granting import as_nobody
+from gateway.credentials.derived.sign_ins import borrowed, unable
 from idp_adapters.contract import IdentityProblem, Standing
 from registry.auth_modes import OnBehalfOfSettings
 
@@ -43,7 +44,7 @@ class OnBehalfOf:
             opened = self._equipment.providers.get(settings.provider)
             return _standing(opened).on_our_own(settings.scopes)
         except IdentityProblem as problem:
-            raise cannot(asked, problem) from problem
+            raise as_nobody(asked, str(problem)) from problem
 
 
 def _standing(opened: Opened) -> Standing:

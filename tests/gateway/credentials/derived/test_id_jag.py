@@ -119,7 +119,7 @@ def test_nothing_that_the_server_says_changes_for_whom_we_vouch(opened: Bench, s
     service.authorities = None
     service.resource_metadata = {"resource": service.origin}  # above it, which is allowed (RFC 9728 section 3.3)
     fresh = ourselves(opened, service, resource="urn:notes")
-    opened.sources._made.clear()
+    opened.equipment.discovery.forget(fresh, service.issuer)
     opened.obtain(fresh, who("ann"))
     assert service.presented[-1][1]["resource"] == "urn:notes"
 
@@ -165,6 +165,13 @@ def test_the_gateway_reads_as_itself(opened: Bench, service: Service, company: O
     credential = opened.obtain(vouching(opened, service), None, "")
     assert service.accounts[token_of(credential)].person == APP
     assert not service.presented
+
+
+def test_where_it_may_not_it_reads_as_nobody(opened: Bench, service: Service) -> None:
+    service.error = "unauthorized_client"
+    with pytest.raises(ConnectionNeeded) as needed:
+        opened.obtain(ourselves(opened, service), None, "")
+    assert (needed.value.subject, needed.value.sign_in) == ("", "")
 
 
 def test_what_is_redeemed_is_ours_by_our_keys_alone(opened: Bench, service: Service) -> None:
