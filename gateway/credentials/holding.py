@@ -59,7 +59,7 @@ class Credentials:
         asked = Asked(upstream=upstream, principal=principal, object=object_)
         now = time.time()
         entry = self._shelf.find(asked.key, upstream, snapshot.cutoffs, now)
-        if entry is None:
+        if entry is None or (entry.credential.subject, entry.credential.scope) != (asked.subject, asked.tool):
             return None
         if now >= entry.renew_at:  # still good: the next is had beside the calls
             self._flight(replace(asked, scopes=entry.scopes))
@@ -128,6 +128,7 @@ class Credentials:
         except TimeoutError as late:
             name = asked.upstream.title or asked.upstream.slug
             raise CredentialUnavailable(f"a credential for {name} is not had in time; try again later") from late
+        _check(asked, entry.credential)  # it was obtained for whoever asked first
         return entry.credential
 
     def _flight(self, asked: Asked) -> asyncio.Task[Entry]:
