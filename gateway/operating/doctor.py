@@ -17,6 +17,7 @@ from authz.tables import SigningKey
 from gateway.operating import signing_in
 from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
+from gateway.operating.standing import certificate_ending
 from gateway.settings import ArgumentRecord, is_loopback
 from registry.tables import AddressException, Server, ServerState
 
@@ -232,6 +233,10 @@ def _server(server: Server, now: float) -> Iterator[Check]:
     elif server.failing_since is not None:
         why = f"fails for {now - server.failing_since:.0f} s: {server.failure}"
         yield Check(name, AMBER, why, f"ostiary server refresh {server.slug}")
+    ending = certificate_ending(server, now)
+    if ending is not None:
+        why, remedy = ending
+        yield Check(name, RED if server.tls["until"] <= now else AMBER, why, remedy)
 
 
 QUESTIONS = (

@@ -74,8 +74,7 @@ def _standing(
     connections: Mapping[str, int],
     now: float,
 ) -> Standing:
-    until = server.tls.get("until")
-    trouble, why, what_to_do = _wrong(server, alone, connections, until, now)
+    trouble, why, what_to_do = _wrong(server, alone, connections, now)
     return Standing(
         slug=server.slug,
         state=server.state,
@@ -91,13 +90,13 @@ def _standing(
         left_alone=alone,
         calls=calls,
         connections=connections,
-        certificate_until=until,
+        certificate_until=server.tls.get("until"),
         looked_at_every=interval if server.state in {ServerState.SUBMITTED, ServerState.APPROVED} else None,
     )
 
 
 def _wrong(
-    server: Server, alone: Mapping[str, str], connections: Mapping[str, int], until: float | None, now: float
+    server: Server, alone: Mapping[str, str], connections: Mapping[str, int], now: float
 ) -> tuple[str, str, str]:
     """The gravest of what is wrong: its word, a sentence, and what to do."""
     if server.failing_since is not None:
@@ -107,15 +106,24 @@ def _wrong(
         because = Trouble(next(iter(alone.values())))
         why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
         return str(because), why, remedy(because, server.slug)
-    if until is not None and until - now < CERTIFICATE_WARNING:
-        ends = "has expired" if until <= now else f"expires in {(until - now) / 86400:.0f} days"
-        renew = f"renew it, then `ostiary server tls {server.slug} --cert FILE --key FILE`"
-        return str(Trouble.TLS), f"our certificate for it {ends}", renew
+    ending = certificate_ending(server, now)
+    if ending is not None:
+        return str(Trouble.TLS), *ending
     lost = sum(count for state, count in connections.items() if state not in WORKS | {ConnectionState.REVOKED})
     if lost:
         why = f"{lost} of its connected accounts end or have ended"
         return str(Trouble.NOT_CONNECTED), why, remedy(Trouble.NOT_CONNECTED, server.slug)
     return "", "", ""
+
+
+def certificate_ending(server: Server, now: float) -> tuple[str, str] | None:
+    """That our certificate for the server has ended or will soon, and what to do; None where it is good for long."""
+    until = server.tls.get("until")
+    if until is None or until - now >= CERTIFICATE_WARNING:
+        return None
+    ends = "has expired" if until <= now else f"expires in {(until - now) / 86400:.0f} days"
+    renew = f"renew it, then `ostiary server tls {server.slug} --cert FILE --key FILE`"
+    return f"our certificate for it {ends}", renew
 
 
 def _calls(session: Session, since: float) -> dict[str, dict[str, int]]:

@@ -169,3 +169,14 @@ def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_recor
     office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
     office.close()  # a process that has ended leaves nobody alone
     assert console.json("status", "notes")["left_alone"] == {}
+
+
+def test_the_doctor_says_that_a_certificate_of_ours_ends(console: Console, tmp_path: Path) -> None:
+    from gateway.operating.doctor import examine
+
+    certificate, key = Authority(tmp_path).issue("gateway", days=5)
+    console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
+    ends = [check for check in examine(console.office()) if "our certificate" in check.why]
+    assert [(check.name, check.state.name) for check in ends] == [("server notes", "AMBER")]
+    later = [check for check in examine(console.office(), 2**33) if "our certificate" in check.why]
+    assert [check.state.name for check in later] == ["RED"]
