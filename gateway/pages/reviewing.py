@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from authz.people.accounts import admins
+from gateway.operating.standing import standings
 from gateway.pages.connecting.accounts import ailing_at, held_at
 from gateway.pages.definitions import shown
 from gateway.pages.forms import read_fields, read_form
@@ -36,11 +37,13 @@ SHOWN = 300  # definitions in full on one page; what is not on the page cannot b
 @for_admin
 def show_servers(request: Request, _me: SignedIn) -> Response:
     """GET /admin/servers"""
-    with world_of(request).office.database.read() as session:
+    world = world_of(request)
+    with world.office.database.read() as session:
+        standing = {one.slug: one for one in standings(session, world.settings.refresh_interval)}
         reviews = [reviewing.review(session, server.slug) for server in servers.all_servers(session)]
         ailing = ailing_at(session)
     reviews.sort(key=lambda review: (not review.awaiting, review.server.slug))
-    return page(request, "servers.html", reviews=reviews, ailing=ailing)
+    return page(request, "servers.html", reviews=reviews, ailing=ailing, standing=standing)
 
 
 @for_admin
@@ -138,6 +141,8 @@ def _server_page(request: Request, error: str = "", status: int = 200) -> Respon
             return not_found(request)
         context = _context(review) | {"history": latest(session, slug), "alone": admins(session) < 2}
         context["connections"] = held_at(session, slug)
+        interval = world_of(request).settings.refresh_interval
+        context["standing"] = standings(session, interval, slug)[0]
     done = request.query_params.get("done", "")
     return page(request, "server.html", status=status, error=error, done=done, **context)
 
