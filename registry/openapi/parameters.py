@@ -94,7 +94,7 @@ def _listed(document: Document, operation: Operation) -> Iterator[dict[str, Any]
 def _given(one: dict[str, Any]) -> Given | None:
     """None for what nobody may say, or what cannot be written."""
     name, place = one.get("name"), one.get("in")
-    if not isinstance(name, str) or not _may_be_given(name, place):
+    if not isinstance(name, str) or not isinstance(place, str) or not _may_be_given(name, place):
         return None
     content = one.get("content")
     schema, as_json = one.get("schema"), False
@@ -102,13 +102,13 @@ def _given(one: dict[str, Any]) -> Given | None:
         kind, media = next(iter(content.items()))
         schema, as_json = media.get("schema") if isinstance(media, dict) else None, is_json(str(kind))
     style = one.get("style")
-    if style not in STYLES[place]:  # type: ignore[index]  # looked at above
+    if style not in STYLES[place]:
         style = ""
     explode = one.get("explode")
     made = Parameter(
         name=name,
-        place=str(place),
-        style="" if style == STYLES[str(place)][0] else str(style or ""),
+        place=place,
+        style="" if style == STYLES[place][0] else str(style or ""),
         explode=explode if isinstance(explode, bool) else UNSET,
         required=one.get("required") is True or place == "path",
         reserved=one.get("allowReserved") is True and place == "query",
@@ -118,7 +118,7 @@ def _given(one: dict[str, Any]) -> Given | None:
     return Given(made, schema, plain(one.get("description"), 600))
 
 
-def _may_be_given(name: str, place: Any) -> bool:
+def _may_be_given(name: str, place: str) -> bool:
     if place not in STYLES or not name or len(name) > 128 or any(True for _ in hidden(name)):
         return False
     if place == "header":

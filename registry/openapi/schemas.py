@@ -147,8 +147,11 @@ def _values(schema: Schema) -> Iterator[tuple[str, Any]]:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    """True and 1 are two values in JSON."""
-    return list({(type(value), value): value for value in values}.values())
+    """The first of each; in JSON true and 1 are two values, 1 and 1.0 are one."""
+    found: dict[tuple[bool, Any], Any] = {}
+    for value in values:
+        found.setdefault((isinstance(value, bool), value), value)
+    return list(found.values())
 
 
 def _is_simple(value: Any) -> bool:
