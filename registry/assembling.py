@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.addresses import Address, parse
+from registry.apps import is_for_apps, page_of
 from registry.auth_modes import read_auth
-from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Catalogue, Entry, Mount, Upstream
+from registry.catalog import Catalogue, Entry, Upstream
 from registry.declaring import approved_commands
 from registry.limits import read_limits
+from registry.mounting import Approved, first_approved, join, mounts
 from registry.schemas import param_headers
 from registry.screening import Severity
 from registry.servers import all_servers, exception_lines, reachable
@@ -24,22 +26,13 @@ from registry.templates import compile_template
 from registry.tls import read_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping
 
 OURS = b"dev.ostiary/"  # what keys of `_meta` begin with that are ours
 SERVER_WORDS = "server"  # the name of the definition of kind SERVER
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.encode
-
-
-@dataclass(frozen=True, slots=True)
-class _Approved:
-    """An entry under its own name and under its exposed one; `since` settles who owns a URI that two servers offer."""
-
-    own: Entry
-    prefixed: Entry
-    since: float
 
 
 def load_catalogue(session: Session, epoch: int, exceptions: Collection[str] = ()) -> Catalogue:
@@ -56,7 +49,7 @@ def load_catalogue(session: Session, epoch: int, exceptions: Collection[str] = (
     }
     return Catalogue(
         epoch=epoch,
-        mounts={mount.path: mount for mount in _mounts(approved, upstreams)},
+        mounts={mount.path: mount for mount in mounts(approved, upstreams)},
         upstreams=upstreams,
         paused=dict(_paused(session)),
     )
@@ -102,7 +95,7 @@ def _may_run(server: Server, commands: Mapping[str, str]) -> bool:
     return server.transport != Transport.STDIO or server.slug in commands
 
 
-def _approved(session: Session, slug: str) -> Iterator[_Approved]:
+def _approved(session: Session, slug: str) -> Iterator[Approved]:
     """What is pinned, listed, and has the pinned digest, in the server's own order."""
     pinned = (col(Definition.server) == Pin.server) & (col(Definition.kind) == Pin.kind)
     same = pinned & (col(Definition.name) == Pin.name) & (col(Definition.digest) == Pin.digest)
@@ -119,7 +112,7 @@ def _approved(session: Session, slug: str) -> Iterator[_Approved]:
         if _is_refused(findings):
             continue
         shown_as = exposed.get((kind, name), name)
-        yield _Approved(*_entries(slug, Kind(kind), name, shown_as, digest, raw), since)
+        yield Approved(*_entries(slug, Kind(kind), name, shown_as, digest, raw), since)
 
 
 @lru_cache(maxsize=16384)
@@ -139,11 +132,13 @@ def _entries(server: str, kind: Kind, name: str, exposed: str, digest: str, raw:
         shown_legacy=_for_legacy(members, shown),
         param_headers=param_headers(json.loads(bytes(members["inputSchema"]))) if kind == Kind.TOOL else {},
         template=compile_template(name) if kind == Kind.TEMPLATE else None,
+        page=page_of(members) if kind == Kind.TOOL else "",
+        for_apps=kind == Kind.TOOL and is_for_apps(members),
     )
     if exposed == name:
         return own, own
     renamed = members | {"name": msgspec.Raw(_encode(exposed))}
-    shown = _join(renamed)
+    shown = join(renamed)
     return own, replace(own, exposed=exposed, shown=shown, shown_legacy=_for_legacy(renamed, shown))
 
 
@@ -153,8 +148,8 @@ def _without_ours(members: dict[str, msgspec.Raw], whole: bytes) -> tuple[dict[s
         return members, whole
     meta = {key: value for key, value in _members(members["_meta"]).items() if not key.startswith(OURS.decode())}
     kept = {key: value for key, value in members.items() if key != "_meta"}
-    members = kept | ({"_meta": msgspec.Raw(_join(meta))} if meta else {})
-    return members, _join(members)
+    members = kept | ({"_meta": msgspec.Raw(join(meta))} if meta else {})
+    return members, join(members)
 
 
 def _for_legacy(members: Mapping[str, msgspec.Raw], whole: bytes) -> bytes:
@@ -162,7 +157,7 @@ def _for_legacy(members: Mapping[str, msgspec.Raw], whole: bytes) -> bytes:
     output = members.get("outputSchema")
     if output is None or _is_object_schema(bytes(output)):
         return whole
-    return _join({key: value for key, value in members.items() if key != "outputSchema"})
+    return join({key: value for key, value in members.items() if key != "outputSchema"})
 
 
 def _is_object_schema(raw: bytes) -> bool:
@@ -170,60 +165,15 @@ def _is_object_schema(raw: bytes) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "object"
 
 
-def _join(members: Mapping[str, msgspec.Raw]) -> bytes:
-    return b"{" + b",".join(_encode(key) + b":" + bytes(value) for key, value in members.items()) + b"}"
-
-
-def _mounts(approved: Mapping[str, Sequence[_Approved]], upstreams: Mapping[str, Upstream]) -> Iterator[Mount]:
-    everything = [one for slug in approved for one in approved[slug]]
-    yield _mount(
-        PORTAL_PATH,
-        DEFAULT_PORTAL,
-        "Ostiary",
-        tuple(approved),
-        [one.prefixed for one in everything if one.own.kind in {Kind.TOOL, Kind.PROMPT}]
-        + list(_first_approved(everything)),
-    )
-    for slug, ones in approved.items():
-        path = f"/servers/{slug}/mcp"
-        yield _mount(path, f"server:{slug}", upstreams[slug].title, (slug,), [one.own for one in ones])
-
-
-def _first_approved(everything: Iterable[_Approved]) -> Iterator[Entry]:
-    """Resources and templates of all servers: the one approved first keeps a URI, and is tried first for a match."""
-    by_uri = (one for one in everything if one.own.kind in {Kind.RESOURCE, Kind.TEMPLATE})
-    seen: set[tuple[Kind, str]] = set()
-    for one in sorted(by_uri, key=lambda one: one.since):
-        if (one.own.kind, one.own.name) not in seen:
-            seen.add((one.own.kind, one.own.name))
-            yield one.own
-
-
 def contested(session: Session, slug: str) -> dict[str, str]:
     """URIs of `slug` that lead to another server on the merged portal, with that server."""
     servers = [server.slug for server in all_servers(session) if server.state == ServerState.APPROVED]
     kept = {
         entry.name: entry.server
-        for entry in _first_approved(one for each in servers for one in _approved(session, each))
+        for entry in first_approved([one for each in servers for one in _approved(session, each)])
     }
     own = session.exec(select(Pin.name).where(Pin.server == slug, col(Pin.kind).in_([Kind.RESOURCE, Kind.TEMPLATE])))
     return {uri: kept[uri] for uri in own if kept.get(uri, slug) != slug}
-
-
-def _mount(path: str, portal: str, title: str, servers: tuple[str, ...], entries: Sequence[Entry]) -> Mount:
-    def of(kind: Kind) -> dict[str, Entry]:
-        return {entry.exposed: entry for entry in entries if entry.kind == kind}
-
-    return Mount(
-        path=path,
-        portal=portal,
-        title=title,
-        servers=servers,
-        tools=of(Kind.TOOL),
-        prompts=of(Kind.PROMPT),
-        resources=of(Kind.RESOURCE),
-        templates=of(Kind.TEMPLATE),
-    )
 
 
 def _words(session: Session) -> dict[str, str]:

@@ -97,6 +97,8 @@ class Entry:
     shown_legacy: bytes  # with what a client before 2026-07-28 cannot read taken out
     param_headers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # x-mcp-header → path in the arguments
     template: Any = None  # for templates: a compiled pattern that matches the URIs it stands for
+    page: str = ""  # of a tool: the ui:// URI of what it is shown with (MCP Apps)
+    for_apps: bool = False  # of a tool: for the pages of its own server, and no model
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +116,7 @@ class Mount:
     prompts: Mapping[str, Entry]
     resources: Mapping[str, Entry]
     templates: Mapping[str, Entry]
+    pages: Mapping[str, tuple[Entry, ...]] = field(default_factory=dict)  # by URI, the tools that are shown with it
     _listed: frozenset[str] = field(init=False, repr=False, compare=False)  # every meaning of the resources' URIs
 
     def __post_init__(self) -> None:

@@ -85,6 +85,8 @@ def server_of(exchange: Exchange) -> Upstream | None:
     mount, message = exchange.mount, exchange.message
     named, uri = message.value("name"), message.value("uri")
     entry = mount.tools.get(named) or mount.prompts.get(named) if isinstance(named, str) else mount.resource(uri)
+    if entry is None and isinstance(uri, str):
+        entry = next(iter(mount.pages.get(uri, ())), None)
     return exchange.snapshot.catalogue.upstreams.get(entry.server) if entry is not None else None
 
 

@@ -78,8 +78,26 @@ def _prompt(exchange: Exchange) -> Target:
 
 def _resource(exchange: Exchange) -> Target:
     uri = _text(exchange, "uri")
-    entry = exchange.mount.resource(uri)
-    return aimed(Kind.RESOURCE, uri, entry, Action.READ, b'{"uri":%s}' % _encode(uri), uri, {})
+    arguments = b'{"uri":%s}' % _encode(uri)
+    tool = _shown_with(exchange, uri, arguments)
+    if tool is not None:
+        return aimed(Kind.RESOURCE, uri, tool, Action.SEE_TOOL, arguments, uri, {})
+    return aimed(Kind.RESOURCE, uri, exchange.mount.resource(uri), Action.READ, arguments, uri, {})
+
+
+def _shown_with(exchange: Exchange, uri: str, arguments: bytes) -> Entry | None:
+    """The tool by which somebody may have a page: who sees it sees what it is shown with, unless a rule denies that.
+
+    None where the page is listed and may be read like any other resource.
+    """
+    policy, mount, who = exchange.snapshot.policy, exchange.mount, exchange.principal
+    for tool in mount.pages.get(uri, ()):
+        own = policy.decide(who, mount.portal, f"{tool.server}.{uri}", Action.READ, arguments)
+        if own.word is Word.DENIED or (own and uri in mount.resources):
+            return None
+        if policy.decide(who, mount.portal, tool.object, Action.SEE_TOOL):
+            return tool
+    return None
 
 
 def _completion(exchange: Exchange) -> Target:
