@@ -43,6 +43,7 @@ THREATS = {
     27: "one client rides on what was allowed to another",
     28: "our pages are framed, or their forms sent by others",
     29: "a client's own document lies about it, or is where we must not go",
+    30: "what one server's authorization server answers is brought to another's, or to somebody else",
     31: "a signature is wrapped: one thing is verified and another is read",
     32: "a SAML message is unsigned, oddly signed, or signed by somebody else",
     33: "an XML document does more than say something, or what verifies it does not answer",
@@ -104,6 +105,8 @@ THREATS = {
     95: "one person does alone what needs two",
     96: "one door's credential is tried at another",
     98: "a configuration is unsafe",
+    101: "a server that is a process of ours reaches out of its sandbox",
+    102: "somebody makes us start a process",
 }
 
 
