@@ -16,7 +16,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from gateway.identity.declared import DeclaredProvider  # noqa: TC001 - pydantic reads the annotations
-from gateway.upstream.channels.declared import DeclaredServer, problems
+from gateway.upstream.channels.declared import DeclaredServer
+from gateway.upstream.channels.declared import problems as of_processes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -240,7 +241,7 @@ def _sentence(error: Any) -> str:
 
 
 def _contradictions(settings: Settings) -> Iterator[str]:
-    for check in (_tls, _exposure, _counts, _origins, _addresses, _listeners, _database, _providers, _webhook):
+    for check in CHECKS:
         yield from check(settings)
 
 
@@ -316,7 +317,7 @@ def _webhook(settings: Settings) -> Iterator[str]:
 
 
 def _processes(settings: Settings) -> Iterator[str]:
-    yield from problems(settings.stdio_servers, settings.data)
+    yield from of_processes(settings.stdio_servers, settings.data)
 
 
 def _twice(names: list[str]) -> list[str]:
@@ -341,3 +342,17 @@ def _database(settings: Settings) -> Iterator[str]:
 def _is_listen(value: str) -> bool:
     host, _, port = value.rpartition(":")
     return bool(host) and port.isdigit() and int(port) <= 65535
+
+
+CHECKS = (
+    _tls,
+    _exposure,
+    _counts,
+    _origins,
+    _addresses,
+    _listeners,
+    _database,
+    _providers,
+    _processes,
+    _webhook,
+)

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gateway.cli.output import minute, table
+from gateway.cli.server_process import process_lines
 from registry.hidden import visible
 from registry.openapi.plan import plan_of
 from registry.reviewing import Status
@@ -88,6 +89,7 @@ def _head(found: Review) -> Iterator[str]:
     spoken = "HTTP API" if one.transport == Transport.OPENAPI else f"{one.era} era"
     yield f"  {spoken}, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
     yield f"  may ask callers for: {', '.join(one.allowed) or 'nothing'} (`ostiary server allow {one.slug} ...`)"
+    yield from process_lines(found)
     yield f"  proposed by {one.proposed_by} on {minute(one.proposed_at)}" + (
         f", approved by {one.approved_by} since {minute(one.approved_at)}" if one.approved_at else ""
     )

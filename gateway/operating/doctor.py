@@ -17,6 +17,7 @@ from authz.tables import SigningKey
 from gateway.operating import signing_in
 from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
+from gateway.operating.processes import processes
 from gateway.operating.standing import certificate_ending
 from gateway.settings import ArgumentRecord, is_loopback
 from registry.tables import AddressException, Server, ServerState
@@ -254,5 +255,6 @@ QUESTIONS = (
     _backup,
     _openings,
     _metrics,
+    processes,
     _policy,
 )

@@ -61,11 +61,13 @@ def eat(size: int) -> str:
     return f"ate {len(held)}"
 
 
-def bomb(count: int) -> str:
+def bomb(count: int, seconds: float) -> str:
     children = []
     try:
         for _ in range(count):
-            children.append(subprocess.Popen(["/bin/sleep", "30"]))  # noqa: PERF401  # those begun so far must end
+            time.sleep(0.001)
+            children.append(subprocess.Popen(["/bin/sleep", "30"]))  # those begun so far must end
+        time.sleep(seconds)
     finally:
         for child in children:
             child.kill()
@@ -80,8 +82,8 @@ def leave(path: str) -> str:
     return "left"
 
 
-def progress(token: object) -> str:
-    for step in (1, 2):
+def progress(token: object, steps: int = 2) -> str:
+    for step in range(1, steps + 1):
         say({"method": "notifications/progress", "params": {"progressToken": token, "progress": step}})
     return "went on"
 
@@ -92,10 +94,10 @@ TOOLS: dict[str, Any] = {
     "environment": lambda _a, _p: dict(os.environ),
     "read": lambda a, _: tried(lambda: Path(a["path"]).read_text()),
     "list": lambda a, _: tried(lambda: sorted(path.name for path in Path(a["path"]).iterdir())),
-    "write": lambda a, _: tried(lambda: Path(a["path"]).write_text("x")),
+    "write": lambda a, _: tried(lambda: Path(a["path"]).write_text("0")),
     "connect": lambda a, _: tried(lambda: connect(a["port"])),
     "eat": lambda a, _: tried(lambda: eat(a["size"])),
-    "bomb": lambda a, _: tried(lambda: bomb(a["count"])),
+    "bomb": lambda a, _: tried(lambda: bomb(a["count"], a["seconds"])),
     "leave": lambda a, _: leave(a["path"]),
     "kill": lambda a, _: tried(lambda: os.kill(a["pid"], signal.SIGKILL)),
     "sleep": lambda a, _: time.sleep(a["seconds"]),
@@ -106,6 +108,7 @@ TOOLS: dict[str, Any] = {
     "die": lambda _a, _p: os._exit(3),
     "ask": lambda _a, _p: asked("elicitation/create", {"message": "sure?", "requestedSchema": {"type": "object"}}),
     "progress": lambda _a, p: progress(p.get("_meta", {}).get("progressToken")),
+    "flood": lambda _a, p: progress(p.get("_meta", {}).get("progressToken"), 20_000),
     "cancelled": lambda _a, _p: _cancelled,
     "changed": lambda _a, _p: say({"method": "notifications/tools/list_changed"}),
     "limits": lambda _a, _p: Path("/proc/self/limits").read_text(),

@@ -76,6 +76,7 @@ def test_the_environment_is_read_in_few_known_places() -> None:
         "gateway/cli/secret.py",
         "gateway/clients_setup.py",  # in a line that it prints
         "gateway/identity/declared.py",  # secrets of identity providers, by the names that the configuration gives
+        "gateway/upstream/channels/declared.py",  # what a process gets of it, by the names that the file gives
         "idp_adapters/directory/connection.py",  # writes one that libldap reads
     }
 

@@ -124,10 +124,10 @@ def problems(declared: tuple[DeclaredServer, ...], data: Path) -> Iterator[str]:
     slugs = [one.slug for one in declared]
     twice = sorted({slug for slug in slugs if slugs.count(slug) > 1})
     yield from (f"stdio_servers: the slug {slug} is there twice" for slug in twice)
-    inside = data.absolute()
+    inside = data.resolve()
     for one in declared:
         for path in (*one.read, *([one.directory] if one.directory else [])):
-            if inside.is_relative_to(path) or path.is_relative_to(inside):
+            if inside.is_relative_to(path.resolve()) or path.resolve().is_relative_to(inside):
                 yield f"stdio_servers {one.slug}: {path} must not hold the data directory, or be in it"
         if one.credential and one.credential in (*one.env, *one.inherit):
             yield f"stdio_servers {one.slug}: {one.credential} is in env or inherit, and the credential's too"

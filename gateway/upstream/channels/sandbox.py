@@ -84,7 +84,7 @@ def _system() -> Iterator[str]:
             yield from ("--symlink", str(path.readlink()), name)
         elif path.is_dir():
             yield from ("--ro-bind", name, name)
-    yield from ("--proc", "/proc", "--dev", "/dev")
+    yield from ("--proc", "/proc", "--dev", "/dev")  # made read-only below: as root one could set the kernel's own
     for name in ("/tmp", "/dev/shm"):  # noqa: S108  # its own, inside
         yield from ("--size", str(SHARED_MEMORY)) if _knows("--size") else ()
         yield from ("--tmpfs", name)
@@ -100,4 +100,4 @@ def _own(declared: DeclaredServer, directory: Path) -> Iterator[str]:
     for path in declared.read:
         yield from ("--ro-bind", str(path), str(path))
     yield from ("--bind", str(directory), str(directory), "--chdir", str(directory))
-    yield from ("--remount-ro", "/dev", "--remount-ro", "/")
+    yield from ("--remount-ro", "/proc", "--remount-ro", "/dev", "--remount-ro", "/")

@@ -11,8 +11,7 @@ from gateway.upstream.channels import stdio
 from gateway.upstream.channels.process import Process
 from registry.catalog import Credential
 from registry.tables import Era
-from tests.fakes.processes import end, start
-from tests.gateway.upstream.channels.conftest import (
+from tests.fakes.channels import (
     MIB,
     alive,
     call,
@@ -22,6 +21,7 @@ from tests.gateway.upstream.channels.conftest import (
     until,
     upstream_of,
 )
+from tests.fakes.processes import end, start
 
 SHORT = Terms(0.5, 2.0, MIB)
 OFF = {"sandbox": "off"}
