@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.servers
 
 OPTIONS = {"prompt": "consent"}
-SCOPES = ["ORIGIN/.default", "ORIGIN/GroupMember.Read.All"]
+NOTES = "api://notes/access_as_user"
+SCOPES = ["ORIGIN/.default", "ORIGIN/GroupMember.Read.All", f"{CLIENT}/.default", NOTES, "api://notes/.default"]
+ON_BEHALF = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
 def entra_client(**more: Any) -> dict[str, Any]:
@@ -116,12 +118,17 @@ def test_a_certificate_proves_our_client(authority: Authority, tmp_path: Path):
         token_endpoint_auth_method="private_key_jwt",
         token_endpoint_auth_signing_alg="PS256",
         jwks={"keys": [public]},
+        grant_types=["authorization_code", "refresh_token", "client_credentials", ON_BEHALF],
     )
     known.pop("client_secret")
     with shaped(authority, known) as server:
         proven = relying(server, authority, options={"certificate": certificate}, secrets={"certificate_key": pem})
         assert proven.sign_in().subject == object_id("alice")
         assert all(finding.ok for finding in proven.adapter.check())
+        standing = {"certificate": certificate, "on_behalf": True}
+        lending = relying(server, authority, options=standing, secrets={"certificate_key": pem})
+        assert lending.adapter.on_behalf(lending.sign_in().keep, [NOTES]).token
+        assert lending.adapter.on_our_own([NOTES]).token
         other = rsa.generate_private_key(65537, 2048).private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
