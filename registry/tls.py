@@ -10,7 +10,11 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
+from sqlmodel import select
+
+from registry.addresses import exception_line
 from registry.errors import RegistryError
+from registry.tables import Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +22,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
     from sqlmodel import Session
 
-    from registry.tables import Server
     from registry.vault import Vault
 
 TLS_KEY: Final = "tls_key"
@@ -66,6 +69,12 @@ def clear_tls(session: Session, server: Server, vault: Vault) -> None:
         vault.forget(session, owner(server.slug))
     server.tls = {}
     session.add(server)
+
+
+def own_authorities(session: Session) -> dict[str, str]:
+    """By `scheme://host:port`, the authorities that servers there are vouched for by, where they have their own."""
+    columns = select(Server.url, Server.tls).where(Server.state != ServerState.RETIRED)
+    return {exception_line(url): tls["authorities"] for url, tls in session.exec(columns) if tls.get("authorities")}
 
 
 def read_tls(stored: Mapping[str, Any]) -> Tls | None:

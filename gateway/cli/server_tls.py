@@ -82,4 +82,5 @@ def _text(server: Server) -> str:
     facts = _facts(server)
     ours = f"our certificate, good until {minute(facts['until'])}" if facts["client_certificate"] else "none of ours"
     theirs = "authorities of its own alone" if facts["own_authorities"] else "the system's authorities"
-    return f"{server.slug}: client certificate: {ours}; its certificate is vouched for by {theirs}"
+    unused = "" if server.url.startswith("https:") else "\nit is not reached over https, so none of this is used"
+    return f"{server.slug}: client certificate: {ours}; its certificate is vouched for by {theirs}{unused}"

@@ -10,6 +10,7 @@ from gateway.credentials.oauth.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
 from registry.servers import exception_lines
+from registry.tls import own_authorities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,15 +28,19 @@ class Equipment:
         self.providers = Providers(office) if providers is None else providers
         self.clock = clock
         self.discovery = Discovery()
-        self._ways: tuple[tuple[str, ...], Fetcher] | None = None
+        self._ways: tuple[tuple[tuple[str, ...], dict[str, str]], Fetcher] | None = None
         self._lock = Lock()
 
     @property
     def fetcher(self) -> Fetcher:
-        """The way out to authorization servers: to public addresses, and to what the operator excepted."""
+        """The way out to authorization servers: to public addresses, and to what the operator excepted.
+
+        Where a server has authorities of its own, they are what is trusted at its origin here too.
+        """
         with self.office.database.read() as session:
             lines = (*self.office.settings.allow_addresses, *exception_lines(session))
+            own = own_authorities(session)
         with self._lock:
-            if self._ways is None or self._ways[0] != lines:
-                self._ways = (lines, Fetcher(lines))
+            if self._ways is None or self._ways[0] != (lines, own):
+                self._ways = ((lines, own), Fetcher(lines, own=own))
             return self._ways[1]

@@ -10,7 +10,7 @@ import pytest
 from gateway.fetch import Fetcher, FetchFailed
 from idp_adapters.contract import HttpAnswer
 from registry.errors import AddressRefused
-from tests.fakes.certificates import make_certificate
+from tests.fakes.certificates import Authority, make_certificate
 from tests.fakes.raw import Asked, RawServer, http, raw_server
 
 
@@ -103,6 +103,23 @@ async def test_the_name_is_resolved_once_and_checked_by_tls(monkeypatch, tmp_pat
             with pytest.raises(FetchFailed):
                 await fetching
     assert [asked.line for asked in server.asked] == ["GET /c.json HTTP/1.1"]
+
+
+async def test_an_origin_with_authorities_of_its_own_is_held_to_them_and_no_other_is(tmp_path):
+    ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
+    async with (
+        raw_server(document, ours.server("localhost")) as one,
+        raw_server(document, ours.server("localhost")) as other,
+        raw_server(document, theirs.server("localhost")) as stranger,
+    ):
+        origins = [f"https://localhost:{server.port}" for server in (one, other, stranger)]
+        own = dict.fromkeys((origins[0], origins[2]), ours.file.read_text())
+        fetcher = Fetcher(origins, own=own)
+        answer = await asyncio.to_thread(fetcher.get, f"{origins[0]}/c.json", limit=100, timeout=5)
+        assert answer.body == b'{"a":1}'
+        for origin in origins[1:]:
+            with pytest.raises(FetchFailed, match="does not hold"):
+                await asyncio.to_thread(fetcher.get, f"{origin}/c.json", limit=100, timeout=5)
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch):

@@ -11,7 +11,9 @@ import pytest
 from sqlmodel import select
 
 from gateway.pages.history import latest
-from registry.observing import Seen, observe
+from gateway.upstream import UpstreamUnreachable
+from gateway.upstream.refresh import explain
+from registry.observing import Seen, failed, observe
 from registry.screening import Described
 from registry.servers import Proposal, propose
 from registry.tables import Era, JournalEntry, Kind, Pin, Server, ServerState
@@ -218,3 +220,15 @@ def test_what_is_not_on_the_page_cannot_be_approved_with_it(
     assert pins(desk) == {"first", "second"}
     assert approve(admin, 0) == 303
     assert pins(desk) == {"first", "second", "third"}
+
+
+def test_a_server_that_fails_is_shown_with_its_kind_of_trouble_and_what_to_do(desk: Desk, admin: Browser) -> None:
+    offer(desk, add="Add")
+    with desk.office.database.change() as session:
+        failed(session, "notes", *explain(UpstreamUnreachable("the server cannot be reached"), "notes"))
+    assert "unreachable" in admin.get("/admin/servers").text
+    page = admin.get(PAGE).text
+    assert "the server cannot be reached" in page
+    assert "What to do:" in page
+    assert "see that it runs and listens" in page
+    assert "Upstream" not in page
