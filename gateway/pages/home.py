@@ -11,6 +11,7 @@ from authz.tables import Consent
 from authz.tokens.families import disconnect
 from gateway.clients_setup import setups
 from gateway.pages.belongings import connected, paused, shelves
+from gateway.pages.connecting.accounts import accounts_of
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import page, see_other
@@ -52,13 +53,15 @@ def _mine(request: Request, me: SignedIn, resource: str) -> dict[str, Any]:
     """Everything under one snapshot; a person who is not in it yet was added within the last second."""
     world = world_of(request)
     snapshot = world.snapshots.current
+    member = snapshot.members.get(me.person.id)
+    principal = None if member is None else me.principal(member, resource, time.time())
     with world.office.database.read() as session:
         clients = connected(session, me.person.id)
-    member = snapshot.members.get(me.person.id)
-    if member is None:
-        return {"shelves": [], "paused": [], "clients": clients}
-    principal = me.principal(member, resource, time.time())
+        waiting = [one for one in accounts_of(session, snapshot, principal, me.person.id) if one.waits]
+    if principal is None:
+        return {"shelves": [], "paused": [], "clients": clients, "waiting": []}
     return {
+        "waiting": waiting,
         "shelves": shelves(snapshot, principal),
         "paused": paused(snapshot.catalogue.paused, snapshot.policy, principal),
         "clients": clients,

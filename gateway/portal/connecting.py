@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     from gateway.portal.sessions import Session
     from gateway.portal.targets import Target
     from gateway.upstream import Answer, Ask
+    from gateway.world import World
     from registry.catalog import Credential, Upstream
 
 KEY: Final = "dev.ostiary/connect"
 NO: Final = "You said no, so nothing was done."
 PATIENCE: Final = 60.0  # seconds that a retry waits for the person, who has only just gone to the page
-LOOK: Final = 1.0
+LOOK: Final = 0.5  # seconds between looks at first; less often the longer it takes
+LOOK_MOST: Final = 3.0
 HELD_LIMIT: Final = 64 * 1024  # bytes of earlier answers that may go round with the client meanwhile
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -44,14 +46,15 @@ async def obtain(exchange: Exchange, target: Target) -> Credential | None:
 async def wait(exchange: Exchange, target: Target) -> Credential | None:
     """The same for a retry: clients come back as soon as the page is open, which is before anybody is done there."""
     loop = asyncio.get_running_loop()
-    end = loop.time() + PATIENCE
+    end, pause = loop.time() + PATIENCE, LOOK
     while True:
         try:
             return await obtain(exchange, target)
         except ConnectionNeeded:
             if loop.time() > end:
                 raise
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(pause)
+        pause = min(1.3 * pause, LOOK_MOST)
 
 
 def declined(exchange: Exchange) -> bool:
@@ -69,9 +72,9 @@ def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionN
         return refusing.in_band(target, text, {"reason": str(needed)})
     url = _url(exchange, target, needed)
     if exchange.modern:
-        if _takes_urls(exchange) and ask.method in rounds.METHODS and _held(ask) <= HELD_LIMIT:
+        if _modern_takes_urls(exchange) and ask.method in rounds.METHODS and _held(ask) <= HELD_LIMIT:
             return rounds.ask_ourselves(exchange, target, ask, _request(upstream, needed, url))
-    elif exchange.session is not None and _session_takes_urls(exchange.session):
+    elif exchange.session is not None and takes_urls(exchange.session):
         raise Problem(200, URL_NEEDED, f"{_title(upstream)} needs you first.", data={
             "elicitations": [_elicitation(exchange, exchange.session, upstream, needed, url)]
         })  # fmt: skip
@@ -79,9 +82,14 @@ def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionN
     return refusing.in_band(target, text, {"reason": str(needed), "url": url})
 
 
-def elicitation_id(key: bytes, session: str, slug: str) -> str:
+def elicitation_id(world: World, session: Session, slug: str) -> str:
     """The same whenever a session is led to a server's page, so that any process can say when it is done."""
-    return hmac.digest(key, f"{session}\n{slug}".encode(), "sha256")[:16].hex()
+    return hmac.digest(world.office.vault.key("elicitation"), f"{session.id}\n{slug}".encode(), "sha256")[:16].hex()
+
+
+def takes_urls(session: Session) -> bool:
+    """Whether this legacy client can be led to a URL."""
+    return session.version == LEGACY[0] and session.declares("elicitation", "url")
 
 
 def _url(exchange: Exchange, target: Target, needed: ConnectionNeeded) -> str:
@@ -103,18 +111,14 @@ def _request(upstream: Upstream, needed: ConnectionNeeded, url: str) -> bytes:
 def _elicitation(
     exchange: Exchange, session: Session, upstream: Upstream, needed: ConnectionNeeded, url: str
 ) -> dict[str, str]:
-    ident = elicitation_id(exchange.world.office.vault.key("elicitation"), session.id, upstream.slug)
+    ident = elicitation_id(exchange.world, session, upstream.slug)
     return {"mode": "url", "elicitationId": ident, "url": url, "message": _message(upstream, needed)}
 
 
-def _takes_urls(exchange: Exchange) -> bool:
+def _modern_takes_urls(exchange: Exchange) -> bool:
     """Declared on this very request, by name: an empty `elicitation` means forms alone."""
     elicitation = exchange.message.meta_value(CAPABILITIES_KEY).get("elicitation")
     return isinstance(elicitation, dict) and elicitation.get("url") is not None
-
-
-def _session_takes_urls(session: Session) -> bool:
-    return session.version == LEGACY[0] and session.declares("elicitation", "url")
 
 
 def _held(ask: Ask) -> int:

@@ -7,17 +7,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from gateway.credentials import news as connected
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream.news import hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.credentials.news import Connected
     from gateway.snapshots import Snapshot
     from gateway.upstream.news import ServerLists
     from gateway.world import World
 
-    Letter = Snapshot | ServerLists | str
+    Letter = Snapshot | ServerLists | Connected | str
 
 HELD: Final = 256  # things a listener may be behind before its stream ends
 LISTENERS: Final = 10_000
@@ -50,7 +52,7 @@ class TooMany(Exception):
 
 
 class Hub:
-    """The listeners of one process. Two tasks watch what there is to hear, for as long as anybody listens."""
+    """The listeners of one process. Three tasks watch what there is to hear, for as long as anybody listens."""
 
     def __init__(self, world: World) -> None:
         self._world = world
@@ -65,7 +67,7 @@ class Hub:
         listener = Listener(who)
         self._listeners.add(listener)
         if not self._watching:
-            self._watching = [asyncio.create_task(self._watch()), asyncio.create_task(self._hear())]
+            self._watching = [asyncio.create_task(one) for one in (self._watch(), self._hear(), self._hear_connected())]
         try:
             yield listener
         finally:
@@ -84,6 +86,13 @@ class Hub:
             with suppress(RendezvousDown):
                 async for lists in hear(self._world.rendezvous):
                     self._tell(lists)
+            await asyncio.sleep(PAUSE)
+
+    async def _hear_connected(self) -> None:
+        while True:
+            with suppress(RendezvousDown):
+                async for one in connected.hear(self._world.rendezvous):
+                    self._tell(one)
             await asyncio.sleep(PAUSE)
 
     def _tell(self, letter: Letter) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gateway.portal import connecting
 from gateway.portal.headers import LEGACY
 from gateway.portal.relay import notification
 from gateway.portal.subscriptions import LISTS, UPDATED, Stream, listening
@@ -16,6 +17,7 @@ from gateway.portal.subscriptions import LISTS, UPDATED, Stream, listening
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from gateway.credentials.news import Connected
     from gateway.portal.exchange import Exchange
     from gateway.portal.hub import Hub
     from gateway.portal.listing import Lists
@@ -42,6 +44,13 @@ class Numbered(Stream):
                 await self._say(LISTS[name][1], {})
         for uri in uris:
             await self._say(UPDATED, {"uri": uri})
+
+    async def connected(self, news: Connected) -> None:
+        """2025-11-25, "Completion Notifications for URL Mode": whoever was led to the page can call again."""
+        session, principal = self.exchange.session, self.exchange.principal
+        if session is not None and news.subject == principal.subject and connecting.takes_urls(session):
+            ident = connecting.elicitation_id(self.exchange.world, session, news.server)
+            await self._say("notifications/elicitation/complete", {"elicitationId": ident})
 
     async def _say(self, method: str, params: dict[str, Any]) -> None:
         await self.exchange.reply.event(notification(method, _encode(params)), self._id())

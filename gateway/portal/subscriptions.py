@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from authz.policy.policy import Action
+from gateway.credentials import CredentialUnavailable
+from gateway.credentials.news import Connected
 from gateway.portal.headers import SUBSCRIPTION_KEY
 from gateway.portal.hub import TooMany
 from gateway.portal.lasting import judged_by
@@ -26,13 +28,14 @@ from registry.tables import Kind
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
-    from gateway.portal.hub import Hub, Listener
+    from gateway.portal.hub import Hub, Letter, Listener
     from gateway.portal.listing import Lists, View
-    from gateway.snapshots import Snapshot
+    from registry.catalog import Credential, Upstream
 
 URI_LIMIT: Final = 200
 GATHER: Final = 1.0  # seconds in which what servers say of their lists is said once
 SOONEST: Final = 0.05  # seconds
+WITHOUT: Final = 10.0  # seconds between looks for the account of whoever has none
 
 # What a client may ask to hear → the list it is about, the notification that says so.
 LISTS: Final = {
@@ -76,12 +79,15 @@ class Stream:
         ends = [view.until for name in self.wanted for view in self._views(name)]
         return max(min((self.exchange.principal.expires_at, *ends)), time.time() + SOONEST)
 
-    async def tell(self, letter: Snapshot | ServerLists | str) -> bool:
+    async def tell(self, letter: Letter) -> bool:
         """Passes on what concerns this client; whether its stream goes on. By old news nothing is told (T-85)."""
         if not self.exchange.world.snapshots.fresh():
             return False
         if isinstance(letter, ServerLists):
             await self._server_says(letter)
+            return True
+        if isinstance(letter, Connected):
+            await self.connected(letter)
             return True
         if isinstance(letter, str):
             if letter in self.uris:
@@ -93,6 +99,9 @@ class Stream:
         self.exchange = judged
         await self._lists_changed()
         return True
+
+    async def connected(self, news: Connected) -> None:
+        """Somebody's account is connected. Modern clients call again by themselves, and are told nothing."""
 
     async def _lists_changed(self) -> None:
         for name, mark in self.look().items():
@@ -182,11 +191,19 @@ class listening:  # noqa: N801 - reads as what it does
 async def _feed(exchange: Exchange, server: str, uris: frozenset[str], listener: Listener) -> None:
     snapshot = exchange.snapshot
     upstream, who = snapshot.catalogue.upstreams[server], exchange.principal
-    held = exchange.world.credentials
-    credential = held.at_hand(snapshot, upstream, who) or await held.obtain(upstream, who)
+    credential = await _credential(exchange, upstream)
     async for event in exchange.world.upstreams.events(upstream, who, uris, credential):
         if event.method == UPDATED and event.uri in uris:
             listener.tell(event.uri)
+
+
+async def _credential(exchange: Exchange, upstream: Upstream) -> Credential | None:
+    """Whoever has no account there yet hears nothing of its resources until they have one."""
+    held, snapshot, who = exchange.world.credentials, exchange.snapshot, exchange.principal
+    while True:
+        with suppress(CredentialUnavailable):
+            return held.at_hand(snapshot, upstream, who) or await held.obtain(upstream, who)
+        await asyncio.sleep(WITHOUT)
 
 
 def _by_server(exchange: Exchange, uris: frozenset[str]) -> dict[str, frozenset[str]]:

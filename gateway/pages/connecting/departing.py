@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+from anyio import from_thread
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.links import LinkRefused, read_ticket
+from gateway.credentials.news import Connected, spread
 from gateway.credentials.oauth import flow
 from gateway.oauth.answering import count
 from gateway.oauth.asking import read_query
@@ -20,6 +23,7 @@ from gateway.pages.forms import FormRefused, read_fields
 from gateway.pages.gate import address_of, for_person, own_path
 from gateway.pages.render import message, not_found, page, see_other, sentence
 from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.rendezvous import RendezvousDown
 from registry.auth_modes import OAuthSettings
 from registry.errors import SecretRefused
 
@@ -97,7 +101,14 @@ def come_back(request: Request) -> Response:
         )
     except (Refused, Unanswered) as refused:
         return not_connected(request, me, slug, refused)
+    tell_waiting(request, slug, arrived.connection.subject)
     return see_other(own_path(arrived.back_to or f"/connect?done={slug}"))
+
+
+def tell_waiting(request: Request, slug: str, subject: str) -> None:
+    """Clients that were led here; they find out by themselves where nobody can be told."""
+    with suppress(RendezvousDown):
+        from_thread.run(spread, world_of(request).rendezvous, Connected(slug, subject))
 
 
 def not_connected(request: Request, me: SignedIn, slug: str, refused: Refused | Unanswered) -> Response:

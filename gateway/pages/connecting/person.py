@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import deeds
 from gateway.credentials.links import LinkRefused, read_ticket
-from gateway.pages.connecting.departing import go_on
+from gateway.pages.connecting.departing import go_on, tell_waiting
 from gateway.pages.connecting.showing import Led, list_page, one_page, upstream_of
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
@@ -63,6 +63,7 @@ def give_value(request: Request, me: SignedIn) -> Response:
         )
     except RegistryError as refused:
         return one_page(request, me, upstream, Led(), error=sentence(str(refused)), status=400)
+    tell_waiting(request, upstream.slug, me.person.id)
     return see_other(f"/connect?done={upstream.slug}")
 
 

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from authz.policy.policy import Policy
+from authz.principals import Member
+from authz.tables import Rule
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from gateway.credentials.links import LinkRefused, Ticket, link, read_ticket
+from gateway.credentials.news import Connected, spread
 from gateway.portal import connecting
 from gateway.upstream import Answer
 from gateway.upstream.messages import CredentialRefused
@@ -220,6 +225,24 @@ async def test_2025_11_25_has_an_error_of_its_own_for_it(tmp_path) -> None:
             assert (await client.say("tools/call", ADD)).json["result"]["content"]
 
 
+async def test_2025_11_25_is_told_when_it_is_done(tmp_path) -> None:
+    async with open_door(tmp_path) as door, AsyncExitStack() as stack:
+        Purse(door)
+        client = await stack.enter_async_context(Legacy(door, elicitation={"url": {}}))
+        other = await stack.enter_async_context(Legacy(door, "reader", elicitation={"url": {}}))
+        ident = (await client.say("tools/call", ADD)).json["error"]["data"]["elicitations"][0]["elicitationId"]
+        for one in (client, other):
+            await one.send("GET", "/mcp", one.headers)
+            await one.head()
+        await eventually(lambda: door.world.rendezvous._topics.get("connected"))
+        for news in (Connected("notes", "reader"), Connected("notes", "editor")):
+            await spread(door.world.rendezvous, news)
+        told = await client.event()
+        assert told["method"] == "notifications/elicitation/complete"
+        assert told["params"] == {"elicitationId": ident}
+        assert (await other.event())["params"]["elicitationId"] != ident
+
+
 async def test_prompts_and_resources_are_answered_with_an_error_that_has_the_link(tmp_path) -> None:
     async with open_door(tmp_path) as door:
         Purse(door)
@@ -380,6 +403,18 @@ async def test_the_shared_account_is_an_administrators_to_connect(tmp_path) -> N
         text = result["content"][0]["text"]
         assert "administrator" in text
         assert "/connect/" not in text
+
+
+async def test_an_agent_of_its_own_has_no_account_and_is_told_so(tmp_path) -> None:
+    async with open_door(tmp_path) as door:
+        Purse(door)
+        member = Member("editor", "agent:nightly", {})
+        rules = [Rule(id="r9", subject="agent:nightly", object="notes.*", action="*")]
+        door.snapshots.turn(members={"editor": member}, policy=Policy(rules, epoch=2))
+        result = (await ask(door, "tools/call", WITH_URLS)).json["result"]
+        assert result["isError"] is True
+        assert "delegation" in result["content"][0]["text"]
+        assert "/connect/" not in result["content"][0]["text"]
 
 
 async def test_t_53_a_need_of_somebody_else_leads_nobody_anywhere(tmp_path) -> None:
