@@ -54,7 +54,18 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return Life(expires_at=self.expires_at, ends_at=self.ends_at, renewable=bool(self.refresh))
 
 
+class Given(msgspec.Struct, frozen=True):
+    """What a person typed in, and the address of the server that they gave it for."""
+
+    value: bytes
+    audience: str
+
+    def __repr__(self) -> str:
+        return f"Given(audience={self.audience!r})"
+
+
 _tokens = msgspec.json.Decoder(Tokens)
+_given = msgspec.json.Decoder(Given)
 
 
 def owner(slug: str, subject: str) -> str:
@@ -106,11 +117,11 @@ def connect(
     return row
 
 
-def give(session: Session, vault: Vault, slug: str, subject: str, value: bytes, *, by: str, now: float) -> Connection:
+def give(session: Session, vault: Vault, slug: str, subject: str, given: Given, *, by: str, now: float) -> Connection:
     """A person gave a value of their own, for --auth static --per person."""
     row = _begun(session, slug, subject, states.connected(Life(), now, 0.0), by)
     row.issuer, row.scopes = "", []
-    vault.seal(session, owner(slug, subject), HEADER, value)
+    vault.seal(session, owner(slug, subject), HEADER, msgspec.json.encode(given))
     return row
 
 
@@ -122,9 +133,9 @@ def tokens_of(session: Session, vault: Vault, row: Connection) -> Tokens:
     return found
 
 
-def value_of(session: Session, vault: Vault, row: Connection) -> bytes:
+def given_of(session: Session, vault: Vault, row: Connection) -> Given:
     """Raises SecretRefused likewise."""
-    return vault.open_secret(session, owner(row.server, row.subject), HEADER)
+    return _given.decode(vault.open_secret(session, owner(row.server, row.subject), HEADER))
 
 
 def step(session: Session, row: Connection, follows: Callable[[Standing], Standing]) -> Connection | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from registry.catalog import Upstream
     from registry.tables import Connection
 
+ELSEWHERE = "the server is at another address now; connect it again"
 NOT_AS_KEPT = "what is kept for it was changed, moved or put back; connect it again"
 
 

@@ -14,6 +14,7 @@ from gateway.credentials.static import header_of
 from gateway.credentials.telling import label
 from registry import connections
 from registry.auth_modes import StaticSettings
+from registry.connections import Given
 from registry.database import Concern
 from registry.errors import RegistryError, SecretRefused
 
@@ -47,10 +48,10 @@ def give(equipment: Equipment, upstream: Upstream, subject: str, value: bytes, *
     if not isinstance(settings, StaticSettings) or not settings.personal:
         raise RegistryError(f"{upstream.slug} does not take a value of each person")
     header_of(settings, value)
-    slug = upstream.slug
+    slug, given = upstream.slug, Given(value, upstream.url)
     return _begin(
         equipment, slug, subject, who,
-        lambda session, now: connections.give(session, equipment.office.vault, slug, subject, value, by=who, now=now),
+        lambda session, now: connections.give(session, equipment.office.vault, slug, subject, given, by=who, now=now),
     )  # fmt: skip
 
 

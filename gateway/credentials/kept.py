@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import CredentialUnavailable, Held
-from gateway.credentials.accounts import account, give_up, needed, tampered
+from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
 from gateway.credentials.oauth.moving import MOVED, has_moved
 from gateway.credentials.renewing import renew_once
 from registry import connections
@@ -112,7 +112,7 @@ def _moved(upstream: Upstream, tokens: Tokens) -> str:
     if wanted and wanted != tokens.issuer:
         return MOVED
     if tokens.audience and exception_line(tokens.audience) != exception_line(upstream.url):
-        return "the server is at another address now; connect it again"
+        return ELSEWHERE
     return ""
 
 

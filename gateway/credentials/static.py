@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
-from gateway.credentials.accounts import account, needed, tampered
+from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
 from registry import connections
 from registry.addresses import exception_line
 from registry.auth_modes import StaticSettings
@@ -53,11 +53,14 @@ class Static:
         row = account(self._equipment, upstream, asked.subject)
         try:
             with office.database.read() as session:
-                name, value = header_of(settings, connections.value_of(session, office.vault, row))
+                given = connections.given_of(session, office.vault, row)
+                name, value = header_of(settings, given.value)
         except SecretRefused as refused:
             raise tampered(self._equipment, upstream, row) from refused
         except RegistryError as refused:  # the server wants another header since
             raise needed(upstream, asked.subject, str(refused)) from refused
+        if exception_line(given.audience) != exception_line(upstream.url):  # T-49
+            raise give_up(self._equipment, upstream, row, ELSEWHERE)
         if asked.instead_of is not None and asked.instead_of.value == value:
             raise needed(upstream, asked.subject, REFUSED)  # said to them alone: the server may think better of it
         return Credential(

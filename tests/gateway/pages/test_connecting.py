@@ -289,7 +289,7 @@ def test_a_value_is_given_and_never_shown(town: Town) -> None:
     row = town.row("wiki", town.ada.id)
     assert row.state == ConnectionState.CONNECTED
     with town.desk.office.database.read() as session:
-        assert connections.value_of(session, town.desk.office.vault, row) == b"s3cret-of-ada"
+        assert connections.given_of(session, town.desk.office.vault, row).value == b"s3cret-of-ada"
 
 
 @pytest.mark.parametrize("value", ["", "   ", "a\nb", "é", "x" * 8001, "a\x7fb"])
