@@ -47,6 +47,7 @@ lock: .venv-dev/installed ## renew requirements/*.txt
 	$(COMPILE) -o requirements/run.txt pyproject.toml requirements/run.in
 	$(COMPILE) -o requirements/dev.txt requirements/dev.in
 	$(COMPILE) -o requirements/ldap.txt requirements/ldap.in
+	$(COMPILE) -o requirements/stdio.txt requirements/stdio.in
 
 clean: ## remove environments, tools and caches; the data directory stays
 	rm -rf .venv .venv-dev .tools dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis results

@@ -28,6 +28,8 @@ NEEDED = {
     "/usr/lib/*/samba/vfs/acl_xattr.so": "samba-vfs-modules",
     "/usr/sbin/winbindd": "winbind",
     "/usr/bin/unshare": "util-linux",
+    "/usr/bin/bwrap": "bubblewrap",
+    "/usr/bin/git": "git",
     "/usr/sbin/ip": "iproute2",
     "/usr/bin/xmlsec1": "xmlsec1",
     "/usr/bin/php": "php-cli",

@@ -1,0 +1,40 @@
+"""Programs from the Python index, in the versions and with the hashes of `requirements/stdio.txt`, in an environment of
+their own in `.tools`, made when a test first needs them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.npm import DEADLINE, TOOLS
+
+LOCKED = Path(__file__).parents[1] / "requirements/stdio.txt"
+
+
+def program(name: str) -> Path:
+    """The path of an installed program."""
+    folder = environment()
+    return folder / "bin" / name
+
+
+def environment() -> Path:
+    """The folder that programs and libraries are in."""
+    folder = TOOLS / f"stdio-{hashlib.sha256(LOCKED.read_bytes()).hexdigest()[:12]}"
+    TOOLS.mkdir(exist_ok=True)
+    with (TOOLS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "done").exists():
+            _install(folder)
+            (folder / "done").touch()
+    return folder
+
+
+def _install(folder: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True, timeout=DEADLINE)
+    flags = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:")
+    command = [str(folder / "bin" / "python"), "-m", "pip", "install", *flags, "-r", str(LOCKED)]
+    subprocess.run(command, check=True, timeout=DEADLINE)
