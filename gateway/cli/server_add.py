@@ -59,8 +59,8 @@ def server_add(
     auth, allow_address = Auth(given["auth"]), given["allow_address"]
     api = None
     if given["openapi"]:
-        api = described(office, given["openapi"], choice_of(given), allow=allow_address)
-        url = address_of(office, api, url, allow=allow_address)
+        api = described(office, given["openapi"], choice_of(given), url or "", allow=allow_address)
+        url = address_of(office, api, allow=allow_address)
     if not url:
         raise click.UsageError("say where the server is: ostiary server add SLUG URL")
     proposal = Proposal(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,11 +56,11 @@ def choice_of(given: Mapping[str, Any]) -> Choice:
     return Choice(tuple(given["operations"]), tuple(given["tags"]), given["read_only"])
 
 
-def described(office: Office, where: str, choice: Choice, *, allow: bool = False) -> Api:
-    """What the description at `where` comes to."""
+def described(office: Office, where: str, choice: Choice, url: str = "", *, allow: bool = False) -> Api:
+    """What the description at `where` comes to, for an API at `url` or where it says."""
     from registry.openapi.kept import understand
 
-    return understand(text_at(office, where, allow=allow), choice)
+    return understand(text_at(office, where, allow=allow), choice, address=url)
 
 
 def text_at(office: Office, where: str, *, allow: bool = False) -> Text:
@@ -81,12 +82,12 @@ def text_at(office: Office, where: str, *, allow: bool = False) -> Text:
     return found
 
 
-def address_of(office: Office, api: Api, url: str | None, *, allow: bool) -> str:
+def address_of(office: Office, api: Api, *, allow: bool) -> str:
     """Where calls go: as was said, or as the description says, which must be where it may be asked for again."""
     from registry.addresses import exception_line, parse
     from registry.servers import exception_lines
 
-    address = url or api.address
+    address = api.address
     if not address:
         raise click.UsageError(
             "the description does not say where the API is: ostiary server add SLUG URL --openapi ..."
@@ -141,13 +142,14 @@ def _replace(office: Office, slug: str, where: str | None, choice: Choice) -> No
     from registry.observing import observe
     from registry.openapi.kept import choice_of as choice_kept
     from registry.openapi.kept import keep, kept
+    from registry.servers import find
 
     with office.database.read() as session:
         row = kept(session, slug)
-        before, source = choice_kept(row), row.url
+        before, source, url = choice_kept(row), row.url, find(session, slug).url
     if not (where or source):
         raise click.UsageError(f"{slug} was described by a file: give it again with --openapi FILE")
-    api = described(office, where or source, choice or before)
+    api = described(office, where or source, choice or before, url)
     facts = {"server": slug} | _origin(api)
     with office.change("server.described", Concern.CATALOGUE, who=operator(), **facts) as (session, told):
         keep(session, slug, api)
@@ -167,9 +169,13 @@ def _origin(api: Api) -> dict[str, Any]:
 def server_openapi(office: Office, description: str, *, as_json: bool, **given: Any) -> None:
     """What an OpenAPI description offers, or what would be chosen of it; nothing is registered."""
     from registry.openapi.operations import chosen, operations
+    from registry.openapi.places import is_at, place_of
     from registry.openapi.reading import read_description
 
-    everything = operations(read_description(text_at(office, description).content))
+    text = text_at(office, description)
+    document = read_description(text.content)
+    here = partial(is_at, document, place=place_of(document, text.url), source=text.url)
+    everything = operations(document, here)
     choice = choice_of(given)
     rows = [_row(one) for one in (chosen(everything, choice) if choice else everything)]
     show(rows, as_json=as_json, text=lambda: _text(rows))

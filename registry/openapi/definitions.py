@@ -12,7 +12,7 @@ from registry.errors import DescriptionRefused
 from registry.openapi.answers import LARGEST as LARGEST_ANSWER
 from registry.openapi.answers import answer_schema, is_json, loose
 from registry.openapi.bodies import MEDIA, body, body_schema
-from registry.openapi.operations import SHOWN, chosen, operations
+from registry.openapi.operations import SHOWN
 from registry.openapi.parameters import parameters
 from registry.openapi.plan import KEY, Plan
 from registry.openapi.reading import plain
@@ -21,10 +21,10 @@ from registry.screening import Described
 from registry.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from registry.openapi.bodies import Taken
-    from registry.openapi.operations import Choice, Operation
+    from registry.openapi.operations import Operation
     from registry.openapi.parameters import Given
     from registry.openapi.reading import Document
     from registry.openapi.schemas import Schema, Writer
@@ -42,9 +42,9 @@ class Drawn:
     left: tuple[str, ...]
 
 
-def draw(document: Document, choice: Choice, *, strict: bool = True) -> Drawn:
-    """Raises DescriptionRefused where nothing is chosen, or nothing of it can be a tool."""
-    made = [_tool(document, one) for one in chosen(operations(document), choice, strict=strict)]
+def draw(document: Document, wanted: Iterable[Operation]) -> Drawn:
+    """Raises DescriptionRefused where nothing that is wanted can be a tool."""
+    made = [_tool(document, one) for one in wanted]
     tools = [one for one in made if isinstance(one, Described)]
     left = tuple(one for one in made if isinstance(one, str))
     if not tools:

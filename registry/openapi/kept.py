@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
+from functools import partial
+from typing import Any, Final
 
 import msgspec
 from sqlmodel import Session, col, select
@@ -14,14 +14,12 @@ from sqlmodel import Session, col, select
 from registry.errors import DescriptionRefused
 from registry.observing import Seen
 from registry.openapi.definitions import draw
-from registry.openapi.operations import Choice
-from registry.openapi.reading import plain, read_description
+from registry.openapi.operations import Choice, chosen, operations
+from registry.openapi.places import is_at, place_of
+from registry.openapi.reading import read_description
 from registry.screening import Described
 from registry.servers import find
 from registry.tables import ApiDescription, Definition, Era, Kind, Transport
-
-if TYPE_CHECKING:
-    from registry.openapi.reading import Document
 
 CAPABILITIES: Final[dict[str, Any]] = {"tools": {}}
 MOST_TEXT: Final = 32 * 1024 * 1024  # characters of all definitions together
@@ -52,10 +50,15 @@ class Api:
     left: tuple[str, ...]
 
 
-def understand(text: Text, choice: Choice, *, strict: bool = True) -> Api:
-    """Raises DescriptionRefused. `strict`: every word of the choice must match something, as when it is made."""
+def understand(text: Text, choice: Choice, *, address: str = "", strict: bool = True) -> Api:
+    """Raises DescriptionRefused. Without `address` the API is where the description says, if it says so.
+
+    `strict`: every word of the choice must match something, as when it is made.
+    """
     document = read_description(text.content)
-    drawn = draw(document, choice, strict=strict)
+    address = address or place_of(document, text.url)
+    here = partial(is_at, document, place=address, source=text.url)
+    drawn = draw(document, chosen(operations(document, here), choice, strict=strict))
     if sum(len(one.raw) for one in drawn.definitions) > MOST_TEXT:
         raise DescriptionRefused(f"its definitions are larger than {MOST_TEXT >> 20} MiB together: choose less of it")
     seen = Seen(
@@ -64,7 +67,7 @@ def understand(text: Text, choice: Choice, *, strict: bool = True) -> Api:
         capabilities=CAPABILITIES,
         definitions=drawn.definitions,
     )
-    return Api(text, choice, seen, _address(document, text.url), drawn.left)
+    return Api(text, choice, seen, address, drawn.left)
 
 
 def keep(session: Session, slug: str, api: Api) -> None:
@@ -113,16 +116,3 @@ def seen_before(session: Session, slug: str) -> Seen:
         capabilities=dict(server.capabilities),
         definitions=[Described(Kind(kind), name, raw) for kind, name, raw in rows],
     )
-
-
-def _address(document: Document, source: str) -> str:
-    """Where the description says that the API is; empty where it does not say that in full."""
-    listed = document.root.get("servers")
-    first = document.resolved(listed[0]) if isinstance(listed, list) and listed else {"url": "/"}
-    url = plain(first.get("url"), 2000)
-    variables = first.get("variables")
-    for name, variable in variables.items() if isinstance(variables, dict) else ():
-        url = url.replace("{%s}" % name, plain(document.resolved(variable).get("default"), 200))  # noqa: UP031
-    joined = urljoin(source, url) if source else url
-    whole = urlsplit(joined).scheme in {"http", "https"} and not any(char in joined for char in "{}?#")
-    return joined.rstrip("/") if whole else ""

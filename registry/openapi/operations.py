@@ -16,7 +16,7 @@ from registry.naming import skeleton
 from registry.openapi.reading import plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from registry.openapi.reading import Document
 
@@ -58,9 +58,9 @@ class Operation:
         return f"{self.method.upper()} {self.path}"
 
 
-def operations(document: Document) -> list[Operation]:
-    """All of them, in the order of the description."""
-    found = list(_found(document))
+def operations(document: Document, here: Callable[[Any], bool] = lambda _servers: False) -> list[Operation]:
+    """All of them, in the order of the description. `here` says whether servers of their own are where we call."""
+    found = list(_found(document, here))
     if len(found) > MOST:
         raise DescriptionRefused(f"the description has more than {MOST} operations")
     alike = Counter(skeleton(one.name) for one in found)
@@ -85,16 +85,16 @@ def expressions(path: str) -> list[str]:
     return _EXPRESSION.findall(path)
 
 
-def _found(document: Document) -> Iterator[Operation]:
+def _found(document: Document, here: Callable[[Any], bool]) -> Iterator[Operation]:
     for path, value in document.root["paths"].items():
         item = document.resolved(value)
         for method in METHODS:
             own = item.get(method)
             if isinstance(own, dict) and isinstance(path, str):
-                yield _operation(document, path, method, own, item)
+                yield _operation(path, method, own, item, _unusable(document, path, (own, item), here))
 
 
-def _operation(document: Document, path: str, method: str, own: dict[str, Any], item: dict[str, Any]) -> Operation:
+def _operation(path: str, method: str, own: dict[str, Any], item: dict[str, Any], unusable: str) -> Operation:
     ident = plain(own.get("operationId"), 200)
     tags = own.get("tags")
     return Operation(
@@ -105,20 +105,20 @@ def _operation(document: Document, path: str, method: str, own: dict[str, Any], 
         tags=tuple(plain(tag, 80) for tag in tags if isinstance(tag, str)) if isinstance(tags, list) else (),
         own=own,
         item=item,
-        unusable=_unusable(document, path, own, item),
+        unusable=unusable,
     )
 
 
-def _unusable(document: Document, path: str, own: dict[str, Any], item: dict[str, Any]) -> str:
+def _unusable(document: Document, path: str, levels: Sequence[dict[str, Any]], here: Callable[[Any], bool]) -> str:
     if not _PATH.fullmatch(path) or "{" in _EXPRESSION.sub("", path) or "}" in _EXPRESSION.sub("", path):
         return "its path is not one that can be written"
     if any(part in {".", ".."} for part in path.split("/")):
         return "its path leads out of itself"
-    for level in (own, item):
-        servers = level.get("servers")
-        if isinstance(servers, list) and servers and servers != document.root.get("servers"):
-            return "it is at another address: register that as a server of its own"
-    return ""
+    lists = (level.get("servers") for level in levels)
+    own = next((servers for servers in lists if isinstance(servers, list) and servers), None)
+    if own is None or own == document.root.get("servers") or here(own):
+        return ""
+    return "it is at another address: register that as a server of its own"
 
 
 def _legal(name: str) -> str:

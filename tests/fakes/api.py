@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from registry.catalog import Entry
 from registry.openapi.definitions import draw
-from registry.openapi.operations import Choice
+from registry.openapi.operations import operations
 from registry.openapi.reading import read_description
 from registry.tables import Kind
 
@@ -73,7 +73,8 @@ def described(**changes: Any) -> dict[str, Any]:
 
 def tool(description: dict[str, Any], name: str) -> Entry:
     """An operation as it is when it has been approved."""
-    drawn = draw(read_description(json.dumps(description).encode()), Choice(operations=("*",)))
+    document = read_description(json.dumps(description).encode())
+    drawn = draw(document, operations(document))
     raw = next(one.raw for one in drawn.definitions if one.name == name).encode()
     return Entry(
         server="todo", kind=Kind.TOOL, name=name, exposed=f"todo_{name}", object=f"todo.{name}",

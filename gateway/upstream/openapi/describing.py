@@ -12,7 +12,7 @@ from gateway.upstream.troubles import Trouble
 from registry.errors import AddressRefused, DescriptionRefused
 from registry.openapi.kept import Text, choice_of, kept, mark, seen_before, understand
 from registry.openapi.reading import LARGEST
-from registry.servers import exception_lines
+from registry.servers import exception_lines, find
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -69,12 +69,12 @@ def _look(office: Office, slug: str) -> News:
         row = kept(session, slug)
         session.expunge(row)
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
-        before = seen_before(session, slug)
+        before, address = seen_before(session, slug), find(session, slug).url
     text = _fetched(row, lines) if row.url else None
     if text is None:
         return News(before)
     try:
-        return News(understand(text, choice_of(row), strict=False).seen, text)
+        return News(understand(text, choice_of(row), address=address, strict=False).seen, text)
     except DescriptionRefused as refused:
         raise UpstreamBroken(f"its description cannot be used: {refused}", Trouble.PROTOCOL) from refused
 

@@ -11,20 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from registry.errors import DescriptionRefused
-from registry.openapi.definitions import draw
-from registry.openapi.operations import Choice
+from registry.openapi.definitions import Drawn, draw
+from registry.openapi.operations import operations
 from registry.openapi.plan import KEY, plan_of
 from registry.openapi.reading import read_description
 from registry.screening import screen
 from registry.tables import Kind
 from tests.fakes.api import described, operation
 
-ALL = Choice(operations=("*",))
+
+def draw_all(description: dict[str, Any]) -> Drawn:
+    document = read_description(json.dumps(description).encode())
+    return draw(document, operations(document))
 
 
 def drawn(description: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Every tool by its name."""
-    found = draw(read_description(json.dumps(description).encode()), ALL)
+    found = draw_all(description)
     return {one.name: json.loads(one.raw) for one in found.definitions if one.kind == Kind.TOOL}
 
 
@@ -59,7 +62,7 @@ def test_what_is_deprecated_is_said_to_be() -> None:
 
 
 def test_the_words_of_the_api_are_a_definition_of_their_own() -> None:
-    found = draw(read_description(json.dumps(described()).encode()), ALL).definitions[0]
+    found = draw_all(described()).definitions[0]
     assert found.kind == Kind.SERVER
     assert json.loads(found.raw) == {"name": "To do", "description": "What is to be done."}
 
