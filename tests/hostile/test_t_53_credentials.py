@@ -5,20 +5,27 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import math
 import random
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authz.fingerprints import fingerprint
+from authz.people import providers
+from authz.people.sessions import begin_session
 from authz.principals import VerifiedClaims
-from gateway.credentials import Asked, Held, deeds, sources
+from authz.tables import ForeignSession
+from gateway.credentials import Asked, deeds
 from gateway.credentials.shelf import Shelf
+from gateway.identity.keeping import sealed
+from idp_adapters.common import ProviderConfig
+from idp_adapters.config import KINDS, Kind
+from idp_adapters.contract import Lent
 from registry import authenticating
 from registry.auth_modes import MODES, read_auth
-from registry.catalog import Credential
 from registry.connections import Tokens
 from registry.database import Concern
 from registry.servers import find
@@ -33,12 +40,13 @@ from tests.fakes.upstream_authority import Authority
 from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     import pytest
 
     from authz.tables import Person
-    from gateway.credentials.equipment import Equipment
+    from idp_adapters.contract import Equipment, Finding
 
 CALLS = 10_000
 LINES = 2  # of each person
@@ -54,9 +62,9 @@ SHARED = {
 PERSONAL: dict[str, tuple[Auth, dict[str, Any]]] = {
     "given": (Auth.STATIC, {"per": "person", "header": "Authorization", "scheme": "Bearer"}),
     "connected": (Auth.OAUTH_PERSON, {}),
-    "exchanged": (Auth.TOKEN_EXCHANGE, {"client_id": "us"}),
+    "exchanged": (Auth.TOKEN_EXCHANGE, {"client_id": "us", "token_endpoint": ""}),
     "behalf": (Auth.ON_BEHALF_OF, {"provider": "corp", "scopes": ("api://x/y",)}),
-    "asserted": (Auth.ID_JAG, {"client_id": "us", "source": "ours", "issuer": "https://as.example"}),
+    "asserted": (Auth.ID_JAG, {"client_id": "us", "source": "ours", "issuer": ""}),
     "minted": (Auth.MINTED, {}),
 }
 
@@ -66,34 +74,46 @@ def test_t_53_every_mode_that_sends_something_is_tried() -> None:
     assert tried == set(Auth) - {Auth.NONE, Auth.AWS}  # AWS signs each request with one key of ours
 
 
-class Derived:
-    """Stands for a source that asks an identity provider about whoever asks."""
+class Lender:
+    """An identity provider that stands for whoever is signed in there; what it kept of them is who they are."""
 
-    def __init__(self, _: Equipment) -> None:
-        self.asked = 0
+    def __init__(self, _config: ProviderConfig, _equipment: Equipment) -> None:
+        """It needs neither."""
 
-    def obtain(self, asked: Asked) -> Held:
-        self.asked += 1
-        upstream = asked.upstream
-        credential = Credential(
-            server=upstream.slug,
-            origin=f"{upstream.scheme}://{upstream.host}:{upstream.port}",
-            header=b"authorization",
-            value=f"Bearer {ALIKE}{asked.subject}".encode(),
-            subject=asked.subject,
-            scope=asked.tool,
-        )
-        return Held(credential=credential, renew_at=math.inf)
+    def check(self) -> Iterator[Finding]:
+        return iter(())
+
+    def on_behalf(self, keep: bytes, _scopes: Sequence[str]) -> Lent:
+        return Lent(ALIKE + keep.decode(), time.time() + 300)
+
+    def on_our_own(self, _scopes: Sequence[str]) -> Lent:
+        return Lent(f"{ALIKE}us", time.time() + 300)
+
+
+def sign_in(house: House, people: dict[str, Person]) -> None:
+    """At `corp`, in a browser each."""
+    now = time.time()
+    with house.office.database.change(Concern.PEOPLE) as session:
+        providers.put(session, "corp", "lender", {}, now=now)
+        for person in people.values():
+            hash_ = fingerprint(begin_session(session, person, now=now, life=3600, amr="pwd", address=""))
+            keep = sealed(house.office, hash_, person.id.encode())
+            session.add(
+                ForeignSession(
+                    session=hash_, provider="corp", person=person.id, keep=keep, asked_at=now, until=now + 3600
+                )
+            )
 
 
 class Services(Authority):
-    """An authorization server that exchanges tokens as well."""
+    """An authorization server that exchanges tokens, and takes assertions, as well."""
 
     def give(self, heard: Heard) -> Reply:
-        if "subject_token" not in heard.form:
+        brought = heard.form.get("subject_token") or heard.form.get("assertion", "")
+        if not brought:
             said = super().give(heard)
             return Reply(said.status, said.body | {"access_token": f"{ALIKE}us"})
-        whose = json.loads(decoded(heard.form["subject_token"].split(".")[1]))["sub"]
+        whose = json.loads(decoded(brought.split(".")[1]))["sub"]
         kind = "urn:ietf:params:oauth:token-type:access_token"
         token = {"access_token": f"{ALIKE}{whose}", "token_type": "Bearer", "expires_in": 300}
         return Reply(200, token | {"issued_token_type": kind})
@@ -120,7 +140,8 @@ def settle(house: House, url: str, services: Services) -> dict[str, Person]:
     people = {handle: house.person(handle) for handle in PEOPLE}
     for slug, (auth, settings) in (SHARED | PERSONAL).items():
         furnish(house, slug, url, *TOOLS)
-        more = {"token_endpoint": f"{services.issuer}/token"} if auth is Auth.TOKEN_EXCHANGE else {}
+        places = {"token_endpoint": f"{services.issuer}/token", "issuer": services.issuer}
+        more = {name: places[name] for name in places.keys() & settings.keys()}
         secrets = {"header": f"Authorization: Bearer {ALIKE}stored".encode()} if slug == "stored" else {}
         if "client_secret" in MODES[auth].secrets and "client_id" in settings:
             secrets = {"client_secret": b"secret"}
@@ -181,8 +202,8 @@ async def disturb(house: House, url: str, people: dict[str, Person]) -> None:
 async def test_t_53_ten_thousand_calls_of_many_people_over_all_modes_never_cross(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for auth in (Auth.ON_BEHALF_OF, Auth.ID_JAG):
-        monkeypatch.setitem(sources.SOURCES, auth, f"{__name__}:Derived")
+    lender = Kind(model=ProviderConfig, adapter=f"{__name__}:Lender", title="Lender")
+    monkeypatch.setitem(KINDS, "lender", lender)
     services = Services()
     services.add_app("us", "secret")
     with listening(services):
@@ -190,6 +211,7 @@ async def test_t_53_ten_thousand_calls_of_many_people_over_all_modes_never_cross
             house = House(tmp_path, allow_addresses=(services.origin,))
             url = f"http://127.0.0.1:{server.port}/mcp"
             people = settle(house, url, services)
+            sign_in(house, people)
             client = house.client()
             with house:
                 await asyncio.to_thread(connect, house, url, people)
