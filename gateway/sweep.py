@@ -13,6 +13,7 @@ from sqlmodel import col, delete, select
 from authz import once
 from authz.people import departures, throttle
 from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, ForeignSession, OneTimeLink, RefreshToken
+from gateway.credentials.oauth import departures as connecting
 from gateway.journal import JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
@@ -47,6 +48,7 @@ def sweep(office: Office, now: float) -> None:
         session.execute(delete(OneTimeLink).where(col(OneTimeLink.expires_at) < now - KEPT))
         session.execute(delete(ForeignSession).where(col(ForeignSession.until) < now))
         departures.sweep(session, now)
+        connecting.sweep(session, now)
         throttle.sweep(session, now)
         once.sweep(session, now)
     _expire_clients(office, now)

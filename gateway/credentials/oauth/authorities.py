@@ -68,16 +68,25 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
 
 
 def read_authority(fetcher: Fetcher, issuer: str) -> Authority:
-    """The document, from the first of its places that has one."""
-    found = _find(fetcher, issuer)
+    """The document about `issuer`. Raises Unanswered where there is none, Refused where it is about another."""
+    found = find_authority(fetcher, issuer)
     if found is None:
         raise Unanswered("the authorization server publishes no metadata (RFC 8414) where its issuer says")
     return found
 
 
-def read_or_guess(fetcher: Fetcher, origin: str) -> Authority:
+def find_authority(fetcher: Fetcher, issuer: str) -> Authority | None:
+    """The same; None where there is none."""
+    for url in _places(issuer):
+        document = fetch(fetcher, url, Authority, _WHAT)
+        if document is not None:
+            return _judge(document, issuer)
+    return None
+
+
+def guessed(origin: str) -> Authority:
     """Of a server of 2025-03-26 ("Fallbacks for Servers without Metadata Discovery"), never of one with metadata."""
-    return _find(fetcher, origin) or Authority(
+    return Authority(
         issuer=origin,
         authorization_endpoint=f"{origin}/authorize",
         token_endpoint=f"{origin}/token",
@@ -85,14 +94,6 @@ def read_or_guess(fetcher: Fetcher, origin: str) -> Authority:
         methods=("client_secret_post", "none"),
         challenge_methods=(S256,),  # OAuth 2.1 has it, and nobody can say so
     )
-
-
-def _find(fetcher: Fetcher, issuer: str) -> Authority | None:
-    for url in _places(issuer):
-        document = fetch(fetcher, url, Authority, _WHAT)
-        if document is not None:
-            return _judge(document, issuer)
-    return None
 
 
 def _places(issuer: str) -> Iterator[str]:

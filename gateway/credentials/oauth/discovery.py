@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import Refused
-from gateway.credentials.oauth.authorities import LIFE, read_authority, read_or_guess
+from gateway.credentials.oauth.authorities import LIFE, find_authority, guessed, read_authority
 from gateway.credentials.oauth.documents import Remembered
 from gateway.credentials.oauth.resources import origin_of, read_resource
 
@@ -44,10 +44,17 @@ class Discovery:
         return self._resources.get(upstream.url, lambda: read_resource(fetcher, upstream), fresh=fresh)
 
     def authority(self, fetcher: Fetcher, upstream: Upstream, issuer: str, *, fresh: bool = False) -> Authority:
+        """What `issuer` says of itself. Raises as `find` does."""
+        return self._authorities.get(issuer, lambda: self._read(fetcher, upstream, issuer), fresh=fresh)
+
+    def _read(self, fetcher: Fetcher, upstream: Upstream, issuer: str) -> Authority:
         """A server that is as old as 2025-03-26 may be its own without a document; nobody else may."""
-        alone = issuer == origin_of(upstream.url) and issuer != configured_issuer(upstream)
-        read = read_or_guess if alone and self.resource(fetcher, upstream).old else read_authority
-        return self._authorities.get(issuer, lambda: read(fetcher, issuer), fresh=fresh)
+        if issuer != origin_of(upstream.url) or issuer == configured_issuer(upstream):
+            return read_authority(fetcher, issuer)
+        found = find_authority(fetcher, issuer)
+        if found is not None:
+            return found
+        return guessed(issuer) if self.resource(fetcher, upstream).old else read_authority(fetcher, issuer)
 
     def forget(self, upstream: Upstream, issuer: str) -> None:
         """What was done by these failed: the next look is a fresh one."""

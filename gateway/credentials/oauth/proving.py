@@ -55,7 +55,7 @@ class App:
             return _with_their_key(claims, self.key)
         office = equipment.office
         with office.database.read() as session:
-            key = load_keys(session, office.vault).signer(now)
+            key = load_keys(session, office.vault).signer(equipment.clock())
         return jose.sign(claims, key.private, kid=key.kid, typ=ASSERTION_TYP)
 
 
