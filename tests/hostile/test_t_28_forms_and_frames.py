@@ -58,7 +58,10 @@ def _visitor(desk: Desk, browser: Browser, path: str) -> Browser:
     return desk.browser() if path == "/signin" else browser  # whoever is signed in is sent on from there
 
 
-FORMS = ("/signin", "/signout", "/account/password", "/account/clients/revoke")
+FORMS = (
+    "/signin", "/signout", "/account/password", "/account/clients/revoke", "/connect", "/connect/notes",
+    "/connect/notes/value", "/connect/notes/end", "/connect/notes/shared", "/connect/notes/shared/end",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("path", FORMS)

@@ -121,6 +121,9 @@ def _refused(http: httpx2.Client, gateway: Gateway) -> Iterator[httpx2.Response]
     yield http.post(f"{url}?access_token={WORDS['query']}", json={})
     yield http.get(f"{gateway.url}/account/password", headers={"cookie": f"ostiary={WORDS['cookie']}"})
     yield http.get(f"{gateway.url}/setup/{WORDS['query']}")
+    yield http.get(f"{gateway.url}/connect/counting?ticket={WORDS['query']}")
+    yield http.get(f"{gateway.url}/connect/counting/callback?code={WORDS['code']}&state={WORDS['query']}")
+    yield http.post(f"{gateway.url}/connect/counting/value", data={"value": WORDS["form"]})
     yield http.post(f"{gateway.url}/signin", data={"handle": "ada", "password": WORDS["password"]})
     client = {"client_id": "x", "client_secret": WORDS["client secret"]}
     code = {"grant_type": "authorization_code", "code": WORDS["code"], "code_verifier": WORDS["code"]}
