@@ -14,9 +14,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.edge.answer import Cycle, cycle
-from gateway.edge.heads import END, Head, raw_head
+from gateway.edge.heads import Head, raw_head
 from gateway.edge.patience import Patience
 from gateway.edge.request import Request
+from gateway.heads import END
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -119,7 +120,7 @@ class EdgeProtocol(Patience):
     def _again(self, data: bytes) -> bool:
         """Whether this is all of a request, and nothing else, whose head is known: then there is nothing to parse."""
         end = data.find(END) + len(END)
-        head = self.edge.heads.find(self.peer, data[:end])
+        head = self.edge.heads.find((self.peer, data[:end]))
         if head is None or head.length != len(data) - end or self.transport.is_closing():
             return False
         if self.cycle is not None and not self.cycle.response_complete:

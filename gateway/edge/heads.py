@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from gateway.heads import END, Kept, ends_plainly
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MOST: Final = 1024
 LONGEST: Final = 4096  # bytes
-END: Final = b"\r\n\r\n"
 
 
 class Head(msgspec.Struct):
@@ -42,25 +43,20 @@ class Heads:
     """Those of one process, by the peer they came from and by all of their bytes."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, bytes], Head] = {}
+        self._kept: Kept[tuple[str, bytes], Head] = Kept(MOST)
         self._under: object = None
+        self.find = self._kept.find
 
-    def __repr__(self) -> str:
-        return f"Heads({len(self._kept)})"  # tokens are in them
-
-    def find(self, peer: str, raw: bytes) -> Head | None:
-        return self._kept.get((peer, raw))
+    def __len__(self) -> int:
+        return len(self._kept)
 
     def keep(self, peer: str, head: Head, under: object) -> None:
-        """`under` is what the findings hang on: those of another one go. Else the one kept longest does, if need be."""
+        """`under` is what the findings hang on: those of another one go."""
         if under is not self._under:
             self._kept.clear()
             self._under = under
-        if len(head.raw) > LONGEST or not _is_plain(head):
-            return
-        if len(self._kept) >= MOST:
-            del self._kept[next(iter(self._kept))]
-        self._kept[peer, head.raw] = head
+        if len(head.raw) <= LONGEST and ends_plainly(head.raw, len(head.lines)):
+            self._kept.keep((peer, head.raw), head)
 
 
 def raw_head(data: bytes, target: bytes) -> bytes:
@@ -68,9 +64,3 @@ def raw_head(data: bytes, target: bytes) -> bytes:
     if not data.startswith(b"POST %b HTTP/1.1\r\n" % target):
         return b""
     return data[: data.find(END) + len(END)] if END in data else b""
-
-
-def _is_plain(head: Head) -> bool:
-    """Whether it ends for every reader where we say: each line with CR and LF, and neither of them anywhere else."""
-    ends = len(head.lines) + 2
-    return head.raw.count(b"\r\n") == head.raw.count(b"\r") == head.raw.count(b"\n") == ends

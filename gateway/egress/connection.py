@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from gateway.egress import heads
 from gateway.egress.reply import Reply, Terms
 from gateway.egress.tls import why_not
+from gateway.heads import END
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.troubles import Trouble
 
@@ -77,6 +79,7 @@ class Connection(asyncio.Protocol):
         self._spoilt = False
         self._keep_alive = False
         self._framed = False  # has a length or chunks, so that its end is not the end of the connection
+        self._whole = b""  # what came first, as long as it may be all of the answer
 
     # -- for the pool -----------------------------------------------------------------------------------------------
 
@@ -149,6 +152,10 @@ class Connection(asyncio.Protocol):
             self.close()  # nobody asked: whatever this is, no later caller may read it
             return
         self._heard = self._loop.time()
+        if self._raw == 0:
+            if self._again(reply, data):
+                return
+            self._whole = data
         self._raw += len(data)
         try:
             self._parser.feed_data(data)
@@ -156,6 +163,25 @@ class Connection(asyncio.Protocol):
             self._fault = self._fault or self._unless_complete("did not answer in HTTP/1.1")
             self._spoilt = True
         self._conclude(reply)
+
+    def _again(self, reply: Reply, data: bytes) -> bool:
+        """Whether this is all of an answer whose head is known: then there is nothing to parse."""
+        end = data.find(END) + len(END)
+        head = heads.known.find(data[:end])
+        if head is None or head.length != len(data) - end or 0 < reply.terms.size < head.length:
+            return False
+        if not reply.hold(head.length):
+            self._fault = _too_much_in_flight()
+            self._conclude(reply)
+            return True
+        head.tell(reply)
+        self.life = head.life
+        reply.push(data[end:])
+        self._reply = None
+        self._idle_since = self._heard
+        self._freed(self, self._heard)
+        reply.end(None)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost(self)
@@ -200,6 +226,8 @@ class Connection(asyncio.Protocol):
     def _finish(self, reply: Reply) -> None:
         self._reply = None
         keep = self._keep_alive and not self._spoilt
+        if keep and len(self._whole) == self._raw:
+            heads.learn(self._whole, reply, self._head_lines, self.life)
         self._restart()
         if keep:
             self._idle_since = self._heard
@@ -269,9 +297,7 @@ class Connection(asyncio.Protocol):
         elif most and reply.received + size > most:
             self._fault = _too_large("the server's answer is too large")
         elif not reply.hold(size):
-            self._fault = UpstreamBusy(
-                "too many bytes are in flight at this gateway; the call may have been carried out", trouble=Trouble.FULL
-            )
+            self._fault = _too_much_in_flight()
         elif reply.push(piece):
             self._transport.pause_reading()
 
@@ -313,6 +339,11 @@ _PLAIN_TYPES = frozenset({b"application/json", b"text/event-stream"})
 
 def _too_large(message: str) -> UpstreamBroken:
     return UpstreamBroken(message, Trouble.TOO_LARGE)
+
+
+def _too_much_in_flight() -> UpstreamBusy:
+    sentence = "too many bytes are in flight at this gateway; the call may have been carried out"
+    return UpstreamBusy(sentence, trouble=Trouble.FULL)
 
 
 def _life(value: bytes) -> float:

@@ -182,7 +182,7 @@ async def test_t_71_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch
     from gateway.upstream import Answer
     from tests.fakes.door import eventually
 
-    monkeypatch.setattr("gateway.edge.connection.WRITE_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.patience.WRITE_DEADLINE", 0.2)
 
     async def large(*_: object) -> Answer:
         return Answer(result=b'{"resultType":"complete","x":"' + b"x" * 30_000_000 + b'"}')

@@ -93,7 +93,7 @@ def test_t_72_one_large_answer_alone_is_let_through() -> None:
 
 
 async def test_t_72_who_reads_slowly_but_steadily_gets_its_answer(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.edge.connection.WRITE_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.patience.WRITE_DEADLINE", 0.2)
     async with open_door(tmp_path) as door:
         door.upstreams.script = large
         loop, came = asyncio.get_running_loop(), 0
@@ -107,7 +107,7 @@ async def test_t_72_who_reads_slowly_but_steadily_gets_its_answer(tmp_path, monk
 
 
 async def test_t_72_who_reads_a_byte_now_and_then_does_not(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.edge.connection.WRITE_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.patience.WRITE_DEADLINE", 0.2)
     unread = Unread()
     monkeypatch.setattr(EdgeProtocol, "unread", unread)
     async with open_door(tmp_path) as door:

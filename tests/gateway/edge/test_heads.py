@@ -14,7 +14,7 @@ from tests.gateway.edge.test_requests import written
 
 
 def kept(door: Door) -> dict[tuple[str, bytes], Head]:
-    return door.edge.heads._kept
+    return door.edge.heads._kept._kept
 
 
 def call(door: Door, ident: int, *, token: str = "", more: str = "") -> bytes:
@@ -132,10 +132,10 @@ def test_only_so_many_are_kept_and_the_oldest_goes() -> None:
     heads = Heads()
     for number in range(MOST + 5):
         heads.keep("peer", head(b"POST /mcp HTTP/1.1\r\nX: %d\r\n\r\n" % number, 1), "now")
-    assert len(heads._kept) == MOST
-    assert heads.find("peer", b"POST /mcp HTTP/1.1\r\nX: 0\r\n\r\n") is None
-    assert heads.find("peer", b"POST /mcp HTTP/1.1\r\nX: 1028\r\n\r\n") is not None
-    assert heads.find("other", b"POST /mcp HTTP/1.1\r\nX: 1028\r\n\r\n") is None
+    assert len(heads) == MOST
+    assert heads.find(("peer", b"POST /mcp HTTP/1.1\r\nX: 0\r\n\r\n")) is None
+    assert heads.find(("peer", b"POST /mcp HTTP/1.1\r\nX: 1028\r\n\r\n")) is not None
+    assert heads.find(("other", b"POST /mcp HTTP/1.1\r\nX: 1028\r\n\r\n")) is None
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_only_so_many_are_kept_and_the_oldest_goes() -> None:
 def test_t_57_a_head_whose_end_is_a_matter_of_opinion_is_not_kept(raw: bytes) -> None:
     heads = Heads()
     heads.keep("peer", head(raw, 1), "now")
-    assert not heads._kept
+    assert not len(heads)
 
 
 async def test_t_57_a_head_with_bare_line_ends_is_refused_before_it_could_be_known(tmp_path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.messages import CredentialRefused
@@ -11,7 +12,7 @@ from registry.catalog import Credential
 from registry.tables import Auth
 from tests.fakes.certificates import make_certificate
 from tests.fakes.names import resolving
-from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
+from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, principal, raw_server, result
 
 CALL = Ask(method="tools/call", name="t", params={"name": b'"t"'}, principal=None)
 LIST = Ask(method="tools/list", principal=None)
@@ -317,5 +318,5 @@ async def test_nothing_is_sent_without_the_credential_that_a_server_wants(server
     async with raw_server(well) as server:
         wanting = replace(server.upstream(), auth=Auth.STATIC)
         with pytest.raises(CredentialRefused):
-            await servers.send(wanting, CALL, caller, None)
+            await servers.send(wanting, structs.replace(CALL, principal=principal("alice")), caller, None)
         assert not server.asked

@@ -1,0 +1,51 @@
+"""Heads of answers that came before, byte for byte: a server says the same one with each answer of a second.
+
+What one says is found out by the parser; what comes after the same bytes needs none, if all of it is there at once.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from gateway.heads import END, Kept, ends_plainly
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.egress.reply import Reply
+
+LONGEST: Final = 2048  # bytes
+
+
+class Head(msgspec.Struct, frozen=True):
+    """Of a whole answer with a length, after which the connection stays; what `Reply` says of one."""
+
+    length: int
+    status: int
+    content_type: bytes
+    session: bytes
+    retry_after: bytes
+    challenge: bytes
+    told: Mapping[bytes, bytes]
+    life: float  # seconds for which the connection may rest
+
+    def tell(self, reply: Reply) -> None:
+        reply.status, reply.content_type = self.status, self.content_type
+        reply.session, reply.retry_after = self.session, self.retry_after
+        reply.challenge, reply.told = self.challenge, self.told
+
+
+known: Final[Kept[bytes, Head]] = Kept(256)  # of all servers: it hangs on the bytes alone
+
+
+def learn(data: bytes, reply: Reply, fields: int, life: float) -> None:
+    """`data` was one whole answer: the next one that begins like it need not be parsed."""
+    end = data.find(END) + len(END)
+    raw, length = data[:end], len(data) - end
+    if end > LONGEST or length != reply.received or reply.stream:  # what came in chunks is shorter than its bytes
+        return
+    if ends_plainly(raw, fields):
+        told = (reply.status, reply.content_type, reply.session, reply.retry_after, reply.challenge, reply.told)
+        known.keep(raw, Head(length, *told, life))

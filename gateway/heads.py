@@ -1,0 +1,42 @@
+"""Heads of HTTP messages, known again by all of their bytes (RFC 9112 section 2.1)."""
+
+from __future__ import annotations
+
+from typing import Final, Generic, TypeVar
+
+END: Final = b"\r\n\r\n"
+
+Key = TypeVar("Key")
+Head = TypeVar("Head")
+
+
+class Kept(Generic[Key, Head]):
+    """What was read before, up to so many; the one kept longest goes first. No repr shows them: tokens are in there."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._kept: dict[Key, Head] = {}
+        self.find = self._kept.get
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __repr__(self) -> str:
+        return f"Kept({len(self)})"
+
+    def keep(self, key: Key, head: Head) -> None:
+        if len(self._kept) >= self._most:
+            del self._kept[next(iter(self._kept))]
+        self._kept[key] = head
+
+    def clear(self) -> None:
+        self._kept.clear()
+
+
+def ends_plainly(raw: bytes, fields: int) -> bool:
+    """Whether a head of so many fields ends for every reader where we say.
+
+    Each of its lines ends with CR and LF, and neither of them is anywhere else: a reader that takes a bare LF for the
+    end of a line would otherwise see another end of the head.
+    """
+    return raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n") == fields + 2
