@@ -1,4 +1,4 @@
-"""`python -m tests.conformance [--direct] [--pairing N] [--scenario NAME]`: exit 0 when all that must pass passes."""
+"""`python -m tests.conformance [--direct | --clients] [--pairing N] [--scenario NAME]`: exit 0 when all that must pass passes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.conformance import authorization, suite
+from tests.conformance import authorization, clients, suite
 from tests.fakes.forwarder import Forwarder
 from tests.fakes.gateway import Gateway
 from tests.fakes.processes import running
@@ -19,11 +19,21 @@ FIXTURE = ("-m", "tests.fakes.fixture", "--era")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.conformance", description=__doc__)
     parser.add_argument("--direct", action="store_true", help="without the gateway: does the fixture itself pass?")
+    parser.add_argument(
+        "--clients", action="store_true", help="the scenarios for clients alone, against our upstream side"
+    )
     parser.add_argument("--pairing", type=int, choices=range(len(suite.PAIRINGS)), help="one of the four alone")
     parser.add_argument("--scenario", default="", help="one scenario alone, with all that it says")
     chosen = parser.parse_args()
     pairings = suite.PAIRINGS if chosen.pairing is None else suite.PAIRINGS[chosen.pairing : chosen.pairing + 1]
-    failed = _direct(chosen.scenario) if chosen.direct else _through(pairings, chosen.scenario)
+    if chosen.clients:
+        failed = clients.failures(chosen.scenario)
+    elif chosen.direct:
+        failed = _direct(chosen.scenario)
+    else:
+        failed = _through(pairings, chosen.scenario)
+        if chosen.pairing is None and not chosen.scenario:
+            failed += clients.failures()
     for name in failed:
         print(f"FAILED: {name}", file=sys.stderr)
     sys.exit(1 if failed else 0)

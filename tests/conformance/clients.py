@@ -1,0 +1,62 @@
+"""The suite's scenarios for clients, against our upstream side; see `tests.conformance.driver` for what it runs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Final
+
+from tests.conformance.suite import RESULTS, command
+from tests.fakes.gateway import ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DRIVER: Final = f"{sys.executable} -m tests.conformance.driver"
+PATIENCE: Final = 120  # seconds for one scenario
+REVISIONS: Final = ("2026-07-28", "2025-11-25")
+BESIDES: Final = (  # extensions and what was before: run, although no revision requires them
+    "auth/client-credentials-jwt",
+    "auth/client-credentials-basic",
+    "auth/2025-03-26-oauth-metadata-backcompat",
+    "auth/2025-03-26-oauth-endpoint-fallback",
+    "json-schema-2020-12-preservation",
+)
+
+
+def failures(scenario: str = "") -> list[str]:
+    """The names of the scenarios that did not pass."""
+    wanted = [(scenario, "")] if scenario else list(_all())
+    return [f"client {name} {revision}".strip() for name, revision in wanted if not _passes(name, revision)]
+
+
+def _all() -> Iterator[tuple[str, str]]:
+    """One after the other: many gateways at once would keep each other waiting."""
+    for revision in REVISIONS:
+        print(f"\n== client scenarios of {revision}", flush=True)
+        yield from ((name, revision) for name in _required(revision))
+    print("\n== client scenarios besides", flush=True)
+    yield from ((name, "") for name in BESIDES)
+
+
+def _required(revision: str) -> list[str]:
+    """As the suite lists them: indented by a dash, under the heading of clients, up to the next heading."""
+    listed = subprocess.run(command("list", "--requirements", revision), capture_output=True, text=True, check=True)
+    _, _, rest = listed.stdout.partition("Client scenarios")
+    lines = rest.splitlines()[1:]
+    return [line.strip().removeprefix("- ") for line in lines[: lines.index("")]]
+
+
+def _passes(scenario: str, revision: str) -> bool:
+    version = ("--spec-version", revision) if revision else ()
+    asked = command(
+        "client", "--command", DRIVER, "--scenario", scenario, "--timeout", str(PATIENCE * 1000), *version,
+        "-o", str(RESULTS / f"client-{revision or 'besides'}"),
+    )  # fmt: skip
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ))
+    passed = done.returncode == 0 and "OVERALL: PASSED" in done.stdout  # what was left out is no pass
+    print(f"{'✓' if passed else '✗'} {scenario}", flush=True)
+    if not passed:
+        print((done.stdout + done.stderr)[-4000:], flush=True)
+    return passed
