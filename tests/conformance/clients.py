@@ -55,7 +55,7 @@ def _passes(scenario: str, revision: str) -> bool:
         "-o", str(RESULTS / f"client-{revision or 'besides'}"),
     )  # fmt: skip
     done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ))
-    passed = done.returncode == 0 and "OVERALL: PASSED" in done.stdout  # what was left out is no pass
+    passed = done.returncode == 0 and "OVERALL: PASSED" in done.stdout + done.stderr  # what was left out is no pass
     print(f"{'✓' if passed else '✗'} {scenario}", flush=True)
     if not passed:
         print((done.stdout + done.stderr)[-4000:], flush=True)

@@ -124,12 +124,14 @@ class Caller:
 
     async def _try(self, act: Any) -> Any:
         """As a call is sent (`gateway.portal.sending`)."""
-        credential = await self._world.credentials.obtain(self._upstream, self._who)
+        world, upstream, who = self._world, self._upstream, self._who
+        credential = world.credentials.at_hand(world.snapshots.current, upstream, who)
+        credential = credential or await world.credentials.obtain(upstream, who)
         try:
             return await act(credential)
         except CredentialRefused as refused:
             assert credential is not None
-            another = await self._world.credentials.again(self._upstream, self._who, credential, refused)
+            another = await world.credentials.again(upstream, who, credential, refused)
             return await act(another)
 
     async def _read(self, credential: Credential | None) -> Any:
