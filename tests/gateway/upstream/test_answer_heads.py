@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,6 +12,9 @@ from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.messages import CredentialRefused
 from tests.fakes.door import eventually
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
+
+if TYPE_CHECKING:
+    import asyncio
 
 CALL = Ask(method="tools/call", name="t", params={"name": b'"t"'}, principal=None)
 
