@@ -15,6 +15,7 @@ from gateway.portal.refusing import tool_error
 from gateway.portal.wire import join, members_of
 from gateway.problems import INTERNAL_ERROR, MISSING_CAPABILITY, Problem
 from gateway.upstream import Answer
+from gateway.upstream.tasks import EXTENSION
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
@@ -45,6 +46,9 @@ def answer(exchange: Exchange, given: Answer) -> Answer:
 def _error(exchange: Exchange, given: Answer) -> Answer:
     error = msgspec.json.decode(given.error)
     code = error.get("code")
+    if code == MISSING_CAPABILITY and EXTENSION.encode() in given.error:
+        text = f"{_server(exchange)} takes longer for this than a call may last, and your client knows no tasks."
+        return Answer(result=_legacy_tool_error(f"{text} What had begun was cancelled."))
     if code == MISSING_CAPABILITY and exchange.message.method == "tools/call":
         return Answer(result=_legacy_tool_error(f"{_server(exchange)} needs to ask something first. {_WHAT_TO_DO}"))
     if code == -32602 and exchange.message.method == "resources/read" and "uri" in (error.get("data") or {}):

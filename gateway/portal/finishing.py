@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.portal import rounds, screening, tasks
 from gateway.portal.labelling import labelled
+from gateway.portal.links import led, wants_links
 from gateway.portal.wire import join, members_of
 from gateway.upstream import Answer
 from gateway.upstream.tasks import METHODS
@@ -26,6 +27,8 @@ _kind: Final = msgspec.json.Decoder(_Kind)
 
 def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     """The same answer, if it is a plain one. Raises Problem for what may not go on."""
+    if answer.error and wants_links(answer):
+        return led(exchange, target, answer)
     if not answer.result:
         return labelled(exchange.snapshot.catalogue.upstreams[target.server], answer)
     kind = kind_of(answer.result)

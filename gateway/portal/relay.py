@@ -10,6 +10,7 @@ from gateway.portal.asking import LEVELS, PROGRESS_TOKEN, log_level
 from gateway.portal.questions import ask_client
 from gateway.portal.screening import refusal, signed
 from gateway.portal.wire import join, members_of
+from gateway.upstream.conversation import LINK_DONE
 from gateway.upstream.parked import unanswered
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class Relay:
         """Progress under the client's own token, messages if it opted in; nothing else belongs to a call."""
         if method == "notifications/progress":
             params = self._progress(params)
-        elif method != "notifications/message" or not self._wanted(params):
+        elif method != LINK_DONE and (method != "notifications/message" or not self._wanted(params)):
             return
         if params:
             await self._exchange.reply.event(notification(method, params))

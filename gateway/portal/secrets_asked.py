@@ -45,7 +45,7 @@ def secret_in(asked: dict[str, Any]) -> str:
     found = next((name for name, field in _fields(schema) if _is_secret(name, field)), "")
     if found:
         return found[:64]
-    typed = any(field.get("type") not in _NUMBERED for _, field in _fields(schema))
+    typed = any(_kind(field) not in _NUMBERED for _, field in _fields(schema))
     words = _ASKED_FOR.search(_plain(asked.get("message"))) if typed else None
     return words[0].strip()[:64] if words else ""
 
@@ -61,12 +61,15 @@ def _fields(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _is_typed(field: dict[str, Any]) -> bool:
-    kind = field.get("type")
-    if isinstance(kind, list):
-        kind = "string" if "string" in kind else None
     items = field.get("items")
     chosen = any(word in field or (isinstance(items, dict) and word in items) for word in _CHOSEN)
-    return kind in _TYPED and not chosen
+    return _kind(field) in _TYPED and not chosen
+
+
+def _kind(field: dict[str, Any]) -> str | None:
+    """What may be typed in; of several kinds, or of none that is known, anything."""
+    kind = field.get("type")
+    return kind if isinstance(kind, str) else None
 
 
 def _is_secret(name: str, field: dict[str, Any]) -> bool:
@@ -78,7 +81,7 @@ def _is_secret(name: str, field: dict[str, Any]) -> bool:
 
 
 def _names_secret(words: str, field: dict[str, Any]) -> bool:
-    if field.get("type") in _NUMBERED and _COUNTS.search(words):
+    if _kind(field) in _NUMBERED and _COUNTS.search(words):
         return False
     return bool(_FIELD.search(words))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 EVENTS_MOST = 10_000  # in one answer; ten a second for as long as a call may last is below it (T-72)
 JSON = b"application/json"
+LINK_DONE = "notifications/elicitation/complete"  # of 2025-11-25: what a link led to is done
 _LEVELS = {
     name: rank
     for rank, name in enumerate(("debug", "info", "notice", "warning", "error", "critical", "alert", "emergency"))
@@ -112,6 +113,8 @@ async def pass_on(message: Message, ask: Ask, number: int, down: Downstream) -> 
         token = parts.pop("progressToken", None)
         if token is not None and bytes(token) == b"%d" % number:
             await down.notify("notifications/progress", joined(parts))
+    elif message.method == LINK_DONE and ask.legacy_session:  # 2026-07-28 has it no more
+        await down.notify(LINK_DONE, params)
     elif message.method == "notifications/message" and ask.log_level and _is_loud(params, ask.log_level):
         await down.notify("notifications/message", params)
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec import UNSET
 
 from gateway.upstream import Answer
-from gateway.upstream.messages import failure, joined, members
+from gateway.upstream.messages import failure, joined, members, read
 from gateway.upstream.modern import complete, head_of
+from gateway.upstream.parked import ASKING
 
 if TYPE_CHECKING:
     from gateway.upstream import Ask
@@ -22,12 +23,31 @@ NOT_FOUND = -32002  # of a resource; -32602 since 2026-07-28 (SEP-2164)
 ASKS_FOR_URL = -32042  # only 2025-11-25 has it
 INVALID_PARAMS = -32602
 INTERNAL = -32603
+LINKS_MOST = 5
+
+
+class _Link(msgspec.Struct):
+    url: str
+    message: str = ""
+
+
+class _Links(msgspec.Struct):
+    elicitations: list[_Link] = []
+
+
+class _Failure(msgspec.Struct):
+    data: _Links = msgspec.field(default_factory=_Links)
+
+
+class _Capabilities(msgspec.Struct):
+    elicitation: dict[str, Any] = {}
 
 
 def modern_answer(message: Message, ask: Ask) -> Answer:
     """The answer with what a modern one must have and without what it must not."""
     if message.error is not UNSET:
-        return Answer(error=_error(bytes(message.error), ask))
+        error = bytes(message.error)
+        return _links(error, ask) or Answer(error=_error(error, ask))
     return Answer(result=_result(bytes(message.result), ask.method))  # type: ignore[arg-type]  # one of the two is there
 
 
@@ -49,10 +69,30 @@ def _error(error: bytes, ask: Ask) -> bytes:
     found = failure(error)
     if found.code == NOT_FOUND:
         return _remade(found, INVALID_PARAMS, b'{"uri":%s}' % msgspec.json.encode(ask.name))
-    foreign = found.code == ASKS_FOR_URL or -32019 <= found.code <= -32000
-    if foreign and not ask.legacy_session:  # a legacy caller knows what they mean
+    if -32019 <= found.code <= -32000 and not ask.legacy_session:  # a legacy caller knows what they mean
         return _remade(found, INTERNAL, b'{"code":%d}' % found.code)
     return error
+
+
+def _links(error: bytes, ask: Ask) -> Answer | None:
+    """An error that leads to links, as questions for a client that can be asked so; its retry simply calls again."""
+    if ask.legacy_session or b"-32042" not in error or failure(error).code != ASKS_FOR_URL or not _takes_links(ask):
+        return None
+    asked = read(error, _Failure).data.elicitations[:LINKS_MOST]
+    if not asked:
+        return None
+    requests = {
+        f"link{number}": {
+            "method": "elicitation/create",
+            "params": {"mode": "url", "message": one.message, "url": one.url},
+        }
+        for number, one in enumerate(asked, start=1)
+    }
+    return Answer(result=msgspec.json.encode({"resultType": "input_required", "inputRequests": requests}))
+
+
+def _takes_links(ask: Ask) -> bool:
+    return ask.method in ASKING and read(ask.capabilities, _Capabilities).elicitation.get("url") is not None
 
 
 def _remade(found: Failure, code: int, data: bytes) -> bytes:

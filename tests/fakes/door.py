@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gateway.upstream import Ask, Downstream, FeedEvent
 
 MODERN = "2026-07-28"
+NAMED = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}
 META = {"io.modelcontextprotocol/protocolVersion": MODERN, "io.modelcontextprotocol/clientCapabilities": {}}
 
 
@@ -379,7 +380,7 @@ def modern(
         ("Authorization", f"Bearer {token}"), ("Content-Type", "application/json"),
         ("Accept", "application/json, text/event-stream"), ("MCP-Protocol-Version", MODERN), ("Mcp-Method", method),
     ]  # fmt: skip
-    named = {"tools/call": "name", "prompts/get": "name", "resources/read": "uri"}.get(method)
+    named = "taskId" if method.startswith("tasks/") else NAMED.get(method)
     if named and named in params:
         headers.append(("Mcp-Name", params[named]))
     return headers, json.dumps({"jsonrpc": "2.0", "id": ident, "method": method, "params": params}).encode()
