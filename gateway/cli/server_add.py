@@ -54,6 +54,8 @@ def server_add(
 
     A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
+    from gateway.credentials.derived.fitting import check_provider
+    from registry.auth_modes import read_auth
     from registry.servers import Proposal, propose
 
     auth, allow_address = Auth(given["auth"]), given["allow_address"]
@@ -80,6 +82,7 @@ def server_add(
         added = propose(
             session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
         )
+        check_provider(session, read_auth(added.auth, added.auth_settings))
         if api is not None:
             told.update(begin_api(session, slug, api))
     _look(office, added.slug, first=given["transport"] is None)

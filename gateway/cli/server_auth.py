@@ -12,7 +12,7 @@ from gateway.cli.common import as_json, with_office
 from gateway.cli.secret import from_environment, from_file, from_input
 from gateway.cli.server_show import show_step, the_server
 from gateway.office import operator
-from registry.auth_modes import MODES, SECRETS
+from registry.auth_modes import MODES, SECRETS, read_auth
 from registry.database import Concern
 from registry.tables import Auth
 
@@ -106,6 +106,7 @@ def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
 @with_office
 def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given: Any) -> None:
     """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it."""
+    from gateway.credentials.derived.fitting import check_provider
     from registry.authenticating import set_auth
     from registry.servers import find
 
@@ -114,6 +115,7 @@ def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given:
     with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, _):
         done = find(session, slug)
         set_auth(session, done, auth, settings_of(given), secrets, office.vault)
+        check_provider(session, read_auth(auth, done.auth_settings))
     show_step(done, f"{slug} is from now on asked with auth {mode}", as_json=as_json)
 
 

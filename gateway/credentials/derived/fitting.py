@@ -1,0 +1,48 @@
+"""Whether the identity provider that a server's registration names is there, and can do what is wanted of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from authz.tables import Provider
+from idp_adapters.config import KINDS, read_config
+from idp_adapters.entra.config import EntraConfig
+from registry.auth_modes import IdJagSettings, OnBehalfOfSettings
+from registry.errors import RegistryError
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from registry.auth_modes import AuthSettings
+
+
+def check_provider(session: Session, settings: AuthSettings) -> None:
+    """Raises RegistryError, better now than at somebody's first call. Nothing to check where none is named."""
+    slug = getattr(settings, "provider", "")
+    if not slug:
+        return
+    row = session.get(Provider, slug)
+    if row is None:
+        raise RegistryError(f"--provider: there is no identity provider {slug[:80]!r}; `ostiary idp list` names them")
+    if isinstance(settings, OnBehalfOfSettings):
+        _check_stands_for_people(row)
+    elif row.kind not in _vouching(settings):
+        raise RegistryError(
+            f"--provider: {slug} is of the kind {row.kind}, which gives nothing that this mode could use; "
+            f"{' or '.join(_vouching(settings))} does"
+        )
+
+
+def _vouching(settings: AuthSettings) -> tuple[str, ...]:
+    return ("oidc",) if isinstance(settings, IdJagSettings) else ("oidc", "entra")
+
+
+def _check_stands_for_people(row: Provider) -> None:
+    config = read_config(row.kind, row.config) if row.kind in KINDS else None
+    if not isinstance(config, EntraConfig):
+        raise RegistryError(f"--provider: {row.slug} is of the kind {row.kind}; on-behalf-of is Entra ID's")
+    if not config.on_behalf:
+        raise RegistryError(
+            f"--provider: sign-ins at {row.slug} bring no token for our app yet: set its `on_behalf` (`ostiary idp add "
+            f"entra {row.slug} ... --on-behalf`, or in the file), after which people sign in again"
+        )
