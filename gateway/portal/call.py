@@ -18,6 +18,7 @@ from gateway.portal.sending import NOT_CONNECTED, send
 from gateway.portal.targets import TARGETS, Target, decided, unknown
 from gateway.portal.underway import REVOKED
 from gateway.problems import REFUSED, Problem, of_upstream
+from gateway.upstream.troubles import Trouble
 from registry.tables import Auth
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from registry.catalog import Credential, Upstream
 
 METHODS: Final = frozenset(TARGETS)
+UNREAD: Final = frozenset({Trouble.NOT_CONNECTED, Trouble.CREDENTIAL})
 
 
 def call(exchange: Exchange) -> Awaitable[Answer]:
@@ -118,8 +120,13 @@ def reachable(exchange: Exchange, target: Target) -> Upstream:
 
 
 def is_stale(upstream: Upstream, limit: float) -> bool:
-    """Whether a server has failed for longer than its last good definitions are trusted."""
-    return upstream.stale_since is not None and time.time() - upstream.stale_since > limit
+    """Whether a server has failed for longer than its last good definitions are trusted.
+
+    One that only lacks an account for us to read with has not failed: a call that needs one says so itself.
+    """
+    if upstream.stale_since is None or upstream.trouble in UNREAD:
+        return False
+    return time.time() - upstream.stale_since > limit
 
 
 def decide(exchange: Exchange, target: Target) -> Decision:

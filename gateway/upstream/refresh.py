@@ -18,6 +18,7 @@ from gateway.credentials import Asked, CredentialTampered, CredentialUnavailable
 from gateway.journal import JournalDown
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import UpstreamBusy, UpstreamError
+from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.news import spread
 from gateway.upstream.openapi.describing import News, look, note
 from gateway.upstream.reading import read_server
@@ -43,6 +44,10 @@ LEASE = "refresh"
 AT_ONCE = 16  # servers asked at the same time
 PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
+UNREAD = (
+    "it shows what it offers to nobody without an account: connect one for us to read with, on the page "
+    "/admin/servers/{slug}; people's own are not used for it"
+)
 UNOPENABLE = "its credential does not open: it was changed, moved, put back, or sealed under another key"
 
 log = logging.getLogger("ostiary")
@@ -201,6 +206,10 @@ async def refresh(
         return None
     except CredentialUnavailable as error:
         await asyncio.to_thread(_store_failure, office, slug, str(error), error.trouble)
+        return None
+    except CredentialRefused as refused:
+        words = explain(refused, slug) if opened is not None else (UNREAD.format(slug=slug), Trouble.NOT_CONNECTED)
+        await asyncio.to_thread(_store_failure, office, slug, *words)
         return None
     except UpstreamBusy:
         return None  # we are the ones who leave it alone: that says nothing new about it

@@ -12,12 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from gateway.credentials import Refused
+from gateway.credentials import Refused, deeds
 from gateway.credentials.oauth import apps, departures, keeping, tokens
 from gateway.credentials.oauth.answers import read_answer
 from gateway.credentials.oauth.authorities import OFFLINE
 from gateway.credentials.oauth.departures import ConnectRefused, Journey
-from gateway.credentials.telling import note
 from idp_adapters.contract import Departure
 from registry import connections
 from registry.assembling import upstream_of
@@ -173,17 +172,12 @@ def _redeemed(
 
 def _kept(equipment: Equipment, row: PendingConnect, journey: Journey, granted: tokens.Granted, who: str) -> Connection:
     """On record, and from now on used."""
-    office, now = equipment.office, equipment.clock()
     kept = keeping.first(
         granted,
-        now,
+        equipment.clock(),
         issuer=row.issuer,
         audience=journey.resource,
         scopes=journey.scopes,
         client_id=journey.client_id,
     )
-    with office.database.change() as session:
-        connection = connections.connect(session, office.vault, row.server, row.subject, kept, by=who, now=now)
-        facts = {"issuer": row.issuer, "scopes": connection.scopes, "expires_at": connection.expires_at}
-        note(session, "connection.connected", office, connection, who=who, **facts)
-    return connection
+    return deeds.connect(equipment, row.server, row.subject, kept, who=who)

@@ -16,14 +16,14 @@ from gateway.assembly import open_office
 from gateway.credentials import Asked
 from gateway.credentials.equipment import Equipment
 from gateway.credentials.kept import Kept
-from gateway.settings import Settings
+from gateway.settings import load
 from registry.assembling import upstream_of
 from registry.tables import Server
 from tests.fakes.raw import principal
 
 
 def main(data: str, origin: str, ahead: str, threads: str) -> None:
-    office = open_office(Settings(data=Path(data), allow_addresses=(origin,)))
+    office = open_office(load(None, data=Path(data), allow_addresses=(origin,)))
     source = Kept(Equipment(office, clock=lambda: time.time() + float(ahead)))
     with office.database.read() as session:
         upstream = upstream_of(session.get_one(Server, "notes"), [origin])

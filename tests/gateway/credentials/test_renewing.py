@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -18,6 +19,7 @@ from gateway.credentials.deeds import end
 from gateway.credentials.kept import Kept
 from registry import connections
 from registry.tables import ConnectionState
+from tests.servers import on_postgresql
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +55,8 @@ def test_two_processes_with_many_threads_each_present_a_refresh_token_once(
         sys.executable, "-m", "tests.gateway.credentials.hammer", str(tmp_path), fake.origin, "7200", str(THREADS)
     ]  # fmt: skip
     pipe = subprocess.PIPE
-    started = [subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe) for _ in range(PROCESSES)]
+    environment = os.environ | on_postgresql.environment(tmp_path)
+    started = [subprocess.Popen(command, text=True, stdin=pipe, stdout=pipe, env=environment) for _ in range(PROCESSES)]
     try:
         for one in started:
             assert one.stdout is not None
