@@ -62,11 +62,19 @@ def review_now(office: Office, slug: str) -> Review:
 
 
 def show_review(office: Office, slug: str, *, full: bool = False, as_json: bool) -> None:
+    from gateway.cli.server_accounts import accounts_of
     from gateway.cli.server_text import review_of, review_text
 
     found = review_now(office, slug)
     shared = _contested(office, found)
-    show(review_of(found, shared), as_json=as_json, text=lambda: review_text(found, shared, full=full))
+    data = review_of(found, shared) | accounts_of(office, found.server)
+    show(data, as_json=as_json, text=lambda: _joined(review_text(found, shared, full=full), office, found))
+
+
+def _joined(text: str, office: Office, found: Review) -> str:
+    from gateway.cli.server_accounts import accounts_text
+
+    return "\n\n".join(filter(None, (text, accounts_text(office, found.server))))
 
 
 def _contested(office: Office, found: Review) -> dict[str, str]:
