@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks import wire
-from benchmarks.measuring import Figures, Load, measure, open_session
+from benchmarks.measuring import Figures, Load, counts, measure, open_session
 from benchmarks.processes import used
 from benchmarks.table import table
 from benchmarks.wire import Door
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tests.fakes.gateway import Gateway
 
 CONNECTIONS = (1, 8, 64)
+PEOPLE = 4
 SIZES = {"100 B": 100, "10 KiB": 10 * 1024}
 MIB, KIB = 1024 * 1024, 1024
 COLUMNS = (
@@ -33,7 +34,7 @@ COLUMNS = (
 class Course:
     """A gateway, what stands behind it, and how to go through them."""
 
-    PARTS: ClassVar[tuple[str, ...]] = ("rest", "calls", "churn", "sessions", "lists", "crowd", "endurance")
+    PARTS: ClassVar[tuple[str, ...]] = ("rest", "calls", "people", "churn", "sessions", "lists", "crowd", "endurance")
 
     gateway: Gateway
     nginx: tuple[str, int] | None
@@ -73,6 +74,36 @@ class Course:
         session = open_session(door) if era == "legacy" else ""
         script = [wire.call(door, era, size, session)]
         return measure(door, pid, Load(script=script, connections=connections, calls=self._count(connections)))
+
+    def people(self) -> None:
+        """People by turns, at a server that wants nothing, and at the same one where each has a token of their own."""
+        rows = []
+        for era, slug in (("modern", "few"), ("legacy", "old")):
+            self._door(slug)
+            plain = self._of_people(slug)
+            before = counts(self.servers[slug])
+            own = self._of_people(f"{slug}own", self.servers[slug], "--auth", "minted")
+            after = counts(self.servers[slug])
+            calls = self._count(8)
+            new = [after[what] - before[what] for what in ("connected", "greeted")]
+            rows.append((era, plain.cpu / PEOPLE, own.cpu / PEOPLE, own.cpu / plain.cpu, calls, *new))
+        columns = ("server", "no token µs", "own token µs", "ratio", "calls", "connections", "sessions")
+        print(table("tools/call of four people, 8 connections, 100 B", columns, rows))
+
+    def _of_people(self, slug: str, *registered: str) -> Figures:
+        """A turn is one call of each."""
+        if registered:
+            self.gateway.add_server(slug, *registered)
+        doors = []
+        path = f"/servers/{slug}/mcp"
+        for handle in (f"bench{number}" for number in range(PEOPLE)):
+            if handle not in self._known:
+                self.gateway.add_user(handle)
+                self._known.add(handle)
+            self.gateway.allow(f"user:{handle}", f"{slug}.*")
+            doors.append(Door(self.gateway.url + path, self.gateway.token(handle, path)))
+        script = [wire.call(door, "modern", 100) for door in doors]
+        return measure(doors[0], self.gateway.pid, Load(script=script, connections=8, calls=self._count(8) // PEOPLE))
 
     def churn(self) -> None:
         """A new connection for each call; a new session for each call."""

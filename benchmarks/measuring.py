@@ -6,13 +6,12 @@ import http.client
 import json
 import subprocess
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from benchmarks import wire
 from benchmarks.processes import LOAD_CORE, python, used
-
-if TYPE_CHECKING:
-    from benchmarks.wire import Door
+from benchmarks.upstream import COUNTS
+from benchmarks.wire import Door
 
 LONGEST = 120.0
 
@@ -68,6 +67,18 @@ def _run(door: Door, load: Load, calls: int) -> dict[str, Any]:
     if found["failed"] or not found["calls"]:
         raise LoadFailed(f"{found['failed']} of {found['calls']} calls failed, the first with: {found['refusal']}")
     return found
+
+
+def counts(url: str) -> dict[str, int]:
+    """How often somebody connected to the server behind the door, and greeted it."""
+    host, port = Door(url).address
+    connection = http.client.HTTPConnection(host, port, timeout=30)
+    try:
+        connection.request("GET", COUNTS)
+        found: dict[str, int] = json.loads(connection.getresponse().read())
+        return found
+    finally:
+        connection.close()
 
 
 def open_session(door: Door) -> str:

@@ -17,6 +17,7 @@ import uvloop
 
 LATEST = "2026-07-28"
 LAST_HANDSHAKE = "2025-11-25"
+COUNTS = "/counts"  # where it says how often somebody connected and greeted
 DESCRIPTION = "Gives back what it was given. " * 3
 
 
@@ -55,6 +56,12 @@ class Server:
         self.params = msgspec.json.Decoder(Params)
         self.tail = b'}],"resultType":"complete"}' if self.modern else b"}]}"
 
+        self.greeted = self.connected = 0
+
+    def counts(self) -> bytes:
+        """How often somebody connected, and how often somebody began a session."""
+        return _response(200, json.dumps({"connected": self.connected, "greeted": self.greeted}).encode())
+
     def answer(self, version: bytes, body: bytes) -> bytes:
         """The whole HTTP answer to one request."""
         if version == LATEST.encode() and not self.modern:
@@ -65,7 +72,10 @@ class Server:
         result = self._echo(call.params) if call.method == "tools/call" else self.fixed.get(call.method)
         if result is None:
             return _response(404, b'{"jsonrpc":"2.0","id":%b,"error":{"code":-32601,"message":"unknown"}}' % call.id)
-        session = b"Mcp-Session-Id: one\r\n" if call.method == "initialize" else b""
+        session = b""
+        if call.method == "initialize":
+            self.greeted += 1
+            session = b"Mcp-Session-Id: s%d\r\n" % self.greeted
         return _response(200, b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (call.id, result), session)
 
     def _echo(self, params: msgspec.Raw) -> bytes:
@@ -83,13 +93,18 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.body: list[bytes] = []
         self.version = b""
+        self.target = b""
 
     def connection_made(self, transport: Any) -> None:
         self.transport = transport
+        self.server.connected += 1
         self.parser = httptools.HttpRequestParser(self)
 
     def data_received(self, data: bytes) -> None:
         self.parser.feed_data(data)
+
+    def on_url(self, target: bytes) -> None:
+        self.target = target
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if name.lower() == b"mcp-protocol-version":
@@ -102,7 +117,9 @@ class Connection(asyncio.Protocol):
         body, version = b"".join(self.body), self.version
         self.body.clear()
         self.version = b""
-        if self.parser.get_method() != b"POST":
+        if self.target == COUNTS.encode():
+            self.transport.write(self.server.counts())
+        elif self.parser.get_method() != b"POST":
             self.transport.write(b"HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\r\n")
         else:
             self.transport.write(self.server.answer(version, body))
