@@ -107,14 +107,17 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
 
 def _look(office: Office, slug: str, *, first: bool = False) -> None:
     """Asks the server, on a loop of our own, and stores what it says; a failure is one sentence and exit code 1."""
+    from gateway.cli.server_accounts import accounts_text
     from gateway.upstream.once import read_first, refresh_once
     from registry.servers import find
 
     asyncio.run((read_first if first else refresh_once)(office, slug, who=operator()))
     with office.database.read() as session:
-        failure = find(session, slug).failure
-    if failure:
+        server = find(session, slug)
+    if server.failure:
+        if accounts := accounts_text(office, server):
+            click.echo(accounts)  # what it lacks may be just that
         raise click.ClickException(
-            f"{slug} is registered, but could not be read: {failure}. `ostiary server refresh {slug}` tries again, "
-            f"`ostiary server retire {slug}` takes it back"
+            f"{slug} is registered, but could not be read: {server.failure}. "
+            f"`ostiary server refresh {slug}` tries again, `ostiary server retire {slug}` takes it back"
         )

@@ -1,4 +1,4 @@
-"""`python -m tests.conformance [--direct|--clients] [--pairing N] [--scenario NAME]`: exit 0 when all that must passes."""
+"""`python -m tests.conformance [--direct|--clients] [--pairing N] [--scenario NAME]`: exit 0 when all is as it must."""
 
 from __future__ import annotations
 
