@@ -45,8 +45,8 @@ AT_ONCE = 16  # servers asked at the same time
 PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
 UNREAD = (
-    "it shows what it offers to nobody without an account: connect one for us to read with, on the page "
-    "/admin/servers/{slug}; people's own are not used for it"
+    "it shows what it offers to nobody without an account: an administrator connects one for us to read with, on the "
+    "page /connect/{slug}/shared; people's own are not used for it"
 )
 UNOPENABLE = "its credential does not open: it was changed, moved, put back, or sealed under another key"
 
