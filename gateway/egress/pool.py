@@ -127,27 +127,27 @@ class Egress:
             raise UpstreamUnreachable(OUT_OF_REACH) from late
 
     async def _connect_somewhere(self, route: Route) -> Connection:
-        """To one of the addresses of the server's name, all of which are tried twice. Nothing has been sent yet."""
+        """To one of the addresses of the server's name. All are tried again where one refuses: nothing was sent yet."""
         addresses = (await self._addresses(route))[:ADDRESSES_TRIED]
         tls = await self._contexts.of(route) if route.address.scheme == "https" else None
         try:
             return await self._connect_to_any(addresses, route, tls)
         except UpstreamUnreachable as fault:
-            if fault.trouble is Trouble.TLS:
+            if not isinstance(fault.__cause__, ConnectionError):
                 raise
         await asyncio.sleep(AGAIN_AFTER)
         return await self._connect_to_any(addresses, route, tls)
 
     async def _connect_to_any(self, addresses: tuple[str, ...], route: Route, tls: ssl.SSLContext | None) -> Connection:
-        fault = UpstreamUnreachable(OUT_OF_REACH)
+        fault, cause = UpstreamUnreachable(OUT_OF_REACH), OSError()
         for ip in addresses:
             try:
                 return await self._connect_to(ip, route, tls)
             except ssl.SSLError as error:  # is an OSError too
-                fault = UpstreamUnreachable(why_not(error), Trouble.TLS)
-            except (OSError, TimeoutError):
-                continue
-        raise fault
+                fault, cause = UpstreamUnreachable(why_not(error), Trouble.TLS), error
+            except (OSError, TimeoutError) as error:
+                cause = error
+        raise fault from cause
 
     async def _connect_to(self, ip: str, route: Route, tls: ssl.SSLContext | None) -> Connection:
         """A connection to this address of the server; its name stays what TLS checks and what Host says (T-46)."""
