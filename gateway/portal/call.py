@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from authz.policy.policy import Decision
     from gateway.portal.exchange import Exchange
+    from gateway.portal.rounds import Waiting
     from gateway.upstream import Answer, Ask
     from registry.catalog import Credential, Upstream
 
@@ -61,25 +62,28 @@ async def _refused(exchange: Exchange, target: Target, decision: Decision) -> An
 async def _resumed(exchange: Exchange, target: Target, ask: Ask, decision: Decision) -> Answer:
     """A further round: the state that was left with the client is looked at before anything else."""
     try:
-        ours = await rounds.unwrap(exchange, target, ask)
+        waiting = await rounds.unwrap(exchange, target, ask)
     except Problem:
         note_refusal(exchange, target, "state", decision)
         raise
-    if ours and connecting.declined(exchange):
+    if waiting is not None and connecting.declined(exchange):
         note_refusal(exchange, target, "declined", decision)
         return in_band(target, connecting.NO, {"reason": connecting.NO, "decision": decision.id})
-    return await _provided(exchange, target, ask, decision, patient=ours)
+    return await _provided(exchange, target, ask, decision, waiting)
 
 
 async def _provided(
-    exchange: Exchange, target: Target, ask: Ask, decision: Decision, *, patient: bool = False
+    exchange: Exchange, target: Target, ask: Ask, decision: Decision, waiting: Waiting | None = None
 ) -> Answer:
     """A credential comes first, and with it a pause, after which the call is judged by what holds then."""
     try:
-        credential = await (connecting.wait if patient else connecting.obtain)(exchange, target)
+        if waiting is None:
+            credential = await connecting.obtain(exchange, target)
+        else:
+            credential = await connecting.wait(exchange, target, waiting)
     except ConnectionNeeded as needed:
         note_refusal(exchange, target, NOT_CONNECTED, decision)
-        return connecting.ask_person(exchange, target, ask, needed)
+        return connecting.ask_person(exchange, target, ask, needed, "" if waiting is None else waiting.used)
     except CredentialUnavailable as error:
         note_refusal(exchange, target, "no-credential", decision)
         raise of_upstream(error) from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -17,6 +18,7 @@ from gateway.credentials import ConnectionNeeded
 from gateway.credentials.links import Ticket, link
 from gateway.portal import refusing, rounds
 from gateway.portal.headers import CAPABILITIES_KEY, LEGACY
+from gateway.portal.rounds import Waiting
 from gateway.problems import URL_NEEDED, Problem
 
 if TYPE_CHECKING:
@@ -43,13 +45,17 @@ async def obtain(exchange: Exchange, target: Target) -> Credential | None:
     return await exchange.world.credentials.obtain(upstream, exchange.principal, target.object)
 
 
-async def wait(exchange: Exchange, target: Target) -> Credential | None:
+async def wait(exchange: Exchange, target: Target, waiting: Waiting) -> Credential | None:
     """The same for a retry: clients come back as soon as the page is open, which is before anybody is done there."""
     loop = asyncio.get_running_loop()
     end, pause = loop.time() + PATIENCE, LOOK
     while True:
         try:
-            return await obtain(exchange, target)
+            credential = await obtain(exchange, target)
+            if credential is None or mark(credential) != waiting.used:
+                return credential
+            if loop.time() > end:
+                raise _needed_again(exchange, target, waiting)
         except ConnectionNeeded:
             if loop.time() > end:
                 raise
@@ -64,8 +70,11 @@ def declined(exchange: Exchange) -> bool:
     return isinstance(answer, dict) and answer.get("action") in {"decline", "cancel"}
 
 
-def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionNeeded) -> Answer:
-    """What the caller is told. Raises Problem where it is an error in the client's revision."""
+def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionNeeded, used: str = "") -> Answer:
+    """What the caller is told; `used` is the mark of what the server did not find good enough.
+
+    Raises Problem where it is an error in the client's revision.
+    """
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
     if not needed.subject or needed.subject != exchange.principal.subject or not _is_person(exchange):
         text = f"{_title(upstream)} cannot be called now: {_sentence(str(needed))}{_whom(needed)}"
@@ -73,7 +82,8 @@ def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionN
     url = _url(exchange, target, needed)
     if exchange.modern:
         if _modern_takes_urls(exchange) and ask.method in rounds.METHODS and _held(ask) <= HELD_LIMIT:
-            return rounds.ask_ourselves(exchange, target, ask, _request(upstream, needed, url))
+            waiting = Waiting(used=used, scopes=tuple(sorted(needed.scopes)), why=str(needed))
+            return rounds.ask_ourselves(exchange, target, ask, _request(upstream, needed, url), waiting)
     elif exchange.session is not None and takes_urls(exchange.session):
         raise Problem(200, URL_NEEDED, f"{_title(upstream)} needs you first.", data={
             "elicitations": [_elicitation(exchange, exchange.session, upstream, needed, url)]
@@ -90,6 +100,15 @@ def elicitation_id(world: World, session: Session, slug: str) -> str:
 def takes_urls(session: Session) -> bool:
     """Whether this legacy client can be led to a URL."""
     return session.version == LEGACY[0] and session.declares("elicitation", "url")
+
+
+def mark(credential: Credential | None) -> str:
+    """By which a credential is told from another, without saying what it is."""
+    return "" if credential is None else sha256(credential.value).hexdigest()
+
+
+def _needed_again(exchange: Exchange, target: Target, waiting: Waiting) -> ConnectionNeeded:
+    return ConnectionNeeded(target.server, exchange.principal.subject, waiting.why, scopes=frozenset(waiting.scopes))
 
 
 def _url(exchange: Exchange, target: Target, needed: ConnectionNeeded) -> str:

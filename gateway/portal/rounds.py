@@ -34,13 +34,24 @@ METHODS: Final = frozenset(("tools/call", "prompts/get", "resources/read"))
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
+class Waiting(msgspec.Struct, array_like=True):
+    """A question of ours. `held` is what the client had answered its server by then, kept until it can leave; `used`
+    tells the credential, if there was one, that was not good enough, and `scopes` and `why` say for what.
+    """
+
+    held: RawMembers = {}
+    used: str = ""
+    scopes: tuple[str, ...] = ()
+    why: str = ""
+
+
 class _State(msgspec.Struct, array_like=True):
-    """`held` is there when the question was ours: what the client had answered its server, kept until it can leave."""
+    """`waiting` is there when the question was ours."""
 
     nonce: str
     expires: int
     upstream: msgspec.Raw
-    held: RawMembers | None = None
+    waiting: Waiting | None = None
 
 
 def asks_back(answer: Answer) -> bool:
@@ -64,10 +75,10 @@ def wrap(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     return Answer(result=join(members))
 
 
-def ask_ourselves(exchange: Exchange, target: Target, ask: Ask, requests: bytes) -> Answer:
+def ask_ourselves(exchange: Exchange, target: Target, ask: Ask, requests: bytes, waiting: Waiting) -> Answer:
     """A question of ours before the call leaves; what the client had said to its server waits in the state."""
-    held = {name: msgspec.Raw(ask.params[name]) for name in (STATE, RESPONSES) if name in ask.params}
-    state = _State(urandom(12).hex(), int(time.time()) + LIFE, msgspec.Raw(b"null"), held)
+    waiting.held = {name: msgspec.Raw(ask.params[name]) for name in (STATE, RESPONSES) if name in ask.params}
+    state = _State(urandom(12).hex(), int(time.time()) + LIFE, msgspec.Raw(b"null"), waiting)
     sealed = bytes(_sealed(exchange, target, state))
     return Answer(result=b'{"resultType":"input_required","inputRequests":%s,"requestState":%s}' % (requests, sealed))
 
@@ -77,13 +88,12 @@ def _sealed(exchange: Exchange, target: Target, state: _State) -> msgspec.Raw:
     return msgspec.Raw(b'"%s"' % base64.urlsafe_b64encode(sealed))
 
 
-async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> bool:
-    """Puts the server's own state back into the ask; whether the question was ours, of which it hears nothing.
-
-    Raises Problem -32602 for any state that is not this caller's.
+async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> Waiting | None:
+    """Puts the server's own state back into the ask; what is waited for if the question was ours, of which the server
+    hears nothing. Raises Problem -32602 for any state that is not this caller's.
     """
     if ask.method not in METHODS:
-        return False
+        return None
     state = _open(exchange, target)
     if state is None or state.expires < time.time():
         raise _not_yours()
@@ -93,12 +103,12 @@ async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> bool:
         raise unavailable("It cannot be found out whether this was answered before; try again.") from error
     if not first:
         raise _not_yours()
-    if state.held is None:
+    if state.waiting is None:
         ask.params = {**ask.params, STATE: bytes(state.upstream)}
-        return False
+        return None
     own = {name: raw for name, raw in ask.params.items() if name not in {STATE, RESPONSES}}
-    ask.params = own | {name: bytes(raw) for name, raw in state.held.items()}
-    return True
+    ask.params = own | {name: bytes(raw) for name, raw in state.waiting.held.items()}
+    return state.waiting
 
 
 def _open(exchange: Exchange, target: Target) -> _State | None:

@@ -57,7 +57,7 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
         outcome, hidden = outcome_of(answer), unseen(answer.result)
     except ConnectionNeeded as needed:
         outcome = NOT_CONNECTED
-        return connecting.ask_person(exchange, target, ask, needed)
+        return connecting.ask_person(exchange, target, ask, needed, connecting.mark(credential))
     except UpstreamError as error:
         outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"
         raise of_upstream(error) from error

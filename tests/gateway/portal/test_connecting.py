@@ -46,13 +46,14 @@ class Purse:
         self.door = door
         self.again_gives: Any = None
         self.again_asked = 0
+        self.value = b"Bearer x"
         server = replace(upstream("notes"), auth=Auth.OAUTH_PERSON, auth_settings=OAuthPersonSettings())
         door.snapshots.turn(catalogue=catalogue(NOTES, [server, upstream("clock")]))
         for name in ("at_hand", "obtain", "again"):
             setattr(door.world.credentials, name, getattr(self, name))
 
     def credential(self, subject: str) -> Credential:
-        return Credential("notes", "http://127.0.0.1:9", b"authorization", b"Bearer x", subject=subject)
+        return Credential("notes", "http://127.0.0.1:9", b"authorization", self.value, subject=subject)
 
     def at_hand(self, _snapshot: Any, _upstream: Any, principal: Any, _object: str = "") -> Credential | None:
         return self.credential(principal.subject) if principal.subject in self.at_hand_for else None
@@ -388,6 +389,38 @@ async def test_what_a_server_refuses_for_good_leads_to_the_page(tmp_path) -> Non
         question, _ = asked_of(await ask(door, "tools/call", WITH_URLS))
         assert "it has ended there" in question["params"]["message"]
         assert [line["outcome"] for line in door.records("call.outcome")] == ["not-connected"]
+
+
+async def test_a_retry_does_not_go_to_the_server_with_what_was_not_good_enough(tmp_path, monkeypatch) -> None:
+    """A scope that is missing, a value that is refused: until there is another credential nothing is tried again."""
+    monkeypatch.setattr(connecting, "LOOK", 0.01)
+    async with open_door(tmp_path) as door:
+        purse = Purse(door)
+        purse.connected.add("editor")
+        purse.again_gives = ConnectionNeeded("notes", "editor", "more is wanted", scopes=frozenset({"write"}))
+        door.upstreams.script = refused_times(1)
+        _, state = asked_of(await ask(door, "tools/call", WITH_URLS))
+        before, sent = len(purse.events_when_asked), len(door.upstreams.asks)
+        waiting = asyncio.create_task(ask(door, "tools/call", retry(state)))
+        await eventually(lambda: len(purse.events_when_asked) > before + 3)
+        assert len(door.upstreams.asks) == sent
+        purse.value = b"Bearer wider"
+        assert (await waiting).json["result"]["content"] == []
+
+
+async def test_what_was_wanted_is_still_known_when_somebody_takes_long(tmp_path, at_once) -> None:
+    async with open_door(tmp_path) as door:
+        purse = Purse(door)
+        purse.connected.add("editor")
+        purse.again_gives = ConnectionNeeded("notes", "editor", "more is wanted", scopes=frozenset({"write", "admin"}))
+        door.upstreams.script = refused_times(1)
+        _, state = asked_of(await ask(door, "tools/call", WITH_URLS))
+        for _ in range(2):
+            question, state = asked_of(await ask(door, "tools/call", retry(state)))
+            assert "more is wanted" in question["params"]["message"]
+            ticket = parse_qs(urlsplit(question["params"]["url"]).query)["ticket"][0]
+            assert read_ticket(door.vault, "notes", ticket).scopes == ("admin", "write")
+        assert len(door.upstreams.asks) == 1
 
 
 async def test_the_shared_account_is_an_administrators_to_connect(tmp_path) -> None:

@@ -254,19 +254,25 @@ async def test_two_servers_are_connected_in_one_go(place: Place) -> None:
 
 
 async def test_a_scope_that_is_missing_is_asked_for_and_given(place: Place) -> None:
-    handle, asked = place.newcomer(), []
+    handle, asked, going = place.newcomer(), [], []
 
     async def person(_context: Any, params: Any) -> types.ElicitResult:
+        async def later() -> None:
+            await asyncio.sleep(1.0)
+            with place.visitor(handle) as visitor:
+                await asyncio.to_thread(visitor.connect, params.url)
+
         asked.append(params)
-        with place.visitor(handle) as visitor:
-            await asyncio.to_thread(visitor.connect, params.url)
+        going.append(asyncio.create_task(later()))
         return types.ElicitResult(action="accept")
 
     async with place.client(handle, mode="2026-07-28", elicitation_callback=person) as client:
         await client.call_tool("notes_whoami", {})
+        before = len(place.fakes["notes"].heard)
         assert json.loads(text(await client.call_tool("notes_write", {})))["person"] == handle
+    heard = [one for one in place.fakes["notes"].heard[before:] if one.path == "/mcp" and b"tools/call" in one.body]
     assert len(asked) == 2
-    assert place.records("call.outcome")[-2]["outcome"] in {"ok", "not-connected"}
+    assert len(heard) == 2  # nothing goes there while the person is on the page
 
 
 async def test_what_was_ended_at_the_other_side_leads_back_to_the_page(place: Place) -> None:
