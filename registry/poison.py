@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 import unicodedata
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from registry.phrases import CLEAR, FAINT, FOREIGN
@@ -18,6 +19,7 @@ from registry.phrases import CLEAR, FAINT, FOREIGN
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+REMEMBERED = 2000  # characters of a text up to which it is remembered what was found in it
 _PADDING = re.compile(r"[ \t\u00a0]{60,}|(?:[ \t]*\n){14,}|([.\-_*=#])\1{119,}")
 _BLOB = re.compile(r"[A-Za-z0-9+/]{32,}={0,2}")
 _SPACED = re.compile(r"(?:\b[A-Za-z][ .\-_*]){9,}[A-Za-z]\b")
@@ -44,10 +46,19 @@ _SAYS = {
 }
 
 
-def suspicious(text: str) -> Iterator[tuple[str, str]]:
+def suspicious(text: str) -> tuple[tuple[str, str], ...]:
     """(rule, sentence) for everything in `text` that a person should look at twice."""
     if len(text) < 12:
-        return
+        return ()
+    return _remembered(text) if len(text) <= REMEMBERED else tuple(_signs(text))
+
+
+@lru_cache(maxsize=2048)  # a server says the same of the same argument of a hundred tools
+def _remembered(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(_signs(text))
+
+
+def _signs(text: str) -> Iterator[tuple[str, str]]:
     plain = _plain(text)
     found = [rule for rule, pattern in _CLEAR_COMPILED.items() if pattern.search(plain)]
     yield from ((rule, _SAYS[rule]) for rule in found)
@@ -58,16 +69,15 @@ def suspicious(text: str) -> Iterator[tuple[str, str]]:
 
 def suspicious_together(first: str, second: str) -> bool:
     """Whether two texts that are harmless alone are an order when read on."""
-    if any(True for _ in suspicious(first)) or any(True for _ in suspicious(second)):
+    if suspicious(first) or suspicious(second):
         return False  # each is found alone
-    seam = f"{first[-600:]} {second[:600]}"
-    return any(True for _ in suspicious(seam))
+    return bool(suspicious(f"{first[-600:]} {second[:600]}"))
 
 
 def _disguised(text: str, plain: str) -> Iterator[tuple[str, str]]:
     if _PADDING.search(text):
         yield "padding", "is padded so that its end is out of sight"
-    if any(_mixed(word) for word in _WORD.findall(text)) and not text.isascii():
+    if not text.isascii() and any(_mixed(word) for word in _WORD.findall(text)):
         yield "mixed-scripts", "mixes alphabets inside one word"
     if any(_says_something(_decoded(blob)) for blob in _BLOB.findall(text)[:16]):
         yield "encoded", "hides readable text in base64"
