@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from gateway.upstream import Probed
     from gateway.upstream.channels.talk import Talk
 
-EXPLORING = replace(TERMS, silence=5.0)  # a server that knows no such method may leave it unanswered
+# A program may take its time to start. One that knows no such method may leave it unanswered, and is asked on after that.
+EXPLORING = replace(TERMS, silence=20.0, total=20.0)
+STARTING = replace(HANDSHAKE_TERMS, silence=30.0, total=30.0)
 
 
 async def begin(talk: Talk, era: Era | None, capabilities: bytes) -> None:
@@ -48,7 +50,7 @@ async def discover(talk: Talk) -> Probed | None:
 
 async def _initialize(talk: Talk, capabilities: bytes) -> Probed:
     """The handshake, which cannot be cancelled (2025-11-25, lifecycle)."""
-    waiting = talk.expect(HANDSHAKE_TERMS)
+    waiting = talk.expect(STARTING)
     message = await talk.ask(waiting, initialize_body(waiting.number, capabilities), Deaf(), cancels=False)
     if message.result is UNSET:
         raise UpstreamBroken("the server refuses to begin a session")
