@@ -25,7 +25,7 @@ from gateway.pages.render import message, not_found, page, see_other, sentence
 from gateway.pages.session import check_csrf, signed_in, world_of
 from gateway.rendezvous import RendezvousDown
 from registry.auth_modes import OAuthSettings
-from registry.errors import SecretRefused
+from registry.errors import RegistryError, SecretRefused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,6 +101,8 @@ def come_back(request: Request) -> Response:
         )
     except (Refused, Unanswered) as refused:
         return not_connected(request, me, slug, refused)
+    except RegistryError:  # it was retired, or its address is not admitted any more
+        return not_connected(request, me, slug, Refused("this server cannot be connected any more"))
     tell_waiting(request, slug, arrived.connection.subject)
     return see_other(own_path(arrived.back_to or f"/connect?done={slug}"))
 
@@ -115,8 +117,11 @@ def not_connected(request: Request, me: SignedIn, slug: str, refused: Refused | 
     """Nothing that an authorization server said is shown; the reason is on record in a word of ours."""
     world = world_of(request)
     reason = getattr(refused, "reason", "unanswered" if isinstance(refused, Unanswered) else "refused")
-    who, address = f"user:{me.person.handle}", address_of(request)
-    world.journal.note("connection.refused", who=who, server=slug, reason=reason, address=address)
+    if reason == "state_unknown":  # made up as often as somebody likes: counted, not written one by one
+        world.journal.refused_unauthenticated(address_of(request), reason=f"connection.{reason}", path=_path(request))
+    else:
+        who = f"user:{me.person.handle}"
+        world.journal.note("connection.refused", who=who, server=slug, reason=reason, address=address_of(request))
     return list_page(request, me, error=sentence(str(refused)), status=400 if isinstance(refused, Refused) else 502)
 
 
@@ -142,6 +147,11 @@ def onward(request: Request, url: str, title: str) -> Response:
     return page(
         request, "continue.html", next=url, title=f"On to {title}", text="One moment: there you say yes, or no."
     )
+
+
+def _path(request: Request) -> str:
+    path: str = request.scope["path"]
+    return path[:200]
 
 
 def _leave(request: Request, me: SignedIn, slugs: Sequence[str], led: Led, *, by_page: bool) -> Response:

@@ -243,6 +243,24 @@ def test_t_30_the_answer_comes_to_where_it_was_begun_and_once(town: Town) -> Non
     assert ada.get(path).status_code == 400
 
 
+def test_answers_that_nobody_awaits_are_counted_and_not_written_one_by_one(town: Town) -> None:
+    ada = town.browser("ada")
+    for number in range(30):
+        assert ada.get(f"/connect/notes/callback?code=x&state=s{number}").status_code == 400
+    assert town.desk.records("connection.refused") == []
+    assert 0 < len(town.desk.records("refused")) <= 20
+
+
+def test_a_server_that_was_retired_meanwhile_is_not_connected(town: Town) -> None:
+    ada = town.browser("ada")
+    path = back(town.fakes["notes"], departure(ada.post("/connect/notes", seen="/connect")))
+    with town.desk.office.database.change(Concern.CATALOGUE) as session:
+        session.get_one(Server, "notes").url = "http://127.0.0.1:9/mcp"  # an address that is not admitted
+    refused = ada.get(path)
+    assert refused.status_code == 400
+    assert "any more" in alert(refused)
+
+
 def test_nothing_of_what_an_authorization_server_says_is_shown(town: Town) -> None:
     ada, fake = town.browser("ada"), town.fakes["notes"]
     url = departure(ada.post("/connect/notes", seen="/connect"))
