@@ -171,7 +171,7 @@ class Servers:
 
     async def close(self) -> None:
         self._sweeping.cancel()
-        self._parking.close()
+        await self._parking.close()
         for engine in self._engines.values():
             await engine.close()
         self._egress.close()

@@ -58,7 +58,7 @@ async def begin(converse: Converse, ask: Ask, down: Downstream, declared: bytes,
     except (asyncio.CancelledError, UpstreamSlow):
         _cancel(converse, ask, down, declared, said.taskId)
         raise
-    _cancel(converse, ask, down, declared, said.taskId)
+    await _tell(converse, words.about(ask, "tasks/cancel", said.taskId), down, declared)
     return Answer(error=MISSING)
 
 
@@ -75,15 +75,16 @@ async def _driven(converse: Converse, ask: Ask, down: Downstream, declared: byte
 
 
 def _cancel(converse: Converse, ask: Ask, down: Downstream, declared: bytes, task: str) -> None:
-    async def tell() -> None:
-        try:
-            await converse(words.about(ask, "tasks/cancel", task), down, declared)
-        except UpstreamError:
-            return  # it ends by itself when its time is over
-
-    telling = asyncio.create_task(tell())
+    telling = asyncio.create_task(_tell(converse, words.about(ask, "tasks/cancel", task), down, declared))
     _background.add(telling)
     telling.add_done_callback(_background.discard)
+
+
+async def _tell(converse: Converse, ask: Ask, down: Downstream, declared: bytes) -> None:
+    try:
+        await converse(ask, down, declared)
+    except UpstreamError:
+        return  # it ends by itself when its time is over
 
 
 async def answer_about(converse: Converse, ask: Ask, down: Downstream, questions: TaskQuestions) -> Answer:

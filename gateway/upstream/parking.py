@@ -107,8 +107,8 @@ class Parking:
         parked.take(said)
         return await self._round(parked)
 
-    def close(self) -> None:
-        self.tasks.close()
+    async def close(self) -> None:
+        await self.tasks.close()
         for parked in self._parked.values():
             parked.task.cancel()
             if parked.keeper is not None:

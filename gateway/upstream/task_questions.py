@@ -61,9 +61,10 @@ class TaskQuestions:
         self._vault = vault
         self._waiting: set[asyncio.Task[None]] = set()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         for task in self._waiting:
             task.cancel()
+        await asyncio.gather(*self._waiting, return_exceptions=True)
 
     async def open(
         self,
@@ -133,6 +134,7 @@ class TaskQuestions:
             pass  # whoever looks next waits anew
         finally:
             listening.task.cancel()
+            await asyncio.wait({listening.task})
             with suppress(RendezvousDown):
                 await self._rendezvous.take(_asked(name))
                 await self._rendezvous.take(_waits(name))

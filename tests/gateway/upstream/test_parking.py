@@ -10,7 +10,7 @@ import pytest
 from gateway.upstream import UpstreamBroken, parking
 from registry.tables import Era
 from tests.fakes.door import eventually
-from tests.fakes.raw import STREAM, chunk, event, raw_server
+from tests.fakes.raw import LAST, STREAM, chunk, event, http, raw_server
 from tests.gateway.upstream.test_legacy_servers import Clockwork, asking_back, call
 
 ASKING = b'{"elicitation":{},"roots":{},"extensions":{"x":{}},"experimental":{"y":{}}}'
@@ -58,6 +58,103 @@ async def test_another_process_can_take_the_answer(make_servers, caller):
         done = json.loads((await other.send(upstream, again(asked), caller, None)).result)
         assert done["said"]["result"] == json.loads(SAID)
         assert len(server.asked_for("tools/call")) == 1
+
+
+async def test_what_a_server_says_in_a_later_round_reaches_the_process_that_the_client_came_back_to(
+    make_servers, caller
+):
+    answered = asyncio.Event()
+
+    async def talks(asked, writer) -> None:
+        writer.write(STREAM + event({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}))
+        await writer.drain()
+        await answered.wait()
+        number, token = asked.message["id"], asked.message["params"]["_meta"]["progressToken"]
+        said = {"progressToken": token, "progress": 1}
+        writer.write(event({"jsonrpc": "2.0", "method": "notifications/progress", "params": said}))
+        writer.write(event({"jsonrpc": "2.0", "id": number, "result": {"content": []}}) + LAST)
+        await writer.drain()
+
+    class Answers(Clockwork):
+        async def __call__(self, asked, writer):
+            if "result" in asked.message:
+                answered.set()
+            return await super().__call__(asked, writer)
+
+    one, other = make_servers(), make_servers()
+    async with raw_server(Answers(talks)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = json.loads((await one.send(upstream, call(capabilities=ASKING, progress=True), caller, None)).result)
+        await asyncio.sleep(0)
+        elsewhere = type(caller)()
+        done = await other.send(upstream, again(asked, progress=True), elsewhere, None)
+        assert json.loads(done.result)["resultType"] == "complete"
+        assert elsewhere.heard == [("notifications/progress", b'{"progress":1}')]
+        assert caller.heard == []
+
+
+async def test_a_client_that_hangs_up_on_another_process_gives_the_call_up(make_servers, caller):
+    async def asks_and_waits(asked, writer) -> None:
+        writer.write(STREAM + event({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}))
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    one, other = make_servers(), make_servers()
+    async with raw_server(Clockwork(asks_and_waits)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(one, upstream, caller)
+        await asyncio.sleep(0)
+        back = asyncio.create_task(other.send(upstream, again(asked), caller, None))
+        await eventually(lambda: any("result" in each.message for each in server.asked if each.body))
+        back.cancel()
+        await eventually(lambda: server.asked_for("notifications/cancelled"))
+
+
+async def test_a_server_may_name_its_questions_and_a_client_may_answer_before_it_is_asked(servers, caller):
+    name = {"dev.ostiary/question": "who", "other/kept": 1}
+    async with raw_server(asking_back("elicitation/create", message="Name?", _meta=name)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = (await first(servers, upstream, caller))["inputRequests"]
+        assert asked == {
+            "who": {"method": "elicitation/create", "params": {"message": "Name?", "_meta": {"other/kept": 1}}}
+        }
+    async with raw_server(asking_back("elicitation/create", message="Name?", _meta=name)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        early = call(capabilities=ASKING, params={"name": b'"t"', "inputResponses": b'{"who":%s,"more":{}}' % SAID})
+        done = json.loads((await servers.send(upstream, early, caller, None)).result)
+        assert done["said"]["result"] == json.loads(SAID)
+
+
+@pytest.mark.parametrize("said", [b"null", b"7", b'{"q1":12345}', b'{"q1":null}', b"[]"])
+async def test_what_is_no_answer_leaves_the_question_open(servers, caller, said):
+    async with raw_server(asking_back("elicitation/create", message="Name?")) as server:
+        asked = call(capabilities=ASKING, params={"name": b'"t"', "inputResponses": said})
+        answer = json.loads((await servers.send(server.upstream(Era.LEGACY), asked, caller, None)).result)
+        assert answer["resultType"] == "input_required"
+
+
+LINKED = {"code": -32042, "message": "no", "data": {"elicitations": [{"mode": "url", "elicitationId": "e",
+    "url": "https://there.example/x", "message": "Sign"}]}}  # fmt: skip
+
+
+async def test_a_link_that_a_server_wants_opened_is_asked_for_and_the_retry_calls_again(servers, caller):
+    async def work(asked, writer) -> bytes:
+        again_ = len(server.asked_for("tools/call")) > 1
+        value = {"result": {"content": []}} if again_ else {"error": LINKED}
+        return http(json.dumps({"jsonrpc": "2.0", "id": asked.message["id"], **value}).encode())
+
+    able = b'{"elicitation":{"url":{}}}'
+    async with raw_server(Clockwork(work)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = json.loads((await servers.send(upstream, call(capabilities=able), caller, None)).result)
+        params = {"mode": "url", "message": "Sign", "url": "https://there.example/x"}
+        assert asked == {
+            "resultType": "input_required",
+            "inputRequests": {"link1": {"method": "elicitation/create", "params": params}},
+        }
+        retry = {"name": b'"t"', "inputResponses": b'{"link1":{"action":"accept"}}'}
+        done = await servers.send(upstream, call(capabilities=able, params=retry), caller, None)
+        assert json.loads(done.result)["resultType"] == "complete"
 
 
 async def test_a_call_that_is_not_parked_any_more_is_said_to_be_gone(make_servers, caller):
