@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from gateway.office import Office
+    from gateway.operating.checks import Check
     from gateway.operating.standing import Standing
 
 
@@ -28,8 +29,22 @@ def server_status(office: Office, slug: str, *, as_json: bool) -> None:
     Indexer(office.settings.journal, office.database).catch_up()
     with office.database.read() as session:
         found = standings(session, office.settings.refresh_interval, slug)
-    told = [one.told() for one in found]
-    show(told[0] if slug else told, as_json=as_json, text=lambda: "\n".join(_one(found[0])) if slug else _all(found))
+    if not slug:
+        show([one.told() for one in found], as_json=as_json, text=lambda: _all(found))
+        return
+    process = _process(office, slug)
+    told = found[0].told() | {"process": process.told() if process is not None else None}
+    show(told, as_json=as_json, text=lambda: "\n".join(_one(found[0], process)))
+
+
+def _process(office: Office, slug: str) -> Check | None:
+    """How a server is kept that is a process of ours."""
+    declared = next((one for one in office.settings.stdio_servers if one.slug == slug), None)
+    if declared is None:
+        return None
+    from gateway.operating.processes import sandboxed
+
+    return sandboxed(declared)
 
 
 def _all(found: list[Standing]) -> str:
@@ -51,7 +66,7 @@ def _row(one: Standing) -> dict[str, Any]:
     }
 
 
-def _one(one: Standing) -> Iterator[str]:
+def _one(one: Standing, process: Check | None) -> Iterator[str]:
     yield f"{one.slug}  {one.state}  {one.transport}, {one.era} era, {one.protocol_version or 'not read yet'}"
     yield f"  last seen well: {minute(one.seen_at)}" + (
         f"; looked at every {one.looked_at_every:g} s" if one.looked_at_every else "; nobody looks while it is so"
@@ -61,8 +76,10 @@ def _one(one: Standing) -> Iterator[str]:
     if one.why:
         yield f"  {one.trouble or 'wrong'}: {one.why}"
         yield f"  do: {one.remedy or 'see its log'}"
-    for process, trouble in one.left_alone.items():
-        yield f"  left alone by {process} ({trouble}); one call in ten seconds looks whether it is back"
+    if process is not None:
+        yield f"  process: {process.why}" + (f"; do: {process.remedy}" if process.remedy else "")
+    for writer, trouble in one.left_alone.items():
+        yield f"  left alone by {writer} ({trouble}); one call in ten seconds looks whether it is back"
     yield f"  calls in the last hour: {_counts(one.calls)}"
     yield f"  auth {one.auth}; connected accounts: {_counts(one.connections)}"
     if one.certificate_until:

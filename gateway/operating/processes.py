@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def processes(office: Office, _now: float) -> Iterator[Check]:
     declared = office.settings.stdio_servers
     for one in declared:
-        yield _sandboxed(one)
+        yield sandboxed(one)
         if one.network:
             why = "it may use the network, and so reaches what this machine reaches, its own addresses too"
             yield Check(f"process {one.slug}", State.AMBER, why, "network = false, unless it needs it")
@@ -29,7 +29,8 @@ def processes(office: Office, _now: float) -> Iterator[Check]:
         yield Check("processes", State.AMBER, why, "run the gateway as a user of its own")
 
 
-def _sandboxed(one: DeclaredServer) -> Check:
+def sandboxed(one: DeclaredServer) -> Check:
+    """Whether it is kept to what is its own."""
     name = f"process {one.slug}"
     if one.sandbox == "off":
         why = "it runs without a sandbox and may do whatever the gateway may, its keys included"
