@@ -1,0 +1,110 @@
+"""What the gateway itself reads a server with, where people have accounts of their own: never theirs."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlmodel import select
+
+from gateway.credentials.holding import Credentials
+from gateway.portal.call import is_stale
+from gateway.rendezvous.memory import MemoryRendezvous
+from gateway.upstream.connections import open_upstreams
+from gateway.upstream.refresh import refresh
+from registry.database import Concern
+from registry.tables import Auth, Secret, Server, ServerState
+from tests.fakes.upstream_oauth import Upstream, serving
+from tests.gateway.credentials.oauth.settled import Settled, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def fake() -> Iterator[Upstream]:
+    made = Upstream()
+    with serving(made):
+        yield made
+
+
+@pytest.fixture
+def office(tmp_path: Path, fake: Upstream) -> Iterator[Settled]:
+    with settled(tmp_path, fake.origin) as made:
+        yield made
+
+
+async def read(office: Settled, slug: str = "notes") -> Server:
+    """One look, as the background takes it; the server as it is known afterwards."""
+    rendezvous = MemoryRendezvous()
+    upstreams, credentials = open_upstreams(office.office, rendezvous), Credentials(office.office)
+    await refresh(office.office, upstreams, credentials, slug)
+    credentials.close()
+    await upstreams.close()
+    await rendezvous.close()
+    with office.office.database.read() as session:
+        return session.get_one(Server, slug)
+
+
+def tokens_seen(fake: Upstream) -> set[str]:
+    return {heard.headers.get("authorization", "") for heard in fake.heard if heard.path == fake.path}
+
+
+async def test_a_server_that_lists_for_everybody_is_read_as_nobody(fake: Upstream, office: Settled) -> None:
+    fake.open_lists = True
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    server = await read(office)
+    assert (server.failure, server.failing_since) == ("", None)
+    assert server.probed_at is not None
+    assert tokens_seen(fake) == {""}
+
+
+async def test_a_server_that_lists_for_nobody_says_that_it_lacks_an_account_and_is_not_down(
+    fake: Upstream, office: Settled
+) -> None:
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    server = await read(office)
+    assert "/connect/notes/shared" in server.failure
+    assert server.trouble == "not-connected"
+    assert tokens_seen(fake) == {""}
+    with office.office.database.change(Concern.CATALOGUE) as session:
+        session.get_one(Server, "notes").failing_since = time.time() - 86400
+    assert not is_stale(office.upstream(), 900)
+
+
+async def test_it_is_read_with_the_account_that_an_administrator_connected_for_it(
+    fake: Upstream, office: Settled
+) -> None:
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    office.come_back(fake.arrive(office.depart(upstream, subject=""), "reader"))
+    server = await read(office)
+    assert (server.failure, server.failing_since) == ("", None)
+    assert all(seen.startswith("Bearer at-reader-") for seen in tokens_seen(fake) - {""})
+    assert tokens_seen(fake) != {""}
+
+
+async def test_a_shared_account_that_nobody_connected_is_said_and_the_server_not_asked(
+    fake: Upstream, office: Settled
+) -> None:
+    office.server(fake.url, auth=Auth.OAUTH_SHARED)
+    server = await read(office)
+    assert "an administrator has to connect it" in server.failure
+    assert tokens_seen(fake) == set()
+
+
+async def test_a_shared_account_that_was_tampered_with_suspends_its_server(fake: Upstream, office: Settled) -> None:
+    """T-92."""
+    upstream = office.server(fake.url, auth=Auth.OAUTH_SHARED)
+    office.come_back(fake.arrive(office.depart(upstream, subject=""), "team"))
+    with office.office.database.change() as session:
+        row = session.exec(select(Secret).where(Secret.purpose == "tokens")).one()
+        row.sealed = row.sealed[:-1] + bytes([row.sealed[-1] ^ 1])
+    fake.heard.clear()
+    server = await read(office)
+    assert server.state == ServerState.SUSPENDED
+    assert tokens_seen(fake) == set()
