@@ -392,6 +392,7 @@ def test_what_has_to_be_looked_after_is_said_to_both(town: Town) -> None:
     page = ada.get("/connect").text
     assert "has to be connected again" in page
     assert "says that it is over" in page
+    assert '<a href="/connect">connect your accounts</a>' in ada.get("/").text
     assert "1 account to look after" in root.get("/admin/servers").text
     assert "says that it is over" in root.get("/admin/servers/notes").text
 

@@ -21,14 +21,15 @@ from sqlalchemy import update
 from authz.people.accounts import add_person
 from authz.people.sessions import begin_session
 from authz.policy.rules import Draft, write_rule
+from authz.tables import Person
 from authz.tokens.access import Minting, mint
 from authz.tokens.keys import load_keys
 from gateway.assembly import open_office
 from gateway.settings import Settings
 from registry.database import Concern
 from registry.tables import Connection
-from tests.fakes.connecting import Visitor
-from tests.fakes.gateway import Gateway
+from tests.fakes.connecting import Visitor, hidden
+from tests.fakes.gateway import CommandFailed, Gateway
 from tests.fakes.modern import headers, meta
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.servers import on_postgresql
@@ -36,7 +37,6 @@ from tests.servers import on_postgresql
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from authz.tables import Person
     from gateway.office import Office
 
 SERVERS = ("notes", "files")
@@ -64,6 +64,10 @@ class Place:
             assert time.monotonic() < end, "the gateway does not know them"
             time.sleep(0.05)
         return handle
+
+    def appoint(self, handle: str) -> None:
+        with self.office.database.change(Concern.PEOPLE) as session:
+            session.get_one(Person, self.people[handle].id).is_admin = True
 
     def status(self, handle: str) -> int:
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta()}}
@@ -344,6 +348,37 @@ async def _connected(place: Place, handle: str) -> None:
             visitor.connect("/connect/notes")
 
     await asyncio.to_thread(connect)
+
+
+async def test_a_shared_account_is_connected_read_with_and_called_with(place: Place) -> None:
+    handle, fake = place.newcomer(), Upstream()
+    with serving(fake):
+        with pytest.raises(CommandFailed):  # it lists nothing to whoever has no account
+            place.gateway.run("server", "add", "mail", fake.url, "--auth", "oauth-shared", "--allow-address")
+        place.appoint(handle)
+        with place.visitor(handle) as admin:
+            admin.fakes[fake.origin] = fake
+            there = "/connect/mail/shared"
+            page = await asyncio.to_thread(lambda: admin.http.get(there))
+            sent = await asyncio.to_thread(lambda: admin.http.post(there, data=hidden(page.text, there)))
+            assert "<strong>Connected.</strong>" in (await asyncio.to_thread(admin.through, sent)).text
+        place.gateway.run("server", "refresh", "mail")
+        place.gateway.run("server", "approve", "mail", "--yes", "--accept-findings")
+        other = place.newcomer()
+        place.gateway.allow(f"user:{other}", "mail.*")
+        async with place.client(other, mode="2026-07-28") as client:
+            assert json.loads(text(await client.call_tool("mail_whoami", {})))["person"] == handle
+            with place.visitor(handle) as admin:
+                page = await asyncio.to_thread(lambda: admin.http.get(there))
+                fields = hidden(page.text, f"{there}/end")
+                await asyncio.to_thread(lambda: admin.http.post(f"{there}/end", data=fields))
+            said = await client.call_tool("mail_whoami", {})
+            end = time.monotonic() + 5
+            while not said.is_error:
+                assert time.monotonic() < end, "what was ended is still used"
+                await asyncio.sleep(0.1)
+                said = await client.call_tool("mail_whoami", {})
+        assert "administrator" in text(said)
 
 
 def test_t_93_no_answer_and_no_record_holds_a_token(place: Place) -> None:
