@@ -25,7 +25,8 @@ class Chatter:
 
     def __init__(self, server: str, secrets: Iterable[str], clock: Callable[[], float]) -> None:
         self._server = server
-        words = sorted({one for one in secrets if len(one) >= SHORTEST_SECRET}, key=len, reverse=True)
+        parts = {part for one in secrets for part in (one, *one.splitlines())}  # a key may have several lines
+        words = sorted((one for one in parts if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, words))) if words else None
         self._clock = clock
         self._rest = b""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.upstream import Probed
     from gateway.upstream.channels.talk import Talk
 
-# A program may take its time to start. One that knows no such method may leave it unanswered, and is asked on after that.
+# A program may take its time to start; one that knows no such method may leave it unanswered.
 EXPLORING = replace(TERMS, silence=20.0, total=20.0)
 STARTING = replace(HANDSHAKE_TERMS, silence=30.0, total=30.0)
 

@@ -54,6 +54,11 @@ def caller() -> Caller:
 
 
 @pytest.fixture
+def make_caller() -> type[Caller]:
+    return Caller
+
+
+@pytest.fixture
 async def make_servers() -> AsyncIterator[Callable[..., Servers]]:
     """Processes of the gateway, as far as servers see them; by default they share vault and rendezvous."""
     vault = Vault({"1": os.urandom(32)})

@@ -65,3 +65,9 @@ def test_what_a_reader_resumes_from_is_known_without_an_event():
     reader = Frames(1000)
     reader.feed(b"id: 4\nretry: 250\n\n")
     assert (reader.last_id, reader.retry) == (b"4", 0.25)
+
+
+def test_an_event_says_of_what_kind_it_is_and_the_next_one_does_not():
+    frames = Frames(100)
+    found = frames.feed(b"event: endpoint\ndata: /m\n\nevent: lost\n\ndata: x\n\n")
+    assert [(frame.kind, frame.data) for frame in found] == [(b"endpoint", b"/m"), (b"", b"x")]

@@ -18,7 +18,8 @@ ASKING = b'{"elicitation":{},"sampling":{}}'
 class Clockwork:
     """A legacy server with sessions, as small as it goes; `work` answers what is no handshake."""
 
-    def __init__(self, work=None, *, sessions=True) -> None:
+    def __init__(self, work=None, *, sessions=True, listens=False) -> None:
+        self.listens = listens  # has a stream of its own beside those of calls; `work` has what is on it
         self.sessions: list[str] = []
         self.ended: list[str] = []
         self.keeps = sessions
@@ -33,6 +34,8 @@ class Clockwork:
             self.ended.append(session)
             self.sessions.remove(session)
             return http(b"")
+        if asked.line.startswith("GET") and "last-event-id" not in asked.headers and not self.listens:
+            return http(b"", "405 Method Not Allowed")
         if asked.method == "initialize":
             return self.begin(asked)
         if self.keeps and session not in self.sessions:
