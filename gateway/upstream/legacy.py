@@ -12,13 +12,14 @@ from msgspec import UNSET
 
 from gateway.egress.reply import Terms
 from gateway.upstream import Answer, UpstreamBroken, UpstreamError, UpstreamSlow
+from gateway.upstream.beside import Beside
 from gateway.upstream.conversation import StreamEnded, answer_of, within
 from gateway.upstream.convert import modern_answer
 from gateway.upstream.envelope import legacy_body, notification, plain_request
 from gateway.upstream.handshake import Deaf
 from gateway.upstream.messages import failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
-from gateway.upstream.questions import Questions
+from gateway.upstream.questions import NotYet, Questions
 from gateway.upstream.rounds import in_rounds
 
 if TYPE_CHECKING:
@@ -116,10 +117,20 @@ class Legacy:
             raise
 
     async def _ask_as(self, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms) -> Answer:
+        questions = Questions(partial(self.tell, session), session.route.server, ask, number, down, NotYet())
+        beside = await self._beside(session, questions)
+        try:
+            return await self._answered(number, session, ask, questions, terms)
+        finally:
+            questions.close()
+            if beside is not None:
+                beside.leave(questions)
+
+    async def _answered(self, number: int, session: Session, ask: Ask, questions: Questions, terms: Terms) -> Answer:
         repeatable = ask.method not in NOT_REPEATABLE
         began = asyncio.get_running_loop().time()
         reply = await self._post(session, legacy_body(ask, number), terms, repeatable=repeatable)
-        questions = Questions(partial(self.tell, session), session.route.server, ask, number, down, reply)
+        questions.listen_on(reply)
         try:
             _check_status(reply, session)
             return modern_answer(await answer_of(reply, number, questions), ask)
@@ -127,8 +138,20 @@ class Legacy:
             rest = terms.total - (asyncio.get_running_loop().time() - began)
             return modern_answer(await self._resume(ended, session, number, questions, terms, rest), ask)
         finally:
-            questions.close()
             reply.close()
+
+    async def _beside(self, session: Session, questions: Questions) -> Beside | None:
+        """Where the server may ask beside the call too; none in a session that declares nothing to ask."""
+        if session.key[-1] == b"{}" or not questions.askable:
+            return None
+        if session.beside is None:
+            session.beside = Beside(self._egress, self.tell)
+        try:
+            await session.beside.enter(session, questions)
+        except asyncio.CancelledError:
+            session.beside.leave(questions)
+            raise
+        return session.beside
 
     async def _resume(
         self, ended: StreamEnded, session: Session, number: int, questions: Questions, terms: Terms, left: float

@@ -34,6 +34,16 @@ class Waited(Protocol):
         """It will not come."""
 
 
+class NotYet:
+    """What is waited for while the request is still being sent."""
+
+    patient = False
+
+    def fail(self, fault: UpstreamError) -> None:
+        """The server hears nothing, and will say so itself."""
+        log.info("what a server asked could not be answered (%s)", type(fault).__name__)
+
+
 class Questions:
     """Each question is put to the caller beside the answer that is waited for; `tell` carries what the caller says."""
 
@@ -75,6 +85,7 @@ class Questions:
     def listen_on(self, waited: Waited) -> None:
         """The answer is waited for elsewhere from now on."""
         self._waited = waited
+        waited.patient = bool(self._open)
 
     def close(self) -> None:
         for task in self._open:

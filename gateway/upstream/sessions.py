@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.egress.pool import Egress
     from gateway.egress.routes import Route
     from gateway.rendezvous import Rendezvous
+    from gateway.upstream.beside import Beside
     from registry.catalog import Credential
     from registry.vault import Vault
 
@@ -57,6 +58,7 @@ class Session:
     touched: float = 0.0
     feeding: bool = False  # an event stream hangs on it
     watched: set[str] = field(default_factory=set)  # URIs subscribed to
+    beside: Beside | None = None  # its stream for what is in answer to nothing, where somebody can be asked
     lines: bytes = field(init=False)
 
     def __post_init__(self) -> None:
@@ -99,6 +101,7 @@ class Sessions:
 
     async def renew(self, gone: Session, capabilities: bytes) -> Session:
         """Another session in place of one that the server has ended."""
+        _hush(gone)
         if self._open.get(gone.key) is gone:
             del self._open[gone.key]
         current = self._open.get(gone.key)
@@ -123,6 +126,7 @@ class Sessions:
         horizon = asyncio.get_running_loop().time() - IDLE_LIFE - TOUCH_EVERY
         for session in [one for one in self._open.values() if one.used < horizon and not one.feeding]:
             self._open.pop(session.key, None)
+            _hush(session)
             if await self._fetch(session.parcel) is None:
                 await end(self._egress, session.route, session.lines, session.credential, SWEEP_TERMS)
 
@@ -134,6 +138,7 @@ class Sessions:
         await asyncio.gather(*(self._finish(session) for session in sessions if session.id))
 
     async def _finish(self, session: Session) -> None:
+        _hush(session)
         try:
             mine = await self._rendezvous.take(session.parcel)
         except RendezvousDown:
@@ -213,3 +218,8 @@ class Sessions:
             await self._rendezvous.put(session.parcel, sealed, IDLE_LIFE)
         except RendezvousDown:
             session.touched = 0.0  # tried again with the next call
+
+
+def _hush(session: Session) -> None:
+    if session.beside is not None:
+        session.beside.close()
