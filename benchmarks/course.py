@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks import wire
 from benchmarks.measuring import Figures, Load, counts, measure, open_session
+from benchmarks.people import People
 from benchmarks.processes import used
 from benchmarks.table import table
 from benchmarks.wire import Door
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from tests.fakes.gateway import Gateway
 
 CONNECTIONS = (1, 8, 64)
-PEOPLE = 4
+PEOPLE = 20
 SIZES = {"100 B": 100, "10 KiB": 10 * 1024}
 MIB, KIB = 1024 * 1024, 1024
 COLUMNS = (
@@ -77,31 +78,28 @@ class Course:
 
     def people(self) -> None:
         """People by turns, at a server that wants nothing, and at the same one where each has a token of their own."""
-        rows = []
-        for era, slug in (("modern", "few"), ("legacy", "old")):
+        servers = {"modern": "few", "legacy": "old"}
+        for slug in servers.values():
             self._door(slug)
-            plain = self._of_people(slug)
-            before = counts(self.servers[slug])
-            own = self._of_people(f"{slug}own", self.servers[slug], "--auth", "minted")
-            after = counts(self.servers[slug])
-            calls = self._count(8)
-            new = [after[what] - before[what] for what in ("connected", "greeted")]
-            rows.append((era, plain.cpu / PEOPLE, own.cpu / PEOPLE, own.cpu / plain.cpu, calls, *new))
+            self.gateway.add_server(f"{slug}own", self.servers[slug], "--auth", "minted")
+        people = People(self.gateway, PEOPLE, [*servers.values(), *(f"{slug}own" for slug in servers.values())])
+        rows = [(era, *self._compared_people(people, slug)) for era, slug in servers.items()]
+        people.close()
         columns = ("server", "no token µs", "own token µs", "ratio", "calls", "connections", "sessions")
-        print(table("tools/call of four people, 8 connections, 100 B", columns, rows))
+        print(table(f"tools/call of {PEOPLE} people by turns, 8 connections, 100 B", columns, rows))
 
-    def _of_people(self, slug: str, *registered: str) -> Figures:
+    def _compared_people(self, people: People, slug: str) -> tuple[object, ...]:
+        """Connections and sessions are those that the calls with tokens have begun at the server."""
+        plain = self._of_people(people, slug)
+        before = counts(self.servers[slug])
+        own = self._of_people(people, f"{slug}own")
+        after = counts(self.servers[slug])
+        new = [after[what] - before[what] for what in ("connected", "greeted")]
+        return (plain.cpu / PEOPLE, own.cpu / PEOPLE, own.cpu / plain.cpu, self._count(8), *new)
+
+    def _of_people(self, people: People, slug: str) -> Figures:
         """A turn is one call of each."""
-        if registered:
-            self.gateway.add_server(slug, *registered)
-        doors = []
-        path = f"/servers/{slug}/mcp"
-        for handle in (f"bench{number}" for number in range(PEOPLE)):
-            if handle not in self._known:
-                self.gateway.add_user(handle)
-                self._known.add(handle)
-            self.gateway.allow(f"user:{handle}", f"{slug}.*")
-            doors.append(Door(self.gateway.url + path, self.gateway.token(handle, path)))
+        doors = people.doors(slug)
         script = [wire.call(door, "modern", 100) for door in doors]
         return measure(doors[0], self.gateway.pid, Load(script=script, connections=8, calls=self._count(8) // PEOPLE))
 
