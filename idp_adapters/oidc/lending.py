@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from idp_adapters.contract import IdentityRefused, Lent, ProviderDown
-from idp_adapters.oidc.endpoints import TokenProblem
+from idp_adapters.oidc.endpoints import LONGEST_TOKEN, TokenProblem
 from idp_adapters.oidc.judging import moment
 from idp_adapters.oidc.kept import read_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    from idp_adapters.contract import Verified
 
 TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105 - a name
 TYPE: Final = "urn:ietf:params:oauth:token-type:"
@@ -55,14 +57,31 @@ def read_exchange(answer: Mapping[str, Any] | TokenProblem) -> str:
     return token
 
 
-def judged(token: Verified, issuer: str, subject: str, audience: str, resource: str, now: float) -> float:
-    """Until when it is good: of this provider, about this person, for this pair alone. Else it is sent to nobody."""
-    said = {name: token.claims.get(name) for name in ("iss", "sub", "aud", "resource")}
-    meant = {"iss": issuer, "sub": subject, "aud": audience, "resource": said["resource"] and resource}
-    expires = moment(token.claims, "exp")
-    if token.header.get("typ") != ID_JAG_TYP or said != meant or expires is None or expires <= now:
-        raise ProviderDown("not_this_assertion", "the identity provider vouched for somebody or something else")
+def judged(assertion: str, issuer: str, audience: str, resource: str, now: float) -> float:
+    """Until when it is good: of this provider, for this pair alone; else it is sent to nobody.
+
+    That it is the provider's, the connection proves on which it came (OpenID Connect Core section 3.1.3.7, point 6);
+    its signature is for whom it is for. Whom it calls `sub` may be somebody's name at that audience alone.
+    """
+    header, claims = _parts(assertion)
+    said = {name: claims.get(name) for name in ("iss", "aud", "resource")}
+    meant = {"iss": issuer, "aud": audience, "resource": said["resource"] and resource}
+    expires = moment(claims, "exp")
+    if header.get("typ") != ID_JAG_TYP or said != meant or expires is None or expires <= now:
+        raise ProviderDown("not_this_assertion", "the identity provider vouched to somebody or for something else")
     return min(expires, now + LONGEST)
+
+
+def _parts(token: str) -> list[dict[str, Any]]:
+    """Header and claims, unproved."""
+    parts = token.split(".")
+    if len(parts) != 3 or len(token) > LONGEST_TOKEN or not token.isascii():
+        raise ProviderDown("not_an_assertion", "the identity provider's assertion cannot be read")
+    try:
+        sections = (base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in parts[:2])
+        return [msgspec.json.decode(section, type=dict[str, Any]) for section in sections]
+    except (binascii.Error, ValueError, msgspec.MsgspecError, RecursionError) as error:
+        raise ProviderDown("not_an_assertion", "the identity provider's assertion cannot be read") from error
 
 
 def _worded(problem: TokenProblem) -> IdentityRefused | ProviderDown:
