@@ -33,7 +33,7 @@ from registry.assembling import upstream_of
 from registry.authenticating import set_auth
 from registry.database import Concern
 from registry.tables import Auth, Kind, Server, ServerState
-from tests.conformance import through
+from tests.conformance import employee, through
 from tests.conformance.willing import WillingFetcher
 from tests.fakes.raw import principal
 
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 HOME = "https://conformance-test.local"
 DOCUMENT = "/client-metadata.json"  # where the suite knows a document of ours to be
+SOMEBODY = "usr_somebody"
 ATTEMPTS = 4  # times that somebody goes to a browser for one call
 
 log = logging.getLogger("driver")
@@ -73,6 +74,8 @@ async def authorize(data: Path, url: str, scenario: str, context: dict[str, Any]
         session.add(server)
         set_auth(session, server, mode, facts, secrets, office.vault)
         upstream = upstream_of(server, settings.allow_addresses)
+    if mode is Auth.ID_JAG:
+        employee.sign_in(office, SOMEBODY, context)
     try:
         async with open_world(office) as world:
             await Caller(world, upstream).everything()
@@ -91,6 +94,8 @@ def how(scenario: str, context: dict[str, Any]) -> tuple[Auth, dict[str, Any], d
         facts["client_auth"] = "client_secret_basic"
     if scenario.endswith("client-credentials-basic"):
         return Auth.CLIENT_CREDENTIALS, facts, secret
+    if scenario.endswith("enterprise-managed-authorization"):
+        return Auth.ID_JAG, facts | {"provider": employee.PROVIDER}, secret
     if context.get("issuer"):
         facts["issuer"] = context["issuer"]
     return Auth.OAUTH_SHARED, facts, secret
@@ -102,7 +107,7 @@ class Caller:
     def __init__(self, world: World, upstream: Upstream) -> None:
         self._world = world
         self._upstream = upstream
-        self._who = principal("usr_somebody")
+        self._who = principal(SOMEBODY)
 
     async def everything(self) -> None:
         try:
