@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from registry.openapi.plan import Plan
 
 CAPABILITIES: Final[dict[str, Any]] = {"tools": {}}
-IDEMPOTENT: Final = frozenset({"GET", "PUT", "DELETE"})  # RFC 9110 section 9.2.2
 KEPT: Final = 4096
 
 
@@ -104,7 +103,7 @@ class Apis:
             request.body,
             terms,
             credential=credential,
-            repeatable=request.method in IDEMPOTENT,
+            repeatable=request.method == "GET",  # which only reads (RFC 9110 section 9.2.1)
             target=request.target,
         )
         try:
