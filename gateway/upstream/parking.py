@@ -131,13 +131,14 @@ class Parking:
         state = urandom(16).hex()
         nonce = name_for(parked.principal, state)
         self._parked[nonce] = parked
+        with suppress(RendezvousDown):  # before the client hears of it, and comes back elsewhere; else only here
+            await self._rendezvous.put(_here(nonce), b"1", LIFE)
         parked.keeper = asyncio.create_task(self._keep(nonce, parked))
         return parked.question(state)
 
     async def _keep(self, nonce: str, parked: Parked) -> None:
         """Until its client comes back by way of another process, or has thought for too long."""
         try:
-            await self._rendezvous.put(_here(nonce), b"1", LIFE)
             letter = await self._rendezvous.receive(_box(nonce), LIFE)
             opened = b"" if letter is None else self._vault.unwrap(CONTEXT, letter)
         except (RendezvousDown, SecretRefused):

@@ -39,9 +39,10 @@ class _Letter(msgspec.Struct, array_like=True):
 
 
 class _Listening(Parked):
-    """Hears the questions; `news` whenever there is another."""
+    """Hears the questions; `news` whenever there is another, `shown` since the first could be seen everywhere."""
 
     news: asyncio.Event
+    shown: asyncio.Event
 
     async def request(self, method: str, params: bytes) -> bytes:
         asked = asyncio.ensure_future(super().request(method, params))
@@ -109,30 +110,27 @@ class TaskQuestions:
         methods = frozenset(ASKABLE[kind] for kind in members(declared) if kind in ASKABLE)
         server = ask.entry.server if ask.entry is not None else ""
         listening = _Listening(None, down, methods, ask.principal, server)
-        listening.news = asyncio.Event()
-        listening.task = asyncio.create_task(result(listening))
-        listening.task.add_done_callback(lambda done: done.cancelled() or done.exception())  # `tasks/get` will tell
-        first = asyncio.ensure_future(listening.news.wait())
-        await asyncio.wait({first, listening.task}, timeout=SOON, return_when=asyncio.FIRST_COMPLETED)
-        first.cancel()
-        await asyncio.sleep(TOGETHER)
-        asked = listening.requests() if listening.open else b""
-        waiting = asyncio.create_task(self._wait(name, listening))
+        listening.news, listening.shown = asyncio.Event(), asyncio.Event()
+        waiting = asyncio.create_task(self._wait(name, listening, result(listening)))
         self._waiting.add(waiting)
         waiting.add_done_callback(self._waiting.discard)
-        await asyncio.sleep(0)
-        return asked
+        with suppress(TimeoutError):
+            await asyncio.wait_for(listening.shown.wait(), SOON)
+        return listening.requests() if listening.open else b""
 
-    async def _wait(self, name: str, listening: _Listening) -> None:
+    async def _wait(self, name: str, listening: _Listening, result: Coroutine[None, None, Answer]) -> None:
         """Until the task has ended, or nobody has said anything for too long."""
+        listening.task = asyncio.create_task(result)
+        listening.task.add_done_callback(lambda done: done.cancelled() or done.exception())  # `tasks/get` will tell
         try:
             while not listening.task.done():
                 await self._show(name, listening)
                 if not await self._hear(name, listening):
                     break
         except (RendezvousDown, SecretRefused):
-            pass  # whoever looks next waits anew
+            return  # whoever looks next waits anew
         finally:
+            listening.shown.set()
             listening.task.cancel()
             await asyncio.wait({listening.task})
             with suppress(RendezvousDown):
@@ -140,10 +138,12 @@ class TaskQuestions:
                 await self._rendezvous.take(_waits(name))
 
     async def _show(self, name: str, listening: _Listening) -> None:
+        await asyncio.sleep(TOGETHER)
         listening.news.clear()
         if listening.open:
             sealed = self._vault.wrap(CONTEXT, listening.requests())
             await self._rendezvous.put(_asked(name), sealed, LIFE)
+            listening.shown.set()
         else:
             await self._rendezvous.take(_asked(name))
 
