@@ -19,6 +19,7 @@ from authz.tokens.cutoffs import load_cutoffs
 from authz.tokens.keys import load_keys
 from authz.tokens.personal import load_personal
 from gateway import clock
+from registry import connections
 from registry.assembling import load_catalogue
 from registry.authenticating import load_credentials
 from registry.database import NOTIFY_CHANNEL, Concern
@@ -144,7 +145,7 @@ class Snapshots:
         loaders: dict[str, tuple[Concern, Callable[[Session], Any]]] = {
             "catalogue": (Concern.CATALOGUE, lambda session: load_catalogue(session, epoch, lines)),
             "credentials": (Concern.CATALOGUE, lambda session: load_credentials(session, vault)),
-            "secrets": (Concern.CATALOGUE, vault.problems),
+            "secrets": (Concern.CATALOGUE, lambda session: vault.problems(session, but=connections.KIND)),
             "policy": (Concern.POLICY, lambda session: load_policy(session, epoch)),
             "members": (Concern.PEOPLE, load_members),
             "clients": (Concern.PEOPLE, load_clients),

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from registry.vault import Vault
 
+KIND: Final = "connection/"  # what the kinds of their secrets begin with
 TOKENS: Final = "tokens"
 HEADER: Final = "header"  # what a person gave, of --auth static --per person
 
@@ -70,7 +71,7 @@ _given = msgspec.json.Decoder(Given)
 
 def owner(slug: str, subject: str) -> str:
     """Whose secrets they are, in the vault. People are spread over many kinds, for each kind has one page."""
-    return f"connection/{slug}/{sha256(subject.encode()).hexdigest()[:2]}:{subject}"
+    return f"{KIND}{slug}/{sha256(subject.encode()).hexdigest()[:2]}:{subject}"
 
 
 def find(session: Session, slug: str, subject: str) -> Connection | None:
@@ -224,7 +225,7 @@ def forget(session: Session, vault: Vault, row: Connection) -> None:
 def remove_all_at(session: Session, vault: Vault, slug: str) -> int:
     """All that was connected at a server, with whatever was registered there for it; how many it were."""
     rows = listed(session, slug=slug)
-    kinds = sa.select(col(Secret.owner)).where(col(Secret.owner).startswith(f"connection/{slug}/", autoescape=True))
+    kinds = sa.select(col(Secret.owner)).where(col(Secret.owner).startswith(f"{KIND}{slug}/", autoescape=True))
     for each in sorted(session.execute(kinds.distinct()).scalars()):
         vault.forget(session, each)
     for row in rows:

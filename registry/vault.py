@@ -90,9 +90,12 @@ class Vault:
             session.delete(row)
         self._pages.strike(session, owner)
 
-    def problems(self, session: Session) -> list[str]:
-        """Every secret that was put back, put in or taken away behind our back, in words."""
-        return list(self._pages.problems(session))
+    def problems(self, session: Session, but: str = "") -> list[str]:
+        """Every secret that was put back, put in or taken away behind our back, in words.
+
+        Kinds that begin with `but` are left out: of what is many, each is looked at when it is used.
+        """
+        return list(self._pages.problems(session, but))
 
     def adopt(self, session: Session) -> None:
         """Takes the secrets that are there for the right ones: for a database from before there were pages."""

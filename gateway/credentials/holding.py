@@ -57,9 +57,9 @@ class Credentials:
         if fixed is not None or upstream.auth is Auth.NONE:
             return fixed
         asked = Asked(upstream=upstream, principal=principal, object=object_)
-        now = time.time()
-        entry = self._shelf.find(asked.key, upstream, snapshot.cutoffs, now)
-        if entry is None or (entry.credential.subject, entry.credential.scope) != (asked.subject, asked.tool):
+        key, now = asked.key, time.time()
+        entry = self._shelf.find(key, upstream, snapshot.cutoffs, now)
+        if entry is None or entry.credential.subject != key.subject or entry.credential.scope != key.tool:
             return None
         if now >= entry.renew_at:  # still good: the next is had beside the calls
             self._flight(replace(asked, scopes=entry.scopes))

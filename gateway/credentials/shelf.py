@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from authz.tokens.cutoffs import Cut
@@ -31,9 +31,10 @@ class Entry:
     scopes: frozenset[str] = frozenset()
     instead: bool = False  # of one that the server had refused
 
-    @property
-    def until(self) -> float:
-        return min(self.credential.until - MARGIN, self.since + TRUSTED)
+    until: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "until", min(self.credential.until - MARGIN, self.since + TRUSTED))
 
     def is_for(self, upstream: Upstream) -> bool:
         """Whether the server is still known in the way, and at the place, that it was obtained for (T-49)."""
@@ -55,7 +56,7 @@ class Shelf:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if now >= entry.until or not entry.is_for(upstream) or is_cut(cutoffs, key, entry.since):
+        if now >= entry.until or not entry.is_for(upstream) or (cutoffs.moments and is_cut(cutoffs, key, entry.since)):
             del self._entries[key]
             return None
         self._entries.move_to_end(key)
