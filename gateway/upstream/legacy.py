@@ -75,11 +75,16 @@ class Legacy:
     ) -> Answer:
         """Ask within the caller's session; one that has ended is begun again, once."""
         key = self._sessions.key(ask.principal, route, credential, capabilities)
-        session = await self._sessions.enter(key, route, credential, capabilities)
+        if self._sessions.known(key):
+            session = await self._sessions.enter(key, route, credential, capabilities)
+        else:
+            async with within(terms.silence):  # who waits no longer leaves the greeting to those who do
+                session = await self._sessions.enter(key, route, credential, capabilities)
         try:
             return await self._ask(session, ask, down, terms)
         except SessionGone:
-            session = await self._sessions.renew(session, capabilities)
+            async with within(terms.silence):
+                session = await self._sessions.renew(session, capabilities)
         try:
             return await self._ask(session, ask, down, terms)
         except SessionGone as gone:

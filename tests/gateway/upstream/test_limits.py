@@ -64,6 +64,16 @@ async def test_a_server_of_its_own_deadline_is_given_up_by_it(servers, caller):
                 await servers.send(upstream, call(), caller, None)
 
 
+async def test_a_greeting_takes_no_longer_than_a_call_may(servers, caller):
+    """A legacy server that takes the connection and answers nothing, not even `initialize`."""
+    async with raw_server(silent) as server:
+        upstream = server.upstream(Era.LEGACY, limits=Limits(deadline=0.1))
+        async with asyncio.timeout(5):
+            with pytest.raises(UpstreamSlow):
+                await servers.send(upstream, call(), caller, None)
+    assert not server.asked_for("tools/call")
+
+
 async def test_a_tool_may_have_longer_than_its_server_and_another_has_not(servers, caller):
     async def slowly(asked: Asked, writer: asyncio.StreamWriter) -> bytes:
         await asyncio.sleep(0.3)
