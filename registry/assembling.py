@@ -17,7 +17,7 @@ from registry.auth_modes import read_auth
 from registry.catalog import Catalogue, Entry, Upstream
 from registry.declaring import approved_commands
 from registry.limits import read_limits
-from registry.mounting import Approved, first_approved, join, mounts
+from registry.mounting import Approved, join, mounts, owners
 from registry.schemas import param_headers
 from registry.screening import Severity
 from registry.servers import all_servers, exception_lines, reachable
@@ -168,10 +168,8 @@ def _is_object_schema(raw: bytes) -> bool:
 def contested(session: Session, slug: str) -> dict[str, str]:
     """URIs of `slug` that lead to another server on the merged portal, with that server."""
     servers = [server.slug for server in all_servers(session) if server.state == ServerState.APPROVED]
-    kept = {
-        entry.name: entry.server
-        for entry in first_approved([one for each in servers for one in _approved(session, each)])
-    }
+    everything = (one for each in servers for one in _approved(session, each))
+    kept = {uri: server for (_, uri), server in owners(everything).items()}
     own = session.exec(select(Pin.name).where(Pin.server == slug, col(Pin.kind).in_([Kind.RESOURCE, Kind.TEMPLATE])))
     return {uri: kept[uri] for uri in own if kept.get(uri, slug) != slug}
 

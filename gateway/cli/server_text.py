@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gateway.cli.output import minute, table
 from gateway.cli.server_process import process_lines
+from registry.apps import is_for_apps
 from registry.hidden import visible
 from registry.openapi.plan import plan_of
 from registry.reviewing import Status
-from registry.tables import Transport
+from registry.tables import Kind, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -107,6 +110,8 @@ def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterat
             yield f"            {plan.method} {visible(plan.path)}"
         for finding in item.findings:
             yield f"            {finding.severity}: {finding.where or '/'} {visible(finding.what)} ({finding.rule})"
+        if item.kind == Kind.TOOL and is_for_apps(_members(item)):
+            yield "            for the pages of this server alone: on its own mount, not on the portal"
         if item.name in contested:
             yield f"            on the portal this URI leads to {contested[item.name]}; here only on its own mount"
         if full:
@@ -134,6 +139,14 @@ def _difference(item: Item) -> Iterator[str]:
             yield f"  {mark} - {change.where}: {visible(change.before)}"
         if change.after is not None:
             yield f"  {mark} + {change.where}: {visible(change.after)}"
+
+
+def _members(item: Item) -> dict[str, msgspec.Raw]:
+    try:
+        found: dict[str, msgspec.Raw] = msgspec.json.decode(item.raw, type=dict[str, msgspec.Raw])
+    except (ValueError, RecursionError):  # screening has said so
+        return {}
+    return found
 
 
 def _summary(item: Item) -> str:
