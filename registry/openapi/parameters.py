@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from msgspec import UNSET
+from msgspec import UNSET, structs
 
 from registry.authenticating import NOT_OURS_TO_SET
 from registry.hidden import hidden
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from registry.openapi.reading import Document
 
 MOST: Final = 100
+BODY: Final = "body"  # the argument that is the content
 STYLES: Final = {
     "path": ("simple", "label", "matrix"),
     "query": ("form", "spaceDelimited", "pipeDelimited", "deepObject"),
@@ -43,6 +45,8 @@ _RESERVED: Final = frozenset(
     | {"x-rewrite-url", "x-real-ip", "content-location", "host"}
 )
 _RESERVED_PREFIXES: Final = ("x-forwarded-", "mcp-", "sec-", "proxy-", "x-amz-", "cf-", "content-")
+_NOT_ARGUMENT: Final = re.compile(r"[^A-Za-z0-9_.-]+")  # model APIs take no other names of arguments
+LONGEST_ARGUMENT: Final = 48
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _COOKIE: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 
@@ -138,17 +142,25 @@ def _api_keys(document: Document) -> set[tuple[str, str]]:
 
 
 def _apart(given: list[Given]) -> list[Given]:
-    """The same name in two places becomes two arguments; `body` is another one's name."""
-    places: dict[str, list[str]] = {"body": ["body"]}
-    for one in given:
-        places.setdefault(one.parameter.name, []).append(one.parameter.place)
-    return [_renamed(one, given) if len(places[one.parameter.name]) > 1 else one for one in given]
+    """Each under a name that model APIs take and that is its own: the same in two places becomes two arguments."""
+    plain = [_argument(one.parameter.name) for one in given]
+    often = Counter([*plain, BODY])
+    taken = {BODY}
+    found: list[Given] = []
+    for one, name in zip(given, plain, strict=True):
+        argument = f"{name}_{one.parameter.place}" if often[name] > 1 else name
+        while argument in taken:
+            argument += "_"
+        taken.add(argument)
+        found.append(_called(one, argument))
+    return found
 
 
-def _renamed(one: Given, given: list[Given]) -> Given:
-    taken = {other.parameter.name for other in given}
-    argument = f"{one.parameter.name}_{one.parameter.place}"
-    while argument in taken:
-        argument += "_"
-    values = {name: getattr(one.parameter, name) for name in one.parameter.__struct_fields__}
-    return Given(Parameter(**(values | {"argument": argument})), one.schema, one.words)
+def _argument(name: str) -> str:
+    return _NOT_ARGUMENT.sub("_", name).strip("_")[:LONGEST_ARGUMENT] or "argument"
+
+
+def _called(one: Given, argument: str) -> Given:
+    if argument == one.parameter.name:
+        return one
+    return Given(structs.replace(one.parameter, argument=argument), one.schema, one.words)

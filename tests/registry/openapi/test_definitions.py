@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -79,6 +80,17 @@ def test_the_same_name_in_two_places_is_two_arguments() -> None:
     assert plan is not None
     assert plan.arguments() == ("id_path", "id_query", "body_query", "body")
     assert set(json.loads(raw)["inputSchema"]["properties"]) == set(plan.arguments())
+
+
+def test_arguments_have_names_that_model_apis_take() -> None:
+    names = ["filter[a]", "filter.a", "$top", "X-Y", "x" * 100, "é", "[]", "filter_a"]
+    raw = json.dumps(drawn(operation("/x", *({"name": name, "in": "query"} for name in names)))["op"])
+    plan, called = plan_of(raw), list(json.loads(raw)["inputSchema"]["properties"])
+    assert plan is not None
+    assert [one.name for one in plan.parameters] == names
+    assert list(plan.arguments()) == called
+    assert all(re.fullmatch("[A-Za-z0-9_.-]{1,64}", name) for name in called)
+    assert called[1:4] == ["filter.a", "top", "X-Y"]
 
 
 def test_what_an_operation_says_of_a_parameter_stands_over_what_its_path_says() -> None:
