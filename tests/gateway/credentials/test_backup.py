@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlmodel import select
+
+from gateway.assembly import open_office
+from gateway.credentials.kept import Kept
+from gateway.operating.backup import make
+from gateway.operating.restoring import restore
+from registry.tables import Notice, PendingConnect
+from tests.gateway.credentials.oauth.settled import Settled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.fakes.upstream_oauth import Upstream
+
+pytestmark = pytest.mark.sqlite
+
+
+def test_what_people_connected_is_there_after_a_restore_and_what_was_under_way_is_not(
+    fake: Upstream, office: Settled, tmp_path: Path
+) -> None:
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    office.depart(upstream, "usr_bob")  # on the way to the authorization server
+    with office.office.database.change() as session:
+        session.add(Notice(id="msg_1", body="{}", at=0, due_at=0))
+    make(office.office, tmp_path / "backup")
+    settings = office.office.settings.model_copy(update={"data": tmp_path / "other"})
+    restore(settings, tmp_path / "backup", office.office.settings.data / "keys" / "master.key")
+    restored = Settled(open_office(settings))
+    held = Kept(restored.equipment).obtain(restored.asked(upstream))
+    assert held.credential.value == b"Bearer " + office.tokens().access.encode()
+    restored.later(7200)
+    assert Kept(restored.equipment).obtain(restored.asked(upstream)).credential.value != held.credential.value
+    with restored.office.database.read() as session:
+        assert not session.exec(select(PendingConnect)).all()
+        assert not session.exec(select(Notice)).all()
+    restored.office.close()
