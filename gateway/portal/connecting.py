@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.credentials import ConnectionNeeded
-from gateway.credentials.links import Ticket, link
+from gateway.credentials.links import Ticket, connect_url, link
 from gateway.portal import refusing, rounds
 from gateway.portal.headers import CAPABILITIES_KEY, LEGACY
 from gateway.portal.rounds import Waiting
@@ -77,7 +77,7 @@ def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionN
     """
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
     if not needed.subject or needed.subject != exchange.principal.subject or not _is_person(exchange):
-        text = f"{_title(upstream)} cannot be called now: {_sentence(str(needed))}{_whom(needed)}"
+        text = f"{_title(upstream)} cannot be called now: {_sentence(str(needed))} {_who_can(exchange, needed)}"
         return refusing.in_band(target, text, {"reason": str(needed)})
     url = _url(exchange, target, needed)
     if exchange.modern:
@@ -149,10 +149,10 @@ def _is_person(exchange: Exchange) -> bool:
     return exchange.principal.label.startswith("user:")
 
 
-def _whom(needed: ConnectionNeeded) -> str:
+def _who_can(exchange: Exchange, needed: ConnectionNeeded) -> str:
     if not needed.subject:
-        return " An administrator connects it, on the server's page of the review."
-    return " Only a person can connect an account: let the agent act for one, by a delegation or a token exchange."
+        return f"That is done at {connect_url(exchange.world.settings.base_url, needed.server)}/shared."
+    return "Only a person can connect an account: let the agent act for one, by a delegation or a token exchange."
 
 
 def _message(upstream: Upstream, needed: ConnectionNeeded) -> str:

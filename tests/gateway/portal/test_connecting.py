@@ -428,14 +428,15 @@ async def test_the_shared_account_is_an_administrators_to_connect(tmp_path) -> N
         purse = Purse(door)
 
         async def shared(*_: object) -> Credential:
-            raise ConnectionNeeded("notes", "", "its shared account has ended")
+            raise ConnectionNeeded("notes", "", "an administrator has to connect the shared account")
 
         purse.door.world.credentials.obtain = shared  # type: ignore[method-assign]
         result = (await ask(door, "tools/call", WITH_URLS)).json["result"]
         assert result["isError"] is True
         text = result["content"][0]["text"]
         assert "administrator" in text
-        assert "/connect/" not in text
+        assert f"{door.base}/connect/notes/shared." in text
+        assert "ticket" not in text
 
 
 async def test_an_agent_of_its_own_has_no_account_and_is_told_so(tmp_path) -> None:
