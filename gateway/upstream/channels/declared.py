@@ -133,6 +133,17 @@ def problems(declared: tuple[DeclaredServer, ...], data: Path) -> Iterator[str]:
             yield f"stdio_servers {one.slug}: {one.credential} is in env or inherit, and the credential's too"
 
 
+def absent(declared: DeclaredServer) -> Iterator[str]:
+    """What it names that is not there, or that it would not see, one sentence each."""
+    places = (*declared.read, *([declared.directory] if declared.directory else []))
+    yield from (f"there is no {path}, which it names" for path in places if not path.exists())
+    program = Path(declared.command[0])
+    if declared.sandbox == "required" and program.is_absolute():
+        seen = (Path("/usr"), Path("/bin"), Path("/sbin"), *places)
+        if not any(program.is_relative_to(place) for place in seen):
+            yield f"its program {program} is not in what it may read; add its folder to read"
+
+
 def missing_variables(declared: tuple[DeclaredServer, ...]) -> list[str]:
     """Every variable that cannot be had."""
     return [problem for one in declared for problem in environment(one)[1]]

@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.egress.reply import Terms
 from gateway.running import as_task
-from gateway.upstream import Answer, UpstreamBusy
+from gateway.upstream import Answer, UpstreamBusy, UpstreamSlow
 from gateway.upstream.channels.following import ChannelFollower
 from gateway.upstream.channels.opened import Opened
 from gateway.upstream.channels.opening import discover
@@ -74,7 +74,7 @@ class Channels:
         found = await discover(talk) if talk.era is Era.MODERN else talk.probed
         self._read_at[place.key] = now + ASLEEP_MOST
         if found is None:
-            raise UpstreamBusy("the server does not say what it is now")
+            raise UpstreamSlow("the server does not say what it is now")
         return found
 
     async def events(

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.upstream import UpstreamBroken, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.channels.chatter import Chatter
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from gateway.egress.reply import Terms
@@ -80,7 +81,7 @@ class Process(asyncio.SubprocessProtocol):
         try:
             await loop.subprocess_exec(lambda: self, *keeper, env=self._orders.environment, start_new_session=True)
         except OSError as error:
-            raise UpstreamUnreachable("its process cannot be started on this machine") from error
+            raise UpstreamUnreachable("its process cannot be started on this machine", Trouble.PROCESS) from error
 
     async def send(self, body: bytes, terms: Terms) -> None:
         """One line. Between the tokens of a caller's own bytes there may be line breaks, which mean nothing there."""
@@ -91,7 +92,7 @@ class Process(asyncio.SubprocessProtocol):
             except TimeoutError as late:
                 raise UpstreamSlow("the server's process reads nothing more; nothing was sent") from late
         if self._closing or self._exited.is_set() or self._transport is None:
-            raise UpstreamBroken("the server's process has ended")
+            raise UpstreamBroken("the server's process has ended", Trouble.PROCESS)
         self._stdin().write(body.replace(b"\n", b" ").replace(b"\r", b" ") + b"\n")
 
     def use(self, credential: Credential | None) -> None:
@@ -144,7 +145,7 @@ class Process(asyncio.SubprocessProtocol):
             self._line = bytearray(rest)
         if len(self._line) > self._orders.line_most:
             self._line.clear()
-            self._end("the server wrote a line that is too long")
+            self._end("the server wrote a line that is too long", Trouble.TOO_LARGE)
 
     def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:  # noqa: ARG002  # the signature
         self._writable.set()
@@ -161,6 +162,6 @@ class Process(asyncio.SubprocessProtocol):
         if line.strip() and self._hearer is not None:
             self._hearer.heard(line)
 
-    def _end(self, why: str) -> None:
+    def _end(self, why: str, trouble: Trouble = Trouble.PROCESS) -> None:
         if self._hearer is not None and not self._closing:
-            self._hearer.ended(UpstreamBroken(why))
+            self._hearer.ended(UpstreamBroken(why, trouble))

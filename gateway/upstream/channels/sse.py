@@ -14,6 +14,7 @@ from gateway.upstream import UpstreamBroken, UpstreamError, UpstreamSlow
 from gateway.upstream.channels.places import Place
 from gateway.upstream.messages import refusal
 from gateway.upstream.sessions import IDLE_LIFE, SESSIONS_MOST, Sessions
+from gateway.upstream.troubles import Trouble
 from registry.addresses import parse
 from registry.errors import AddressRefused
 
@@ -29,6 +30,7 @@ STREAM: Final = Terms(3600.0, 86400.0, 0)  # a quiet stream is a good one; a dea
 ENDPOINT_WITHIN: Final = 10.0  # seconds
 MOST: Final = 4 * SESSIONS_MOST
 LINES: Final = b"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
+CLOSED: Final = "the server closed its stream; the call may have been carried out"
 TAKEN: Final = frozenset({200, 202, 204})
 
 
@@ -95,7 +97,7 @@ class Stream:
                 await self._reading
 
     async def _read(self, hearer: Hearer) -> None:
-        fault: UpstreamError = UpstreamBroken("the server closed its stream; the call may have been carried out")
+        fault: UpstreamError = UpstreamBroken(CLOSED, Trouble.LOST)
         try:
             reply = await self._egress.exchange(
                 self._route, "GET", b"", b"", STREAM, credential=self._credential, repeatable=True
@@ -105,7 +107,7 @@ class Stream:
             finally:
                 reply.close()
         except FrameTooLarge:
-            fault = UpstreamBroken("an event of the server is too large")
+            fault = UpstreamBroken("an event of the server is too large", Trouble.TOO_LARGE)
         except UpstreamError as error:
             fault = error
         if not self._post.done():

@@ -6,11 +6,12 @@ import os
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from gateway.upstream import UpstreamBroken, UpstreamUnreachable
+from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.channels import sandbox
-from gateway.upstream.channels.declared import environment, secrets
+from gateway.upstream.channels.declared import absent, environment, secrets
 from gateway.upstream.channels.places import Place, who
 from gateway.upstream.channels.process import Orders, Plan, Process
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,20 +57,18 @@ class StdioPlaces:
 
     def _find(self, server: Upstream) -> DeclaredServer:
         if server.slug not in self._declared:
-            raise UpstreamUnreachable(
-                "the operator's file does not declare its command; give the same --config as to `ostiary up`"
-            )
+            raise _not_run("the operator's file does not declare it; give the same --config as to `ostiary up`")
         declared, digest = self._declared[server.slug]
         if server.command not in {"", digest}:  # empty only when it is read, for the review of it
-            raise UpstreamUnreachable("its command is not the one that was approved; restart the gateway")
+            raise _not_run("its command is not the one that was approved; restart the gateway")
         if declared.sandbox == "required" and sandbox.trouble():
-            raise UpstreamUnreachable(f"{sandbox.trouble()}, and without a sandbox it is not run; {sandbox.NEITHER}")
+            raise _not_run(f"{sandbox.trouble()}, and without a sandbox it is not run; {sandbox.NEITHER}")
         return declared
 
     def _orders(self, declared: DeclaredServer, whose: tuple[object, ...], credential: Credential | None) -> Orders:
         given, problems = environment(declared)
-        if problems:
-            raise UpstreamUnreachable(problems[0])
+        for problem in (*problems, *absent(declared)):
+            raise _not_run(problem)
         hidden = list(secrets(declared, given))
         if credential is not None:
             given[_variable(declared)] = value = _bare(credential)
@@ -100,9 +99,13 @@ class StdioPlaces:
         return path
 
 
+def _not_run(why: str) -> UpstreamUnreachable:
+    return UpstreamUnreachable(why, Trouble.PROCESS)
+
+
 def _variable(declared: DeclaredServer) -> str:
     if not declared.credential:
-        raise UpstreamBroken("it is known by a credential, and the operator's file names no variable to give it in")
+        raise _not_run("it is known by a credential, and the operator's file names no variable to give it in")
     return declared.credential
 
 

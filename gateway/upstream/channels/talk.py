@@ -18,6 +18,7 @@ from gateway.upstream.following import ANY, UPDATED
 from gateway.upstream.messages import is_answer_to, next_id, parse, read
 from gateway.upstream.parked import NO_SUCH_METHOD
 from gateway.upstream.questions import Questions
+from gateway.upstream.troubles import Trouble
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -146,7 +147,9 @@ class Talk:
         self._behind(self.wire.close())
 
     async def close(self) -> None:
-        self.ended(UpstreamBroken("the channel to the server was closed; the call may have been carried out"))
+        self.ended(
+            UpstreamBroken("the channel to the server was closed; the call may have been carried out", Trouble.LOST)
+        )
         for task in self._background:
             task.cancel()
         await self.wire.close()

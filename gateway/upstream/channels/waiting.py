@@ -7,6 +7,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from gateway.upstream import UpstreamBroken, UpstreamSlow
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from gateway.egress.budget import Budget
@@ -40,7 +41,7 @@ class Waiting:
         self._messages.append((message, size))
         if not fits or 0 < self.terms.size < self._size:
             self.close()
-            self.fail(UpstreamBroken("the server's answer is too large, or too much is in flight"))
+            self.fail(UpstreamBroken("the server's answer is too large, or too much is in flight", Trouble.TOO_LARGE))
         self._came.set()
 
     def fail(self, fault: UpstreamError) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.egress.reply import Terms
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
-from gateway.upstream.channels import stdio
+from gateway.upstream.channels import sandbox, stdio
 from gateway.upstream.channels.process import Process
 from registry.catalog import Credential
 from registry.tables import Era
@@ -206,6 +206,20 @@ async def test_a_command_that_is_not_there_is_said_to_be_broken(processes, calle
     process = processes(command=("/no/such/program",), **OFF)
     with pytest.raises(UpstreamBroken, match="ended"):
         await process.call("echo", "ann", caller)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"read": ("/no/such/folder",), **OFF}, "there is no /no/such/folder"),
+        ({"directory": "/no/such/folder", **OFF}, "there is no /no/such/folder"),
+        ({"read": (), "sandbox": "required"}, "add its folder to read"),
+    ],
+)
+async def test_what_it_names_must_be_there_and_be_seen(processes, caller, monkeypatch, changes, said):
+    monkeypatch.setattr(sandbox, "trouble", lambda: "")
+    with pytest.raises(UpstreamUnreachable, match=said):
+        await processes(**changes).call("echo", "ann", caller)
 
 
 async def test_another_command_than_the_approved_one_is_not_run(processes, caller):

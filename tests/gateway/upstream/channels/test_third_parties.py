@@ -178,7 +178,7 @@ def _doctor(gateway: Gateway, declared: Declared) -> str:
 
 
 def test_it_is_not_asked_without_the_file(gateway: Gateway) -> None:
-    with pytest.raises(CommandFailed, match="the operator's file does not declare its command"):
+    with pytest.raises(CommandFailed, match="the operator's file does not declare it"):
         gateway.run("server", "refresh", "time")
 
 
