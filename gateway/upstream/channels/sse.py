@@ -31,6 +31,7 @@ ENDPOINT_WITHIN: Final = 10.0  # seconds
 MOST: Final = 4 * SESSIONS_MOST
 LINES: Final = b"Accept: application/json, text/event-stream\r\nContent-Type: application/json\r\n"
 CLOSED: Final = "the server closed its stream; the call may have been carried out"
+GONE: Final = frozenset({404, 410})  # it knows nothing of our stream
 TAKEN: Final = frozenset({200, 202, 204})
 
 
@@ -68,11 +69,13 @@ class Stream:
         self._credential: Credential | None = None
         self._post: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._reading: asyncio.Task[None] | None = None
+        self._hearer: Hearer | None = None
 
     def use(self, credential: Credential | None) -> None:
         self._credential = credential
 
     async def open(self, hearer: Hearer) -> None:
+        self._hearer = hearer
         self._reading = asyncio.create_task(self._read(hearer))
         try:
             async with asyncio.timeout(ENDPOINT_WITHIN):
@@ -87,6 +90,8 @@ class Stream:
             self._route, "POST", LINES, body, terms, credential=self._credential, target=self._post.result()
         )
         reply.close()
+        if reply.status in GONE and self._hearer is not None:  # it may have been started anew behind a proxy
+            self._hearer.ended(UpstreamBroken(CLOSED, Trouble.LOST))
         if reply.status not in TAKEN:
             raise refusal(reply)
 

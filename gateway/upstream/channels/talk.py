@@ -147,9 +147,7 @@ class Talk:
         self._behind(self.wire.close())
 
     async def close(self) -> None:
-        self.ended(
-            UpstreamBroken("the channel to the server was closed; the call may have been carried out", Trouble.LOST)
-        )
+        self.ended(UpstreamBroken("the channel was closed; the call may have been carried out", Trouble.LOST))
         for task in self._background:
             task.cancel()
         await self.wire.close()

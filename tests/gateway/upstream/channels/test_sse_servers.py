@@ -131,6 +131,25 @@ async def test_one_that_never_says_where_to_write_is_given_up(servers, caller, m
             await servers.send(at(server), call("t"), caller, None)
 
 
+async def test_a_stream_that_the_server_has_forgotten_is_opened_again(servers, caller):
+    class Forgetful(Sse):
+        async def __call__(self, asked, writer):
+            if asked.method == "tools/call" and len(self.streams) == 1:
+                return http(b"Could not find session", "404 Not Found", "text/plain")
+            return await super().__call__(asked, writer)
+
+    fake = Forgetful()
+    opened = servers._engines[Transport.SSE]._opened
+    async with raw_server(fake) as server:
+        with pytest.raises(UpstreamBroken):
+            await servers.send(at(server), call("t"), caller, None)
+        await until(lambda: not opened._talks)
+        for trouble in opened._troubles.values():
+            trouble.until = 0
+        await servers.send(at(server), call("t"), caller, None)
+        assert len(fake.streams) == 2
+
+
 async def test_each_request_carries_the_credential_of_the_moment(servers, caller):
     async with raw_server(Sse()) as server:
         upstream = at(server, auth=Auth.STATIC)
