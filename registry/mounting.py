@@ -1,7 +1,7 @@
 """Which definition is where: on the portal that merges all servers, and on the mount of its own server.
 
 On the portal a URI leads to the server that was approved first with it, whether that lists it or a tool of its names it
-as its page (docs/decisions/0003, 0026). What is for the pages of one server alone is on that server's mount alone.
+as its page (docs/decisions/0003, 0027). What is for the pages of one server alone is on that server's mount alone.
 """
 
 from __future__ import annotations
