@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
     from registry.tables import ApiDescription
 
 PATIENCE = 30.0  # seconds for the whole of a description
+READ_EVERY = 600.0  # seconds between readings of one that does not say whether it changed
 _HEADERS = {"accept": "application/json, application/yaml;q=0.9, */*;q=0.5"}
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """What a description says now; `text` is None where it is what was read before."""
+    """What a server says now; `text` is the description that says it, where one was read just now."""
 
     seen: Seen
     text: Text | None = None
@@ -42,15 +44,16 @@ async def look(office: Office, upstreams: Upstreams, server: Upstream, credentia
 
 
 def note(office: Office, slug: str, news: News) -> None:
-    """After what was seen is stored: from now on the same text is no news."""
+    """After what was seen is stored: the same text is no news from now on, and need not be asked for at once again."""
     if news.text is not None:
         with office.database.change() as session:
             mark(session, slug, news.text)
 
 
 def fetch(url: str, lines: Collection[str], before: ApiDescription | None = None) -> Text | None:
-    """The description at `url`; None if it is the one of `before`. Raises AddressRefused or FetchFailed.
+    """The description at `url`; None if the server says that it is still the one of `before`.
 
+    Raises AddressRefused or FetchFailed.
     No credential goes with it: a description that is not public is given as a file.
     """
     conditions = {} if before is None else {"if-none-match": before.etag, "if-modified-since": before.modified}
@@ -60,8 +63,7 @@ def fetch(url: str, lines: Collection[str], before: ApiDescription | None = None
         return None
     if answer.status != 200:
         raise FetchFailed(f"{url} answers with HTTP status {answer.status}; a file can be given instead")
-    found = Text(answer.body, url, _kept(answer.headers.get("etag")), _kept(answer.headers.get("last-modified")))
-    return None if before is not None and found.digest == before.digest else found
+    return Text(answer.body, url, _kept(answer.headers.get("etag")), _kept(answer.headers.get("last-modified")))
 
 
 def _look(office: Office, slug: str) -> News:
@@ -70,13 +72,20 @@ def _look(office: Office, slug: str) -> News:
         session.expunge(row)
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
         before, address = seen_before(session, slug), find(session, slug).url
-    text = _fetched(row, lines) if row.url else None
-    if text is None:
-        return News(before)
+    text = _fetched(row, lines) if _is_due(row) else None
+    if text is None or text.digest == row.digest:
+        return News(before, text)
     try:
         return News(understand(text, choice_of(row), address=address, strict=False).seen, text)
     except DescriptionRefused as refused:
         raise UpstreamBroken(f"its description cannot be used: {refused}", Trouble.PROTOCOL) from refused
+
+
+def _is_due(row: ApiDescription) -> bool:
+    """One that can be asked whether it changed is, each time; any other is read whole, and so less often."""
+    if not row.url:
+        return False
+    return bool(row.etag or row.modified) or not row.digest or time.time() - row.read_at > READ_EVERY
 
 
 def _fetched(row: ApiDescription, lines: Collection[str]) -> Text | None:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.upstream.once import refresh_once
+from gateway.upstream.openapi.describing import READ_EVERY
 from registry.database import Concern
 from registry.observing import observe
-from registry.openapi.kept import Text, keep, understand
+from registry.openapi.kept import Text, forget_mark, keep, understand
 from registry.openapi.operations import Choice
 from registry.reviewing import Approver, approve, review
 from registry.servers import Proposal, propose
-from registry.tables import Auth, Server, Transport
+from registry.tables import ApiDescription, Auth, Server, Transport
 from tests.fakes.api import Answer, Api, described, serving
 from tests.fakes.door import Line, modern
 from tests.fakes.furnished import WHO, allow, door_of, minted
@@ -54,6 +55,12 @@ class Client:
 
     async def call(self, name: str, **arguments: Any) -> Any:
         return await self.ask("tools/call", {"name": name, "arguments": arguments})
+
+
+async def read_anew(client: Client) -> None:
+    with client.house.office.database.change() as session:
+        forget_mark(session, "todo")
+    await refresh_once(client.house.office, "todo", who=WHO)
 
 
 @pytest.fixture
@@ -110,7 +117,7 @@ async def test_a_changed_description_takes_the_tool_away_until_it_is_approved(cl
     changed = described()
     changed["paths"]["/items/{item}"]["get"]["parameters"] = [{"name": "as", "in": "query"}]
     api.description = changed
-    await refresh_once(client.house.office, "todo", who=WHO)
+    await read_anew(client)
     answer = await client.call("todo_items_list")
     assert answer["result"]["isError"] is True  # 404: it is still called
     for _ in range(100):
@@ -122,15 +129,30 @@ async def test_a_changed_description_takes_the_tool_away_until_it_is_approved(cl
 
 async def test_a_description_that_cannot_be_read_any_more_is_a_failure_and_no_drift(client: Client, api: Api) -> None:
     api.description = b"<html>moved</html>"
-    await refresh_once(client.house.office, "todo", who=WHO)
+    await read_anew(client)
     with client.house.office.database.read() as session:
         server = session.get_one(Server, "todo")
         assert "its description cannot be used" in server.failure
         assert all(item.status == "approved" for item in review(session, "todo").items)
     api.description = described()
-    await refresh_once(client.house.office, "todo", who=WHO)
+    await read_anew(client)
     with client.house.office.database.read() as session:
         assert session.get_one(Server, "todo").failure == ""
+
+
+async def test_a_description_that_does_not_say_whether_it_changed_is_read_seldom(client: Client, api: Api) -> None:
+    def read() -> int:
+        return sum(one.target == "/openapi.json" for one in api.seen)
+
+    await refresh_once(client.house.office, "todo", who=WHO)
+    before = read()
+    await refresh_once(client.house.office, "todo", who=WHO)
+    assert read() == before
+    with client.house.office.database.change() as session:
+        session.get_one(ApiDescription, "todo").read_at -= READ_EVERY + 1
+    await refresh_once(client.house.office, "todo", who=WHO)
+    await refresh_once(client.house.office, "todo", who=WHO)
+    assert read() == before + 1
 
 
 async def test_requests_to_aws_are_signed(api: Api, tmp_path: Path) -> None:
