@@ -89,10 +89,10 @@ def sign_in(opened: Bench, provider: Any, person: str = "alice", slug: str = "co
 
 def begin(opened: Bench, provider: Opened, identity: Any) -> tuple[Person, str]:
     """What the page does that a provider sends a browser back to."""
-    now = time.time()
+    now, life = time.time(), opened.office.settings.session_life
     with opened.office.database.change(Concern.PEOPLE) as session:
-        known = external.admit(session, provider.slug, identity, now, 3600)
-        cookie = begin_session(session, known, now=now, life=3600, amr="pwd", address="127.0.0.1")
+        known = external.admit(session, provider.slug, identity, now, life)
+        cookie = begin_session(session, known, now=now, life=life, amr="pwd", address="127.0.0.1")
         keep_session(session, opened.office, cookie, provider, known, identity, now)
     return known, cookie
 
