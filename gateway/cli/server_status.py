@@ -81,6 +81,8 @@ def _one(one: Standing, process: Check | None) -> Iterator[str]:
     for writer, trouble in one.left_alone.items():
         yield f"  left alone by {writer} ({trouble}); one call in ten seconds looks whether it is back"
     yield f"  calls in the last hour: {_counts(one.calls)}"
+    if one.failures:
+        yield f"  without an answer: {_counts(one.failures)}"
     yield f"  auth {one.auth}; connected accounts: {_counts(one.connections)}"
     if one.certificate_until:
         yield f"  our certificate for it is good until {minute(one.certificate_until)}"

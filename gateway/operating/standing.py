@@ -6,8 +6,9 @@ import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
 from sqlalchemy.orm import aliased
-from sqlmodel import col, func, select
+from sqlmodel import col, desc, func, select
 
 from gateway.operating.checks import Check, State
 from gateway.upstream.troubles import MEANINGS, Trouble, remedy
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 LATELY: Final = 3600.0  # seconds
 CERTIFICATE_WARNING: Final = 21 * 86400.0
+FAILED: Final = ("broken", "timeout")
+MOST: Final = 1000
 TURNS: Final = ("server.left_alone", "server.answers")
 WORKS: Final = frozenset({ConnectionState.CONNECTED, ConnectionState.REFRESHING})
 
@@ -44,6 +47,7 @@ class Standing:
     remedy: str
     left_alone: Mapping[str, str]  # by process: the trouble because of which it refuses calls
     calls: Mapping[str, int]  # of the last hour, by outcome
+    failures: Mapping[str, int]  # of those without an answer, the newest thousand of all servers, by trouble
     connections: Mapping[str, int]  # by state
     certificate_until: float | None  # of ours, for TLS with it
     looked_at_every: float | None  # seconds; None where nobody looks
@@ -57,10 +61,17 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
     """Of one server, or of all that are not retired. What calls came to is as far as the index of the journal is."""
     moment = time.time() if now is None else now
     servers = [find(session, slug)] if slug else all_servers(session)
-    calls, alone, connections = _calls(session, moment - LATELY), _left_alone(session), _connections(session)
+    calls, failures = _calls(session, moment - LATELY), _failures(session, moment - LATELY)
+    alone, connections = _left_alone(session), _connections(session)
+    nothing: dict[str, int] = {}
     return [
         _standing(
-            one, interval, calls.get(one.slug, {}), alone.get(one.slug, {}), connections.get(one.slug, {}), moment
+            one,
+            interval,
+            (calls.get(one.slug, nothing), failures.get(one.slug, nothing)),
+            alone.get(one.slug, {}),
+            connections.get(one.slug, nothing),
+            moment,
         )
         for one in servers
     ]
@@ -69,7 +80,7 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
 def _standing(
     server: Server,
     interval: float,
-    calls: Mapping[str, int],
+    calls: tuple[Mapping[str, int], Mapping[str, int]],
     alone: Mapping[str, str],
     connections: Mapping[str, int],
     now: float,
@@ -88,7 +99,8 @@ def _standing(
         why=why,
         remedy=what_to_do,
         left_alone=alone,
-        calls=calls,
+        calls=calls[0],
+        failures=calls[1],
         connections=connections,
         certificate_until=server.tls.get("until"),
         looked_at_every=interval if server.state in {ServerState.SUBMITTED, ServerState.APPROVED} else None,
@@ -141,10 +153,26 @@ def _calls(session: Session, since: float) -> dict[str, dict[str, int]]:
     return found
 
 
+def _failures(session: Session, since: float) -> dict[str, dict[str, int]]:
+    """Why calls to each server had no answer."""
+    intent, outcome = aliased(JournalEntry), aliased(JournalEntry)
+    query = (
+        select(intent.server, outcome.line)
+        .join(outcome, (col(outcome.call) == intent.call) & (col(outcome.event) == "call.outcome"))
+        .where(intent.event == "call.intent", intent.at >= since, col(outcome.outcome).in_(FAILED))
+        .order_by(desc(intent.at))
+        .limit(MOST)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for slug, line in session.exec(query):
+        trouble = msgspec.json.decode(line).get("trouble", "unknown")
+        counts = found.setdefault(slug, {})
+        counts[trouble] = counts.get(trouble, 0) + 1
+    return found
+
+
 def _left_alone(session: Session) -> dict[str, dict[str, str]]:
     """By server and process, as each process that still writes said last."""
-    import msgspec
-
     writing = select(Segment.name).where(col(Segment.sealed_at).is_(None))
     query = select(JournalEntry.segment, JournalEntry.server, JournalEntry.event, JournalEntry.line)
     query = query.where(col(JournalEntry.event).in_(TURNS), col(JournalEntry.segment).in_(writing))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -42,7 +42,8 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
     """The answer; its outcome is on record before anybody hears of it."""
     world = exchange.world
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
-    outcome, hidden, started = "cancelled", 0, time.perf_counter()
+    outcome, started = "cancelled", time.perf_counter()
+    facts: dict[str, Any] = {}
     trace = begin_trace(exchange, target, ask) if world.telemetry.traces else None
     world.underway.begin(record, exchange, target)
     try:
@@ -54,18 +55,21 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
             if credential is None:
                 raise
             answer = await _again(exchange, target, ask, credential, refused)
-        outcome, hidden = outcome_of(answer), unseen(answer.result)
+        outcome = outcome_of(answer)
+        if hidden := unseen(answer.result):
+            facts["hidden"] = hidden
     except ConnectionNeeded as needed:
         outcome = NOT_CONNECTED
         return connecting.ask_person(exchange, target, ask, needed, connecting.mark(credential))
     except UpstreamError as error:
         outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"
+        facts["trouble"] = str(error.trouble)
         raise of_upstream(error) from error
     finally:
         world.underway.end(record)
         if outcome == "cancelled" and was_recalled(exchange):
             outcome = "revoked"
-        world.journal.conclude(record, outcome, **({"hidden": hidden} if hidden else {}))
+        world.journal.conclude(record, outcome, **facts)
         world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
         if trace is not None:
             trace.end(outcome)

@@ -63,3 +63,5 @@ async def test_t_67_what_is_no_answer_is_told_in_our_words_and_without_a_name_of
         )
     assert (got.status, got.json["error"]["code"]) == (502, -32603)
     assert "Upstream" not in got.body.decode()
+    (outcome,) = door.records("call.outcome")
+    assert (outcome["outcome"], outcome["trouble"]) == ("broken", "protocol")

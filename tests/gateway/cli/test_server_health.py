@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.errors import SecretRefused
 from registry.servers import find
 from registry.tables import Connection, ConnectionState
 from registry.tls import TLS_KEY, owner, read_tls
@@ -95,6 +96,15 @@ def test_a_certificate_is_kept_with_its_key_sealed_and_goes_with_the_server(cons
         assert read_tls(find(session, "notes").tls) is None
 
 
+def test_the_key_goes_with_the_server(console: Console, tmp_path: Path) -> None:
+    certificate, key = Authority(tmp_path).issue("gateway")
+    console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
+    console.do("retire", "notes")
+    office = console.office()
+    with office.database.read() as session, pytest.raises(SecretRefused, match="no secret is kept"):
+        office.vault.open_secret(session, owner("notes"), TLS_KEY)
+
+
 def test_changing_the_mode_leaves_the_certificate_alone(console: Console, tmp_path: Path) -> None:
     certificate, key = Authority(tmp_path).issue("gateway")
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
@@ -156,12 +166,14 @@ def test_a_certificate_that_expires_is_told_before(console: Console, tmp_path: P
 
 def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_record(console: Console) -> None:
     office = console.office()
-    for number, outcome in enumerate(("ok", "ok", "broken")):
+    outcomes: list[dict[str, str]] = [{"outcome": "ok"}, {"outcome": "ok"}, {"outcome": "timeout", "trouble": "slow"}]
+    for number, said in enumerate(outcomes):
         office.journal.note("call.intent", who="user:a", call=f"c{number}", server="notes", object="notes.add")
-        office.journal.note("call.outcome", who="user:a", call=f"c{number}", outcome=outcome)
+        office.journal.note("call.outcome", who="user:a", call=f"c{number}", **said)
     office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
     found = console.json("status", "notes")
-    assert found["calls"] == {"ok": 2, "broken": 1}
+    assert found["calls"] == {"ok": 2, "timeout": 1}
+    assert found["failures"] == {"slow": 1}
     assert list(found["left_alone"].values()) == ["slow"]
     assert found["trouble"] == "slow"
     office.journal.note("server.answers", who="gateway", server="notes")
