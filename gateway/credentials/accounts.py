@@ -20,14 +20,15 @@ NOT_AS_KEPT = "what is kept for it was changed, moved or put back; connect it ag
 
 
 def account(equipment: Equipment, upstream: Upstream, subject: str) -> Connection:
-    """Raises ConnectionNeeded when there is none that could be used."""
+    """Raises ConnectionNeeded when there is none that could be used; CredentialTampered for a shared one (T-92)."""
     with equipment.office.database.read() as session:
         row = connections.find(session, upstream.slug, subject)
     if row is None:
         raise needed(upstream, subject)
-    if not connections.is_alive(row):
-        raise needed(upstream, subject, row.why)
-    return row
+    if connections.is_alive(row):
+        return row
+    refused = needed(upstream, subject, row.why)
+    raise CredentialTampered(str(refused)) if not subject and row.why == NOT_AS_KEPT else refused
 
 
 def needed(upstream: Upstream, subject: str, why: str = "", scopes: frozenset[str] = frozenset()) -> ConnectionNeeded:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from registry.connections import Tokens
     from registry.tables import Connection
 
-MARGIN: Final = 30.0  # seconds before its end that a token is not sent any more: the server may have another clock
+MARGIN: Final = 30.0  # seconds before its end (or a quarter of its life) that a token is not sent: clocks differ
 LOOKED_AT: Final = 300.0  # seconds after which we look at the connection again, whatever happens
+STEP_UPS: Final = 3  # times that more is asked for, and not given, before nobody is led there for it any more
 YOUNG: Final = 30.0  # seconds: a token that was given a moment ago, and is refused, would be again
 
 
@@ -34,6 +35,12 @@ class Found:
 
     row: Connection
     tokens: Tokens
+
+    @property
+    def good_until(self) -> float:
+        """Until when the token may be sent."""
+        ends = self.tokens.expires_at
+        return math.inf if ends is None else ends - min(MARGIN, max(0.0, ends - self.row.changed_at) / 4)
 
 
 class Kept:
@@ -45,12 +52,12 @@ class Kept:
     def obtain(self, asked: Asked) -> Held:
         now = self._equipment.clock()
         found = self._look(asked.upstream, asked.subject)
-        if asked.scopes - set(found.tokens.scopes):
-            raise needed(asked.upstream, asked.subject, "more is wanted of it than it was connected for", asked.scopes)
+        missing = asked.scopes - set(found.tokens.scopes)
+        if missing:
+            raise _lacking(asked, found.tokens, missing)
         if self._is_over(found, asked, now):
             found = self._renewed(found, asked)
-        expires_at = math.inf if found.tokens.expires_at is None else found.tokens.expires_at
-        return Held(credential=_credential(asked, found), renew_at=min(now + LOOKED_AT, expires_at - MARGIN))
+        return Held(credential=_credential(asked, found), renew_at=min(now + LOOKED_AT, found.good_until))
 
     def _look(self, upstream: Upstream, subject: str) -> Found:
         """The connection, if it was made for this server as it is now (T-49)."""
@@ -75,8 +82,7 @@ class Kept:
         return now is None or (now.generation, now.state) != (row.generation, row.state)
 
     def _is_over(self, found: Found, asked: Asked, now: float) -> bool:
-        ends = found.tokens.expires_at
-        return (ends is not None and ends - MARGIN <= now) or _is_refused(found, asked)
+        return found.good_until <= now or _is_refused(found, asked)
 
     def _renewed(self, found: Found, asked: Asked) -> Found:
         """The same connection with another token. Raises CredentialUnavailable, saying whether it may pass."""
@@ -98,6 +104,16 @@ class Kept:
         if self._is_over(after, asked, self._equipment.clock()):
             raise CredentialUnavailable(_later(upstream, after.row, self._equipment.clock()))
         return after
+
+
+def _lacking(asked: Asked, tokens: Tokens, missing: frozenset[str]) -> CredentialUnavailable:
+    """Somebody has to let the account do more; unless they tried that again and again (SEP-2350: few retries)."""
+    if tokens.times >= STEP_UPS and missing <= set(tokens.withheld):
+        return CredentialUnavailable(
+            f"{asked.upstream.title or asked.upstream.slug} wants more than the account is given: it was asked for "
+            f"{tokens.times} times; whoever manages the account has to let it do that, then connect it again"
+        )
+    return needed(asked.upstream, asked.subject, "more is wanted of it than it was connected for", asked.scopes)
 
 
 def _is_refused(found: Found, asked: Asked) -> bool:
