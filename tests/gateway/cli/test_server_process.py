@@ -56,9 +56,9 @@ def took_up(data: Path, file: Path) -> None:
         office.close()
 
 
-def run(data: Path, *words: str, config: Path | None = None) -> str:
+def run(data: Path, *words: str, config: Path | None = None, given: str = "") -> str:
     more = ["--config", str(config)] if config else []
-    done = CliRunner().invoke(main, [*words, "--data", str(data), *more])
+    done = CliRunner().invoke(main, [*words, "--data", str(data), *more], input=given)
     assert "Traceback" not in done.output
     return done.output
 
@@ -93,6 +93,16 @@ def test_the_command_is_shown_in_full_and_without_a_secret(
     said = run(tmp_path / "data", "server", "show", "piped", "--full")
     assert "env:GIVEN" in said
     assert "canary-of-a-server" not in said
+
+
+def test_what_it_is_known_by_needs_a_variable_to_be_given_in(data: Path, file: Path) -> None:
+    run(data, "server", "auth", "piped", "static", given="Authorization: Bearer canary-of-the-account\n")
+    assert "names no variable to give it in" in run(data, "server", "refresh", "piped", config=file)
+    write(file, {**PIPED, "credential": "TOKEN"})
+    took_up(data, file)
+    said = run(data, "server", "refresh", "piped", config=file)
+    assert "piped_echo" in said
+    assert "canary-of-the-account" not in said
 
 
 def test_what_the_file_changes_is_on_record(data: Path, file: Path) -> None:
