@@ -56,9 +56,13 @@ class Underway:
 
 def _holds(call: _Call, snapshot: Snapshot) -> bool:
     judged = judged_by(call.exchange, snapshot, in_time=False)
-    if judged is None or TARGETS[judged.message.method](judged).entry is None:
+    if judged is None:
         return False
-    return bool(decided(judged, call.target))
+    try:
+        found = TARGETS[judged.message.method](judged).entry
+    except Problem:  # what it is about is not there any more
+        return False
+    return found is not None and bool(decided(judged, call.target))
 
 
 def revoked(ident: bytes) -> Problem:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -177,3 +179,21 @@ async def test_the_header_must_name_the_task(tmp_path) -> None:
         headers, body = modern(door.token(), "tasks/get", about(ident))
         wrong = [(name, "another" if name == "Mcp-Name" else value) for name, value in headers]
         assert (await line.ask("POST", "/mcp", wrong, body)).json["error"]["code"] == -32020
+
+
+async def test_a_look_that_waits_ends_when_its_server_runs_no_tasks_any_more(tmp_path) -> None:
+    async with door_with_tasks(tmp_path) as door:
+        ident = await begin(door)
+        looking = asyncio.Event()
+
+        async def waits(*_: object) -> Answer:
+            looking.set()
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        door.upstreams.script = waits
+        look = asyncio.create_task(ask(door, "tasks/get", about(ident)))
+        await looking.wait()
+        servers = [upstream("notes"), upstream("clock")]
+        door.world.underway.recall(replace(door.snapshots.current, epoch=9, catalogue=catalogue(NOTES, servers)))
+        assert (await look).status == 403
