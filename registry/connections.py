@@ -46,6 +46,8 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     issuer: str = ""
     audience: str = ""
     client_id: str = ""
+    withheld: tuple[str, ...] = ()  # scopes that were asked for and not given
+    times: int = 0  # that these, and no others, were withheld one after the other
 
     def __repr__(self) -> str:
         return f"Tokens(issuer={self.issuer!r}, expires_at={self.expires_at})"

@@ -20,6 +20,7 @@ from gateway.credentials.oauth.departures import ConnectRefused, Journey
 from idp_adapters.contract import Departure
 from registry import connections
 from registry.assembling import upstream_of
+from registry.errors import SecretRefused
 from registry.servers import exception_lines, find
 from registry.tables import PendingConnect
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from gateway.credentials.oauth.authorities import Authority
     from gateway.credentials.oauth.discovery import Found
     from registry.catalog import Upstream
+    from registry.connections import Tokens
     from registry.tables import Connection
 
 
@@ -180,4 +182,18 @@ def _kept(equipment: Equipment, row: PendingConnect, journey: Journey, granted: 
         scopes=journey.scopes,
         client_id=journey.client_id,
     )
-    return deeds.connect(equipment, row.server, row.subject, kept, who=who)
+    counted = keeping.following(kept, _before(equipment, row))
+    return deeds.connect(equipment, row.server, row.subject, counted, who=who)
+
+
+def _before(equipment: Equipment, row: PendingConnect) -> Tokens | None:
+    """What was kept until now; what does not open, or is of another issuer, counts for nothing."""
+    office = equipment.office
+    with office.database.read() as session:
+        known = connections.find(session, row.server, row.subject)
+        if known is None or known.issuer != row.issuer:
+            return None
+        try:
+            return connections.tokens_of(session, office.vault, known)
+        except SecretRefused:
+            return None

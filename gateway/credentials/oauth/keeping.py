@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from gateway.credentials.oauth.authorities import OFFLINE
 from registry.connections import Tokens
 
 if TYPE_CHECKING:
@@ -14,16 +17,27 @@ def first(
     granted: Granted, now: float, *, issuer: str, audience: str, scopes: tuple[str, ...], client_id: str
 ) -> Tokens:
     """Of a connection that was just made. An answer without scopes gave those that were asked for (RFC 6749, 5.1)."""
+    given = scopes if granted.scopes is None else granted.scopes
+    withheld = tuple(sorted(set(scopes) - set(given) - {OFFLINE}))
     return Tokens(
         access=granted.access,
         refresh=granted.refresh,
         expires_at=_after(now, granted.expires_in),
         ends_at=_after(now, granted.refresh_expires_in) if granted.refresh else None,
-        scopes=scopes if granted.scopes is None else granted.scopes,
+        scopes=given,
         issuer=issuer,
         audience=audience,
         client_id=client_id,
+        withheld=withheld,
+        times=1 if withheld else 0,
     )
+
+
+def following(fresh: Tokens, before: Tokens | None) -> Tokens:
+    """The same, counting how often the same scopes were withheld (SEP-2350: few retries)."""
+    if before is None or not fresh.withheld or fresh.withheld != before.withheld:
+        return fresh
+    return msgspec.structs.replace(fresh, times=before.times + 1)
 
 
 def renewed(granted: Granted, before: Tokens, now: float) -> Tokens:
@@ -38,6 +52,8 @@ def renewed(granted: Granted, before: Tokens, now: float) -> Tokens:
         issuer=before.issuer,
         audience=before.audience,
         client_id=before.client_id,
+        withheld=before.withheld,
+        times=before.times,
     )
 
 

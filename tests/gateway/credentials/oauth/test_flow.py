@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.credentials import Refused
+from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused
+from gateway.credentials.kept import Kept
 from registry.tables import Auth
 from tests.gateway.credentials.oauth.settled import query_of
 
@@ -108,3 +109,22 @@ def test_an_error_of_the_authorization_server_is_said_in_our_words(office, fake)
         office.connect(fake, upstream)
     assert "EVIL" not in str(refused.value)
     assert office.connection() is None
+
+
+def test_what_is_withheld_again_and_again_is_not_asked_for_for_ever(office, fake):
+    """SEP-2350: few retries, then clear words."""
+    fake.challenge = 'scope="notes:read"'
+    fake.token = {"scope": "notes:read"}
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    wanting = office.asked(upstream, scopes=frozenset({"notes:write"}))
+    for _ in range(3):
+        with pytest.raises(ConnectionNeeded):
+            Kept(office.equipment).obtain(wanting)
+        office.connect(fake, upstream, scopes=["notes:write"])
+    with pytest.raises(CredentialUnavailable, match="asked for 3 times") as given_up:
+        Kept(office.equipment).obtain(wanting)
+    assert not isinstance(given_up.value, ConnectionNeeded)
+    fake.token = {}
+    office.connect(fake, upstream, scopes=["notes:write"])
+    assert Kept(office.equipment).obtain(wanting).credential
