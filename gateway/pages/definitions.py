@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from registry.hidden import visible
+from registry.openapi.plan import plan_of
 from registry.reviewing import Status
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Shown:
     raw: str
     pinned: str
     differences: tuple[Difference, ...]
+    how: str  # the request of an HTTP API that a call of it is; only to be believed of such a server
 
 
 def shown(item: Item) -> Shown:
@@ -63,7 +65,13 @@ def shown(item: Item) -> Shown:
         raw=_pretty(item.raw),
         pinned=_pretty(item.pinned) if item.pinned else "",
         differences=tuple(_difference(change) for change in changes),
+        how=_how(item.raw),
     )
+
+
+def _how(raw: str) -> str:
+    plan = plan_of(raw)
+    return "" if plan is None else visible(f"{plan.method} {plan.path}")
 
 
 def _arguments(described: dict[str, Any]) -> Iterator[Argument]:

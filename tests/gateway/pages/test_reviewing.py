@@ -14,9 +14,12 @@ from gateway.pages.history import latest
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.refresh import explain
 from registry.observing import Seen, failed, observe
+from registry.openapi.kept import Text, understand
+from registry.openapi.operations import Choice
 from registry.screening import Described
 from registry.servers import Proposal, propose
-from registry.tables import Era, JournalEntry, Kind, Pin, Server, ServerState
+from registry.tables import Era, JournalEntry, Kind, Pin, Server, ServerState, Transport
+from tests.fakes.api import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -232,3 +235,26 @@ def test_a_server_that_fails_is_shown_with_its_kind_of_trouble_and_what_to_do(de
     assert "What to do:" in page
     assert "see that it runs and listens" in page
     assert "Upstream" not in page
+
+
+def test_an_operation_of_an_http_api_is_shown_with_the_request_that_a_call_of_it_is(desk: Desk, admin: Browser) -> None:
+    api = understand(Text(json.dumps(described()).encode()), Choice(("items/get",)), address="https://todo.example/api")
+    asked = Proposal(slug="notes", url=api.address, transport=Transport.OPENAPI)
+    with desk.office.database.change() as session:
+        propose(session, asked, who="operator:root", exceptions=(), vault=desk.office.vault)
+        observe(session, "notes", api.seen)
+    text = admin.get(PAGE).text
+    assert "A call of it is <code>GET /items/{item}</code>" in text
+    assert "OpenAPI 3.0.3 (an HTTP API)" in text
+
+
+def test_a_server_of_mcp_cannot_pass_its_tools_off_as_requests(desk: Desk, admin: Browser) -> None:
+    offer(desk, add="Adds")
+    raw = json.loads(_tool("add", "Adds")) | {
+        "_meta": {"dev.ostiary/operation": {"method": "GET", "path": "/harmless"}}
+    }
+    with desk.office.database.change() as session:
+        tools = [Described(Kind.TOOL, "add", json.dumps(raw))]
+        seen = Seen(era=Era.MODERN, protocol_version="2026-07-28", capabilities={"tools": {}}, definitions=tools)
+        observe(session, "notes", seen)
+    assert "A call of it is" not in admin.get(PAGE).text
