@@ -12,6 +12,7 @@ from gateway.credentials.tending import Tending
 from gateway.identity.refreshing import Refreshing
 from gateway.journal.index import Indexer
 from gateway.sweep import sweep_forever
+from gateway.upstream.leaving import leave_forever
 from gateway.upstream.refresh import Refresher
 from gateway.uses import note_uses_forever
 
@@ -37,6 +38,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         "connections": lambda: Tending(world.credentials.equipment).run(),
         "identities": Refreshing(world.office, world.providers).run,
         "underway": lambda: world.underway.watch(world.snapshots),
+        "leaving": lambda: leave_forever(world),
         "uses": lambda: note_uses_forever(world),
         "counts": world.telemetry.settle_forever,
     }

@@ -155,5 +155,8 @@ class Upstreams(Protocol):
     def strains(self) -> Mapping[str, Strain]:
         """How servers stand in this process, by slug, as far as they were asked."""
 
+    def leave(self, server: str) -> None:
+        """It is not approved any more: end what runs for it here."""
+
     async def close(self) -> None:
         """End sessions, feeds and connections."""

@@ -169,6 +169,11 @@ class Servers:
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # it is a generator
 
+    def leave(self, server: str) -> None:
+        for engine in self._engines.values():
+            if isinstance(engine, Channels):
+                engine.leave(server)
+
     async def close(self) -> None:
         self._sweeping.cancel()
         await self._parking.close()

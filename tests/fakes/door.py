@@ -153,6 +153,8 @@ class ScriptedUpstreams:
     def strains(self) -> dict[str, Any]:
         return {}
 
+    def leave(self, server: str) -> None: ...
+
     async def close(self) -> None: ...
 
 

@@ -89,6 +89,11 @@ class Channels:
         finally:
             await events.aclose()  # type: ignore[attr-defined]  # it is a generator
 
+    def leave(self, server: str) -> None:
+        """Nobody may ask it any more, so it does not run on for as long as it might be idle."""
+        self._opened.leave(server)
+        self._read_at.clear()
+
     async def sweep(self) -> None:
         await self._opened.sweep()
 

@@ -65,6 +65,12 @@ class Opened:
                 self._leave(place.key, talk)
         self._troubles = {key: one for key, one in self._troubles.items() if now < one.until + SOUND}
 
+    def leave(self, server: str) -> None:
+        """Close every channel to it; whoever waits for an answer hears so."""
+        for place, talk in list(self._talks.values()):
+            if place.server == server:
+                self._leave(place.key, talk)
+
     async def close(self) -> None:
         opening = [task for _, task in self._opening.values()]
         for task in opening:

@@ -170,6 +170,16 @@ async def test_an_idle_one_is_let_go_and_begun_again_by_the_next_call(processes,
     assert await process.call("pid", "ann", caller) != before
 
 
+async def test_one_that_is_not_approved_any_more_is_ended_at_once(processes, caller):
+    process = processes(**OFF)
+    await process.call("echo", "ann", caller, text="x")
+    tree = [pid for keeper in keepers(process) for pid in (keeper, *descendants(keeper))]
+    process.servers.leave("another")
+    assert len(keepers(process)) == 1
+    process.servers.leave("piped")
+    await until(lambda: not alive(tree))
+
+
 async def test_one_that_sleeps_is_not_woken_to_be_read(processes, caller):
     process = processes(**OFF)
     await process.servers.probe(process.upstream, None)

@@ -116,6 +116,13 @@ def shown(gateway: Gateway, slug: str, holds: Callable[[dict[str, Any]], bool]) 
         time.sleep(0.2)
 
 
+def wait_until_gone(pids: list[int]) -> None:
+    end = time.monotonic() + 30
+    while alive(pids):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
 def ask(gateway: Gateway, method: str, **params: Any) -> dict[str, Any]:
     body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": META}}
     headers = {
@@ -195,6 +202,11 @@ def test_another_command_waits_for_review_and_an_undeclared_one_is_suspended(
         assert "UTC" in call(running, "time_get_current_time", timezone="UTC")
         tree = descendants(running.pid)
         assert len(tree) >= 2
+        running.run("server", "suspend", "time")
+        wait_until_gone(tree)
+        running.run("server", "resume", "time")
+        assert "UTC" in call(running, "time_get_current_time", timezone="UTC")
+        tree = descendants(running.pid)
     assert not alive(tree)
     declared.write({"time": tables["time"] | {"network": True}})
     with declared.gateway() as running:
