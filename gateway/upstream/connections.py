@@ -152,7 +152,7 @@ class Servers:
             gate.failed(error)
             raise
         finally:
-            gate.leave()
+            gate.leave(ask)
         gate.breaker.succeeded()
         return answer
 

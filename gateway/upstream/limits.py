@@ -59,17 +59,22 @@ class Gate:
         }
 
     def enter(self, ask: Ask) -> Plan:
-        """Counts a call in, whose `leave` follows. Raises UpstreamBusy: nobody waits here, for waiting costs memory."""
+        """Counts a call in, whose `leave` follows. Raises UpstreamBusy: nobody waits here, for waiting costs memory.
+
+        What the gateway itself asks is neither counted nor held up.
+        """
         most = self.upstream.limits.at_once
         if most is not None and ask.principal is not None and not self._goes_on(ask) and self._count() >= most:
             full = "as many calls to this server are under way as may be; nothing was sent, try again shortly"
             raise UpstreamBusy(full, trouble=Trouble.FULL)
         self.breaker.admit()  # last: who is let through to look whether a server is back must get there
-        self.under_way += 1
+        if ask.principal is not None:
+            self.under_way += 1
         return self._tools.get(ask.name, self._plan) if self._tools and ask.method == "tools/call" else self._plan
 
-    def leave(self) -> None:
-        self.under_way -= 1
+    def leave(self, ask: Ask) -> None:
+        if ask.principal is not None:
+            self.under_way -= 1
 
     def failed(self, error: UpstreamError) -> None:
         """Only what says something about the server counts against it."""

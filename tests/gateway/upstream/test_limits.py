@@ -104,7 +104,7 @@ async def test_what_a_call_may_take_is_settled_once_per_registration(servers, ca
         assert plans[0] is plans[1] is plans[2]
         assert plans[0].terms.silence == 3.0
         for _ in plans:
-            gate.leave()
+            gate.leave(call())
 
 
 async def answered(asked: Asked) -> bytes:
@@ -128,6 +128,19 @@ async def test_beyond_what_may_be_at_once_calls_are_refused_and_not_queued(serve
         await asyncio.gather(*calls, reading)
         assert (await servers.send(upstream, call(), caller, None)).result
         assert servers.strains()["raw"].under_way == 0
+
+
+async def test_our_own_look_takes_no_place_of_a_caller(servers, caller):
+    held = Held()
+    async with raw_server(held) as server:
+        upstream = server.upstream(limits=Limits(at_once=1))
+        both = [
+            asyncio.create_task(servers.send(upstream, call(**who), caller, None)) for who in ({"principal": None}, {})
+        ]
+        for _ in both:
+            await asyncio.wait_for(held.arrived.acquire(), 5)
+        held.let_go.set()
+        assert all(answer.result for answer in await asyncio.gather(*both))
 
 
 async def test_a_cancelled_call_frees_its_place(servers, caller):
