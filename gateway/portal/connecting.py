@@ -77,7 +77,7 @@ def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionN
     """
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
     if not needed.subject or needed.subject != exchange.principal.subject or not _is_person(exchange):
-        text = f"{_title(upstream)} cannot be called now: {_sentence(str(needed))} {_who_can(exchange, needed)}"
+        text = f"{_title(upstream)} cannot be called now. {_sentence(str(needed))} {_who_can(exchange, needed)}"
         return refusing.in_band(target, text, {"reason": str(needed)})
     url = _url(exchange, target, needed)
     if exchange.modern:
@@ -156,7 +156,7 @@ def _who_can(exchange: Exchange, needed: ConnectionNeeded) -> str:
 
 
 def _message(upstream: Upstream, needed: ConnectionNeeded) -> str:
-    return f"[{_title(upstream)}] needs you first: {_sentence(str(needed))} Nothing was sent to it."
+    return f"[{_title(upstream)}] {_sentence(str(needed))} Nothing was done there yet."
 
 
 def _title(upstream: Upstream) -> str:
@@ -164,4 +164,4 @@ def _title(upstream: Upstream) -> str:
 
 
 def _sentence(words: str) -> str:
-    return words if words.endswith(".") else f"{words}."
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

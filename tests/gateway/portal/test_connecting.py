@@ -25,6 +25,7 @@ from registry.auth_modes import OAuthPersonSettings
 from registry.catalog import Credential
 from registry.tables import Auth
 from tests.fakes.door import NOTES, Door, Got, Legacy, Line, ask, catalogue, eventually, modern, open_door, upstream
+from tests.gateway.portal.test_two_processes import two_doors
 
 if TYPE_CHECKING:
     from gateway.upstream import Ask
@@ -97,7 +98,7 @@ async def test_a_modern_client_is_led_to_the_page_and_nothing_leaves(tmp_path) -
         assert question["method"] == "elicitation/create"
         assert question["params"]["mode"] == "url"
         assert question["params"]["message"].startswith("[Notes] ")
-        assert "connect your account" in question["params"]["message"]
+        assert "Connect your account" in question["params"]["message"]
         assert question["params"]["url"].startswith(f"{door.base}/connect/notes?ticket=")
         assert set(question["params"]) == {"mode", "message", "url"}
         assert door.upstreams.asks == []
@@ -151,6 +152,18 @@ async def test_the_retry_works_once_the_account_is_connected_and_the_server_hear
         assert set(left.params) == {"name", "arguments"}
         again = await ask(door, "tools/call", retry(state))
         assert again.json["error"]["code"] == -32602
+
+
+async def test_the_retry_may_come_to_another_process_and_counts_once_in_all(tmp_path) -> None:
+    async with two_doors(tmp_path) as (one, other):
+        Purse(one)
+        purse = Purse(other)
+        _, state = asked_of(await ask(one, "tools/call", WITH_URLS))
+        purse.connected.add("editor")
+        assert (await ask(other, "tools/call", retry(state))).json["result"]["content"]
+        for door in (one, other):
+            assert (await ask(door, "tools/call", retry(state))).json["error"]["code"] == -32602
+        assert one.upstreams.asks == []
 
 
 async def test_a_retry_waits_for_the_person_who_is_still_on_the_page(tmp_path, monkeypatch) -> None:
@@ -387,7 +400,7 @@ async def test_what_a_server_refuses_for_good_leads_to_the_page(tmp_path) -> Non
         purse.again_gives = ConnectionNeeded("notes", "editor", "it has ended there; connect it again")
         door.upstreams.script = refused_times(1)
         question, _ = asked_of(await ask(door, "tools/call", WITH_URLS))
-        assert "it has ended there" in question["params"]["message"]
+        assert "It has ended there" in question["params"]["message"]
         assert [line["outcome"] for line in door.records("call.outcome")] == ["not-connected"]
 
 
@@ -417,7 +430,7 @@ async def test_what_was_wanted_is_still_known_when_somebody_takes_long(tmp_path,
         _, state = asked_of(await ask(door, "tools/call", WITH_URLS))
         for _ in range(2):
             question, state = asked_of(await ask(door, "tools/call", retry(state)))
-            assert "more is wanted" in question["params"]["message"]
+            assert "More is wanted" in question["params"]["message"]
             ticket = parse_qs(urlsplit(question["params"]["url"]).query)["ticket"][0]
             assert read_ticket(door.vault, "notes", ticket).scopes == ("admin", "write")
         assert len(door.upstreams.asks) == 1
