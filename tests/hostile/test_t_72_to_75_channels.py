@@ -82,6 +82,20 @@ async def test_t_75_many_people_on_one_shared_process_get_their_own(processes: C
     assert said == [f"marker of {one}" for one in who]
 
 
+async def test_t_53_each_account_has_a_process_of_its_own_and_sees_no_others_secret(
+    processes: Callable[..., Processes],
+) -> None:
+    process = processes(sandbox="off", credential="TOKEN")
+
+    async def seen(number: int) -> str:
+        who = f"person-{number % 6}"
+        credential = Credential("piped", "stdio:piped", b"x-key", f"token-of-{who}".encode(), subject=who)
+        answer = await process.servers.send(process.upstream, call("environment", who), Nobody(), credential)
+        return str(json.loads(text_of(answer))["TOKEN"])
+
+    assert await asyncio.gather(*map(seen, range(60))) == [f"token-of-person-{number % 6}" for number in range(60)]
+
+
 async def test_t_72_a_flood_of_progress_ends_the_ask_alone(processes: Callable[..., Processes]) -> None:
     process = processes(sandbox="off")
     ask = call("flood")
