@@ -189,10 +189,12 @@ def any_to_tend(session: Session) -> bool:
     )
 
 
-def due(session: Session, now: float, most: int) -> Sequence[Connection]:
-    """Those to be renewed by now, the longest due first."""
-    query = select(Connection).where(col(Connection.refresh_at) <= now, col(Connection.state).in_(ALIVE))
-    return session.exec(query.order_by(col(Connection.refresh_at)).limit(most)).all()
+def due(session: Session, now: float, most: int) -> list[Connection]:
+    """Those to be renewed by now, the longest due first; at most so many of each server."""
+    is_due = (col(Connection.refresh_at) <= now, col(Connection.state).in_(ALIVE))
+    servers = session.exec(select(Connection.server).where(*is_due).distinct()).all()
+    query = select(Connection).where(*is_due).order_by(col(Connection.refresh_at)).limit(most)
+    return [row for slug in sorted(servers) for row in session.exec(query.where(Connection.server == slug))]
 
 
 def ending(session: Session, by: float) -> Sequence[Connection]:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -36,8 +38,8 @@ if TYPE_CHECKING:
 
 LOOK: Final = 5.0  # seconds between looks at what is due
 LEASE: Final = 60.0  # so long nobody looks when the process that did is gone
-BATCH: Final = 200  # connections begun between two looks
-AT_ONCE: Final = 8
+BATCH: Final = 100  # connections of one server between two looks
+AT_ONCE: Final = 16
 OF_ONE_SERVER: Final = 2  # so that one whose authorization server hangs leaves room for the others
 TENDED: Final = frozenset({ServerState.APPROVED, ServerState.SUBMITTED})  # of a suspended server nothing is asked
 
@@ -52,7 +54,10 @@ class Tending:
         self._database = equipment.office.database
         self._holder = fresh_id()
         self._threads = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="tending")
-        self._under_way: set[tuple[str, str]] = set()
+        self._lock = Lock()
+        self._known: set[tuple[str, str]] = set()  # whatever waits or is worked on
+        self._waiting: dict[str, deque[tuple[Connection, Callable[[Connection], None]]]] = {}
+        self._working: dict[str, int] = {}  # threads, by server
         self._webhook = Webhook(equipment)
         self._delivering: Future[None] | None = None
 
@@ -77,25 +82,46 @@ class Tending:
         self._renew_due()
         self._settle()
         self._warn_of_apps()
-        with self._database.read() as session:
-            ended = connections.ended_with_secrets(session, AT_ONCE)
-        for row in ended:
-            self._begin(row, self._tidy)
+        self._tidy_ended()
         self._deliver()
 
     def _renew_due(self) -> None:
+        """Some of each server, so that many of one keep none of another waiting."""
         with self._database.read() as session:
             rows = connections.due(session, self._equipment.clock(), BATCH)
         for row in rows:
-            if sum(server == row.server for server, _ in self._under_way) < OF_ONE_SERVER:
-                self._begin(row, self._renew)
+            self._queue(row, self._renew)
 
-    def _begin(self, row: Connection, act: Callable[[Connection], None]) -> None:
-        """In a thread, and never twice at a time for one connection."""
+    def _tidy_ended(self) -> None:
+        with self._database.read() as session:
+            rows = connections.ended_with_secrets(session, BATCH)
+        for row in rows:
+            self._queue(row, self._tidy)
+
+    def _queue(self, row: Connection, act: Callable[[Connection], None]) -> None:
+        """Few at a time of one server; never twice at a time for one connection."""
         key = (row.server, row.subject)
-        if key not in self._under_way:
-            self._under_way.add(key)
-            self._threads.submit(self._do, row, act)
+        with self._lock:
+            waiting = self._waiting.setdefault(row.server, deque())
+            if key not in self._known:
+                self._known.add(key)
+                waiting.append((row, act))
+            if not waiting or self._working.get(row.server, 0) >= OF_ONE_SERVER:
+                return
+            self._working[row.server] = self._working.get(row.server, 0) + 1
+        self._threads.submit(self._work, row.server)
+
+    def _work(self, slug: str) -> None:
+        """One after the other, until nothing of the server waits."""
+        ended = False
+        try:
+            while (one := self._next(slug)) is not None:
+                self._do(*one)
+            ended = True
+        finally:
+            if not ended:  # by what nobody thought of: another thread goes on with the rest
+                with self._lock:
+                    self._working[slug] -= 1
 
     def _do(self, row: Connection, act: Callable[[Connection], None]) -> None:
         try:
@@ -103,7 +129,17 @@ class Tending:
         except (SQLAlchemyError, JournalDown, CredentialUnavailable) as error:
             log.warning("a connection at %s was not looked after: %s", row.server, type(error).__name__)
         finally:
-            self._under_way.discard((row.server, row.subject))
+            with self._lock:
+                self._known.discard((row.server, row.subject))
+
+    def _next(self, slug: str) -> tuple[Connection, Callable[[Connection], None]] | None:
+        with self._lock:
+            waiting = self._waiting.get(slug)
+            if waiting:
+                return waiting.popleft()
+            self._waiting.pop(slug, None)
+            self._working[slug] -= 1
+            return None
 
     def _renew(self, row: Connection) -> None:
         upstream = self._upstream(row.server)

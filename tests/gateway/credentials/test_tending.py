@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -14,19 +15,19 @@ from sqlmodel import select
 
 from gateway.credentials import webhook
 from gateway.credentials.deeds import end
-from gateway.credentials.tending import Tending
+from gateway.credentials.tending import OF_ONE_SERVER, Tending
 from gateway.credentials.webhook import Webhook
 from registry.database import Concern
 from registry.leases import give_back
 from registry.tables import ConnectionState, Lease, Notice, Secret, Server, ServerState, UpstreamClient
 from tests.fakes.openid import Heard, Reply, listening
+from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fakes.upstream_oauth import Upstream
 
 DAY = 86400.0
 
@@ -92,12 +93,51 @@ def test_a_token_is_renewed_before_it_runs_out_and_nobody_is_told(fake: Upstream
 
 
 def test_many_are_renewed_in_one_look_but_few_at_a_time_of_one_server(fake: Upstream, office: Settled) -> None:
-    upstream = office.server(fake.url)
-    for handle in ("alice", "bob"):
-        office.connect(fake, upstream, f"usr_{handle}")
+    upstream, lock = office.server(fake.url), threading.Lock()
+    people = [office.person(f"p{number}") for number in range(6)]
+    for person in people:
+        office.connect(fake, upstream, person)
     office.later(3100)
+    busy, most = [], []
+
+    def slowly(heard: Heard) -> Reply:
+        with lock:
+            busy.append(heard)
+            most.append(len(busy))
+        time.sleep(0.1)
+        with lock:
+            busy.pop()
+        return fake.give(heard)
+
+    fake.replies["/token"] = slowly
     look(office)
-    assert refreshes(fake) == 2
+    assert refreshes(fake) == len(people)
+    assert max(most) <= OF_ONE_SERVER
+
+
+def test_a_server_that_hangs_keeps_no_other_waiting(fake: Upstream, tmp_path: Path) -> None:
+    other, may_go_on = Upstream(), threading.Event()
+
+    def hang(heard: Heard) -> Reply:
+        may_go_on.wait(30)
+        return fake.give(heard)
+
+    with serving(other), settled(tmp_path, fake.origin, other.origin) as office:
+        slow, quick = office.server(fake.url), office.server(other.url, "quick")
+        for number in range(4):
+            office.connect(fake, slow, office.person(f"p{number}"))
+        office.connect(other, quick)
+        office.later(3100)
+        fake.replies["/token"] = hang
+        tending = Tending(office.equipment)
+        tending.look()
+        end_at = time.monotonic() + 20
+        while not refreshes(other):
+            assert time.monotonic() < end_at
+            time.sleep(0.01)
+        may_go_on.set()
+        tending._threads.shutdown(wait=True)
+    assert refreshes(fake) == 4
 
 
 def test_one_process_at_a_time_looks(fake: Upstream, office: Settled) -> None:
