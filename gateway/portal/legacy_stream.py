@@ -41,18 +41,18 @@ class Numbered(Stream):
         before = last.split(b"-")[1:-1]
         for name, mark in zip(self.wanted, self._marks(), strict=True):
             if len(before) != len(self.wanted) or mark != before[self.wanted.index(name)]:
-                await self._say(LISTS[name][1], {})
+                await self.say(LISTS[name][1], {})
         for uri in uris:
-            await self._say(UPDATED, {"uri": uri})
+            await self.say(UPDATED, {"uri": uri})
 
     async def connected(self, news: Connected) -> None:
         """2025-11-25, "Completion Notifications for URL Mode": whoever was led to the page can call again."""
         session, principal = self.exchange.session, self.exchange.principal
         if session is not None and news.subject == principal.subject and connecting.takes_urls(session):
             ident = connecting.elicitation_id(self.exchange.world, session, news.server)
-            await self._say("notifications/elicitation/complete", {"elicitationId": ident})
+            await self.say("notifications/elicitation/complete", {"elicitationId": ident})
 
-    async def _say(self, method: str, params: dict[str, Any]) -> None:
+    async def say(self, method: str, params: dict[str, Any]) -> None:
         await self.exchange.reply.event(notification(method, _encode(params)), self._id())
 
     def _id(self) -> bytes:

@@ -22,6 +22,7 @@ from gateway.portal.lasting import judged_by
 from gateway.portal.refusing import note_refusal
 from gateway.portal.relay import notification
 from gateway.portal.targets import aimed, decided, invalid, unknown
+from gateway.portal.task_news import following, wished
 from gateway.problems import Problem
 from gateway.upstream.news import ServerLists
 from registry.tables import Kind
@@ -91,7 +92,7 @@ class Stream:
             return True
         if isinstance(letter, str):
             if letter in self.uris:
-                await self._say(UPDATED, {"uri": letter})
+                await self.say(UPDATED, {"uri": letter})
             return True
         judged = judged_by(self.exchange, letter, in_time=True)
         if judged is None:
@@ -108,7 +109,7 @@ class Stream:
             if mark != self.marks.get(name):
                 self.marks[name] = mark
                 self.told[name] = time.monotonic()
-                await self._say(LISTS[name][1], {})
+                await self.say(LISTS[name][1], {})
 
     async def _server_says(self, said: ServerLists) -> None:
         """Only to who sees anything of that server in that list, and not while the same is fresh in its mind."""
@@ -117,7 +118,7 @@ class Stream:
             fresh = now - self.told.get(name, -GATHER) < GATHER
             if LISTS[name][1] in said.methods and not fresh and self._sees(said.server, name):
                 self.told[name] = now
-                await self._say(LISTS[name][1], {})
+                await self.say(LISTS[name][1], {})
 
     def _sees(self, server: str, name: str) -> bool:
         return any(entry.server == server for view in self._views(name) for entry in view.entries)
@@ -132,7 +133,7 @@ class Stream:
             return [self.lists.view(self.exchange, method) for method in LISTS[name][0]]
         return []
 
-    async def _say(self, method: str, params: dict[str, Any]) -> None:
+    async def say(self, method: str, params: dict[str, Any]) -> None:
         raw = {**params, "_meta": msgspec.Raw(self.tag)} if self.tag else params
         await self.exchange.reply.event(notification(method, _encode(raw)))
 
@@ -141,7 +142,7 @@ async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
     """subscriptions/listen: acknowledged first, every frame tagged with the request's id (MCP, Subscriptions)."""
     if not exchange.reply.streams:
         raise Problem(406, 0, "subscriptions/listen is answered with text/event-stream: accept it.")
-    wanted, uris = _filter(exchange)
+    wanted, uris, tasks = _filter(exchange)
     tag = b'{"%s":%s}' % (SUBSCRIPTION_KEY.encode(), exchange.message.id)
     stream = Stream(exchange, lists, wanted, uris, tag, {})
     stream.marks = stream.look()
@@ -151,8 +152,11 @@ async def listen(exchange: Exchange, hub: Hub, lists: Lists) -> None:
         granted: dict[str, Any] = dict.fromkeys(wanted, True)
         if uris:
             granted["resourceSubscriptions"] = sorted(uris)
-        await stream._say("notifications/subscriptions/acknowledged", {"notifications": granted})  # noqa: SLF001
-        await stream.follow(listener)
+        if tasks:
+            granted["taskIds"] = list(tasks)
+        await stream.say("notifications/subscriptions/acknowledged", {"notifications": granted})
+        async with following(stream, tasks):
+            await stream.follow(listener)
     await exchange.reply.event(
         b'{"jsonrpc":"2.0","id":%s,"result":{"resultType":"complete","_meta":%s}}' % (exchange.message.id, tag)
     )
@@ -215,8 +219,8 @@ def _by_server(exchange: Exchange, uris: frozenset[str]) -> dict[str, frozenset[
     return {server: frozenset(own) for server, own in found.items()}
 
 
-def _filter(exchange: Exchange) -> tuple[tuple[str, ...], frozenset[str]]:
-    """What of the wish can be granted; resources that the principal may not see are left out."""
+def _filter(exchange: Exchange) -> tuple[tuple[str, ...], frozenset[str], tuple[str, ...]]:
+    """What of the wish can be granted: lists, resources and tasks. What the principal may not see is left out."""
     wish = exchange.message.value("notifications")
     if type(wish) is not dict:
         raise invalid("params.notifications must be an object.")
@@ -227,7 +231,7 @@ def _filter(exchange: Exchange) -> tuple[tuple[str, ...], frozenset[str]]:
     for uri in uris:
         with suppress(Problem):
             seen.add(visible_uri(exchange, uri))
-    return tuple(name for name in LISTS if wish.get(name) is True), frozenset(seen)
+    return tuple(name for name in LISTS if wish.get(name) is True), frozenset(seen), wished(exchange, wish)
 
 
 def record(exchange: Exchange, uris: frozenset[str]) -> None:

@@ -12,8 +12,9 @@ import pytest
 
 from authz.policy.policy import Policy
 from authz.tables import Rule
+from gateway.portal import task_news
 from gateway.upstream import Answer
-from tests.fakes.door import NOTES, RULES, ask, catalogue, open_door, upstream
+from tests.fakes.door import NOTES, RULES, Line, ask, catalogue, eventually, modern, open_door, upstream
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 KNOWS = {"_meta": {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {}, "extensions": {EXTENSION: {}}}}}
@@ -172,8 +173,6 @@ async def test_answers_go_up_as_they_were_given(tmp_path) -> None:
 
 
 async def test_the_header_must_name_the_task(tmp_path) -> None:
-    from tests.fakes.door import Line, modern
-
     async with door_with_tasks(tmp_path) as door, Line(door) as line:
         ident = await begin(door)
         headers, body = modern(door.token(), "tasks/get", about(ident))
@@ -197,3 +196,55 @@ async def test_a_look_that_waits_ends_when_its_server_runs_no_tasks_any_more(tmp
         servers = [upstream("notes"), upstream("clock")]
         door.world.underway.recall(replace(door.snapshots.current, epoch=9, catalogue=catalogue(NOTES, servers)))
         assert (await look).status == 403
+
+
+LISTEN = "subscriptions/listen"
+
+
+async def test_a_stream_of_changes_tells_what_becomes_of_a_task(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(task_news, "SHORTEST", 0.01)
+    async with door_with_tasks(tmp_path) as door, Line(door) as line:
+        ident, script = await begin(door), door.upstreams.script
+        script.state["pollIntervalMs"] = 10
+        wish = {"notifications": {"taskIds": [ident, "made-up"]}, **KNOWS}
+        await line.send("POST", "/mcp", *modern(door.token(), LISTEN, wish, ident="s"))
+        await line.head()
+        assert (await line.event())["params"]["notifications"] == {"taskIds": [ident]}
+        first = await line.event()
+        tag = {"io.modelcontextprotocol/subscriptionId": "s"}
+        assert first["method"] == "notifications/tasks"
+        state = {name: value for name, value in script.state.items() if name != "resultType"}
+        assert first["params"] == state | {"taskId": ident, "_meta": tag}
+        script.state |= {"status": "completed", "result": {"content": []}}
+        last = (await line.event())["params"]
+        assert (last["status"], last["result"], last["taskId"]) == ("completed", {"content": []}, ident)
+        looks = len(door.upstreams.asks)
+        await asyncio.sleep(0.1)
+        assert len(door.upstreams.asks) == looks, "what has ended is not looked at again"
+
+
+async def test_who_does_not_know_tasks_or_did_not_begin_them_hears_of_none(tmp_path) -> None:
+    async with door_with_tasks(tmp_path) as door:
+        ident = await begin(door)
+        for who, params in (("editor", {}), ("reader", KNOWS)):
+            async with Line(door) as line:
+                wish = {"notifications": {"taskIds": [ident]}, **params}
+                await line.send("POST", "/mcp", *modern(door.token(who), LISTEN, wish))
+                await line.head()
+                assert (await line.event())["params"]["notifications"] == {}
+
+
+async def test_a_task_that_may_not_be_looked_at_any_more_is_told_of_no_more(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(task_news, "SHORTEST", 0.01)
+    async with door_with_tasks(tmp_path) as door, Line(door) as line:
+        ident, script = await begin(door), door.upstreams.script
+        script.state["pollIntervalMs"] = 10
+        await line.send("POST", "/mcp", *modern(door.token(), LISTEN, {"notifications": {"taskIds": [ident]}, **KNOWS}))
+        await line.head()
+        await line.event()
+        await line.event()
+        door.snapshots.turn(policy=Policy([rule for rule in RULES if rule.id != "r1"], epoch=2))
+        await eventually(lambda: [one for one in door.records("call.refused") if one["method"] == "tasks/get"])
+        looks = len(door.upstreams.asks)
+        await asyncio.sleep(0.1)
+        assert len(door.upstreams.asks) == looks
