@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 LEASE: Final = 90.0  # seconds; longer than an authorization server may take in all
 PATIENCE: Final = 30.0  # seconds for whoever waits for another to be done
 PAUSE: Final = 0.05
+LASTING: Final = 5  # attempts in vain, which is some minutes
 STORING: Final = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each attempt: the answer is all there is
 
 log = logging.getLogger("ostiary")
@@ -135,12 +136,12 @@ def _refused(equipment: Equipment, row: Connection, why: str) -> None:
 
 
 def _put_off(equipment: Equipment, row: Connection, later: Unanswered) -> None:
-    """On record the first time: the state says the rest."""
+    """On record the first time, for the state says the rest; and told when it lasts, for then calls begin to fail."""
     with equipment.office.database.change() as session:
         after = connections.step(
             session,
             row,
             lambda one: states.put_off(one, str(later), equipment.clock(), random.random(), later.retry_after),  # noqa: S311
         )
-        if after is not None and after.attempts == 1:
-            note(session, "connection.delayed", equipment.office, after, why=str(later))
+        if after is not None and after.attempts in {1, LASTING}:
+            note(session, "connection.delayed", equipment.office, after, why=str(later), told=after.attempts == LASTING)

@@ -22,12 +22,14 @@ TOLD: Final = frozenset({"connection.expiring", "connection.failed", "connection
 SHARED: Final = "shared"
 
 
-def note(session: Session, event: str, office: Office, row: Connection, *, who: str = WHO, **facts: Any) -> None:
+def note(
+    session: Session, event: str, office: Office, row: Connection, *, who: str = WHO, told: bool = False, **facts: Any
+) -> None:
     """On record; what has to be told leaves with the transaction, for `gateway.credentials.webhook` to deliver."""
     about = {"server": row.server, "account": label(session, row.subject), "state": row.state, **facts}
     session.flush()
     office.journal.note(event, who=who, **about)
-    if event in TOLD:
+    if told or event in TOLD:
         enqueue(session, office, event, about | {"ends_at": row.ends_at or row.expires_at}, row.changed_at)
 
 

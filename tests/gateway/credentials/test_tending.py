@@ -192,6 +192,19 @@ def look_again(office: Settled) -> None:
     look(office)
 
 
+def test_people_are_told_when_an_authorization_server_stays_away(fake: Upstream, office: Settled, hook: Hook) -> None:
+    upstream = office.server(fake.url)
+    office.connect(fake, upstream)
+    fake.replies["/token"] = lambda _: Reply(503, b"")
+    for _ in range(7):
+        office.later(3600)
+        look_again(office)
+    look_again(office)
+    assert hook.told() == ["connection.delayed"]
+    assert office.written().count('"event":"connection.delayed"') == 2
+    assert state(office) == ConnectionState.REFRESHING
+
+
 def test_a_message_says_whose_account_it_is_and_what_to_do_and_holds_no_token(
     fake: Upstream, office: Settled, hook: Hook
 ) -> None:
