@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.credentials import Refused
 from gateway.credentials.links import connect_url
 from gateway.credentials.oauth import own_documents
+from gateway.credentials.oauth.discovery import configured_issuer
 from gateway.credentials.oauth.proving import App
 from gateway.credentials.oauth.registering import register
 from registry import upstream_clients
@@ -84,19 +85,21 @@ def _configured_here(equipment: Equipment, upstream: Upstream, issuer: str) -> A
     """Its secret goes to the authorization server that it was first used at, unless an administrator says another."""
     app = configured(equipment, upstream, issuer)
     office = equipment.office
-    with office.database.change() as session:
-        if not getattr(upstream.auth_settings, "issuer", ""):
-            home = upstream_clients.home_of(session, upstream.slug, app.id)
-            if home not in {"", issuer}:
-                raise Refused(
-                    "the server names another authorization server than the one that our app was registered at, so "
-                    "nothing was sent there: an administrator has to say which is right, with --issuer"
-                )
+    with office.database.read() as session:
+        home = upstream_clients.home_of(session, upstream.slug, app.id)
+        known = session.get(UpstreamClient, (upstream.slug, issuer))
+    if home not in {"", issuer} and not configured_issuer(upstream):
+        raise Refused(
+            "the server names another authorization server than the one that our app was registered at, so nothing was "
+            "sent there: an administrator has to say which is right, with --issuer"
+        )
+    if known is None or (known.client_id, known.auth_method, known.how) != (app.id, app.method, "configured"):
         row = UpstreamClient(
             server=upstream.slug, issuer=issuer, client_id=app.id, how="configured", auth_method=app.method,
             registered_at=equipment.clock(),
         )  # fmt: skip
-        upstream_clients.keep(session, office.vault, row)
+        with office.database.change() as session:
+            upstream_clients.keep(session, office.vault, row)
     return app
 
 
