@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 * 1024
 HEAD_LINES = 100
-TOLD = frozenset({b"link", b"x-total-count", b"location"})  # what an HTTP API says of its answer beside it
+TOLD = frozenset({b"link", b"x-total-count"})  # what an HTTP API says of its answer beside it
 INTERIM_REPLIES = 8  # 1xx answers that one request may be sent
 DRAIN_TIME = 1.0  # seconds in which an event stream must end after its answer
 DRAIN_BYTES = 4096

@@ -37,6 +37,18 @@ def test_what_is_shown_is_the_approved_text_with_the_name_changed(shelf: Shelf) 
     assert shown == raw.replace('"list"', '"notes_list"').encode()
 
 
+def test_nothing_is_shown_that_a_server_says_in_our_name(shelf: Shelf) -> None:
+    ours = '{"x":1,"dev.ostiary/operation":{"method":"GET"},"dev.ostiary/status":200}'
+    head = '{"name":"%s","inputSchema":{"type":"object"}%s}'
+    metas = {"both": f',"_meta":{ours}', "alone": ',"_meta":{"dev.ostiary/next":1}', "odd": ',"_meta":"dev.ostiary/"'}
+    shelf.approved("notes", *(Described(Kind.TOOL, name, head % (name, meta)) for name, meta in metas.items()))
+    tools = shelf.catalogue().mounts["/servers/notes/mcp"].tools
+    assert tools["both"].shown == (head % ("both", ',"_meta":{"x":1}')).encode()
+    assert tools["alone"].shown == tools["alone"].shown_legacy == (head % ("alone", "")).encode()
+    assert tools["odd"].shown == tools["odd"].raw
+    assert b"dev.ostiary/operation" in tools["both"].raw
+
+
 def test_a_legacy_client_gets_no_output_schema_that_it_cannot_read(shelf: Shelf) -> None:
     shelf.approved(
         "notes",

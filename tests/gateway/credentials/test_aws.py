@@ -19,7 +19,7 @@ from gateway.credentials.equipment import Equipment
 from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
-from gateway.upstream import Ask
+from gateway.upstream import Ask, UpstreamError
 from gateway.upstream.connections import Servers
 from registry.assembling import upstream_of
 from registry.catalog import Credential
@@ -30,7 +30,7 @@ from registry.tables import Auth, Transport
 from registry.vault import Vault
 from tests.fakes.api import operation, tool
 from tests.fakes.raw import Asked as Arrived
-from tests.fakes.raw import http, principal, raw_server
+from tests.fakes.raw import http, principal, raw_server, result
 
 if TYPE_CHECKING:
     import asyncio
@@ -176,6 +176,40 @@ async def test_a_service_finds_each_request_signed_that_a_call_becomes(caller: A
             answer = await servers.send(upstream, ask, caller, credential)
             assert json.loads(answer.result)["structuredContent"] == {}
             assert server.asked[-1].head.count(b"uthorization:") == 1
+    await servers.close()
+
+
+async def test_a_server_of_mcp_behind_aws_finds_its_messages_signed(caller: Any) -> None:
+    async def respond(asked: Arrived, writer: asyncio.StreamWriter) -> bytes:
+        assert is_signed(asked, "eu-central-1", "bedrock-agentcore")
+        assert "content-type;host;x-amz-date" in asked.headers["authorization"]
+        return http(result(asked))
+
+    signer = Signer(region="eu-central-1", service="bedrock-agentcore", access_key="AKIDEXAMPLE", secret=SECRET)
+    servers = Servers(Vault({"1": b"v" * 32}), MemoryRendezvous(), Terms(5, 5, 2**20), 2**24)
+    async with raw_server(respond) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        credential = Credential(server="raw", origin=origin, header=b"authorization", value=b"", sign=signer)
+        ask = Ask(method="tools/call", name="t", principal=principal("ann"))
+        answer = await servers.send(server.upstream(auth=Auth.AWS), ask, caller, credential)
+        assert b"content" in answer.result
+    await servers.close()
+
+
+async def test_a_signature_goes_to_no_other_origin_than_the_registered_one(caller: Any) -> None:
+    async def respond(asked: Arrived, writer: asyncio.StreamWriter) -> bytes:
+        raise AssertionError("nothing arrives")
+
+    signer = Signer(region="r", service="s", access_key="AKIDEXAMPLE", secret=SECRET)
+    servers = Servers(Vault({"1": b"v" * 32}), MemoryRendezvous(), Terms(5, 5, 2**20), 2**24)
+    async with raw_server(respond) as server:
+        elsewhere = "https://other.example:443"
+        credential = Credential(server="raw", origin=elsewhere, header=b"authorization", value=b"", sign=signer)
+        with pytest.raises(UpstreamError):
+            await servers.send(
+                server.upstream(auth=Auth.AWS), Ask(method="tools/call", principal=None), caller, credential
+            )
+        assert server.asked == []
     await servers.close()
 
 

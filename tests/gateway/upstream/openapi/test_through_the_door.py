@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +18,7 @@ from registry.reviewing import Approver, approve, review
 from registry.servers import Proposal, propose
 from registry.tables import ApiDescription, Auth, Server, Transport
 from tests.fakes.api import Answer, Api, described, serving
-from tests.fakes.door import Line, modern
+from tests.fakes.door import Legacy, Line, modern
 from tests.fakes.furnished import WHO, allow, door_of, minted
 from tests.gateway.oauth.house import House
 
@@ -98,6 +99,18 @@ async def test_a_call_goes_to_the_api_with_our_credential_and_is_on_record(clien
     assert seen.all("x-api-key") == ["canary-71c3"]
     assert "canary-71c3" not in json.dumps(answer)
     assert client.token not in str(seen)
+
+
+async def test_a_client_of_an_earlier_revision_sees_and_calls_the_same(client: Client, api: Api) -> None:
+    door = SimpleNamespace(**vars(door_of(client.house)), token=lambda *_: client.token)
+    async with Legacy(door) as legacy:  # type: ignore[arg-type]
+        tools = (await legacy.say("tools/list")).json["result"]["tools"]
+        assert "dev.ostiary" not in json.dumps(tools)
+        assert len(tools) == 5
+        call = {"name": "todo_items_get", "arguments": {"item": "7"}}
+        result = (await legacy.say("tools/call", call)).json["result"]
+    assert result["structuredContent"] == {"id": 7, "title": "Rest"}
+    assert "resultType" not in result
 
 
 async def test_what_the_api_refuses_is_an_error_of_the_tool(client: Client, api: Api) -> None:
