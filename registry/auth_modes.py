@@ -187,9 +187,11 @@ def read_auth(auth: str, settings: Mapping[str, Any]) -> AuthSettings:
     try:
         return MODES[Auth(auth)].model_validate(dict(settings))
     except ValidationError as refused:
-        problems = "; ".join(f"{_option(error['loc'])}: {error['msg']}" for error in refused.errors())
+        problems = "; ".join(_problem(error["loc"], error["msg"]) for error in refused.errors())
         raise RegistryError(f"--auth {auth}: {problems}") from refused
 
 
-def _option(where: tuple[int | str, ...]) -> str:
-    return "--" + str(where[0]).replace("_", "-") if where else "settings"
+def _problem(where: tuple[int | str, ...], words: str) -> str:
+    """What is wrong with several of them together names them itself."""
+    said = words.removeprefix("Value error, ")
+    return f"--{str(where[0]).replace('_', '-')}: {said}" if where else said
