@@ -23,9 +23,7 @@ def processes(office: Office, _now: float) -> Iterator[Check]:
             why = "it may use the network, and so reaches what this machine reaches, its own addresses too"
             yield Check(f"process {one.slug}", State.AMBER, why, "network = false, unless it needs it")
     if declared and os.geteuid() == 0:
-        why = (
-            "the gateway runs as root, of whose processes the kernel counts none: one may begin many"
-        )
+        why = "the gateway runs as root, of whose processes the kernel counts none: one may begin many"
         yield Check("processes", State.AMBER, why, "run the gateway as a user of its own")
 
 
