@@ -162,9 +162,9 @@ class AwsSettings(AuthSettings):
 
     secrets: ClassVar[frozenset[str]] = frozenset({"aws_secret"})
 
-    region: str = Field(description="for instance eu-central-1")
-    service: str = Field(description="for instance execute-api")
-    access_key: str = Field(description="the access key id")
+    region: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="for instance eu-central-1")
+    service: str = Field(pattern=r"^[A-Za-z0-9-]{1,64}$", description="for instance execute-api")
+    access_key: str = Field(pattern=r"^[A-Za-z0-9_-]{1,128}$", description="the access key id")
 
 
 NO_SETTINGS: Final = AuthSettings()

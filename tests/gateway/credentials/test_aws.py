@@ -22,6 +22,7 @@ from gateway.settings import Settings
 from gateway.upstream import Ask, UpstreamError
 from gateway.upstream.connections import Servers
 from registry.assembling import upstream_of
+from registry.auth_modes import read_auth
 from registry.catalog import Credential
 from registry.database import Concern
 from registry.errors import RegistryError
@@ -238,6 +239,14 @@ def test_the_source_opens_the_key_and_its_session_token(tmp_path: Path) -> None:
     with pytest.raises(CredentialTampered):
         Aws(Equipment(office)).obtain(Asked(upstream=upstream, principal=None))
     office.close()
+
+
+@pytest.mark.parametrize("name", ["region", "service", "access_key"])
+@pytest.mark.parametrize("value", ["", "a b", "a/b", "a\r\nX: y", "a\n", "é"])
+def test_what_would_break_the_line_of_a_signature_is_no_setting(name: str, value: str) -> None:
+    settings = {"region": "eu-central-1", "service": "s3", "access_key": "AKIDEXAMPLE", name: value}
+    with pytest.raises(RegistryError, match=name.replace("_", "-")):
+        read_auth(Auth.AWS, settings)
 
 
 def test_a_server_without_its_key_is_not_registered(tmp_path: Path) -> None:
