@@ -30,6 +30,7 @@ NEEDED = {
     "/usr/bin/unshare": "util-linux",
     "/usr/bin/bwrap": "bubblewrap",
     "/usr/bin/git": "git",
+    "/usr/bin/python3": "python3-minimal",
     "/usr/sbin/ip": "iproute2",
     "/usr/bin/xmlsec1": "xmlsec1",
     "/usr/bin/php": "php-cli",

@@ -24,8 +24,9 @@ ETC: Final = (
     *("alternatives", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "timezone", "mime.types"),
     *("ssl/certs", "ssl/openssl.cnf", "ca-certificates", "pki", "crypto-policies"),
 )
+APART: Final = ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
 NETWORK: Final = ("resolv.conf", "hosts", "nsswitch.conf", "services", "protocols", "gai.conf", "host.conf")
-TRIAL: Final = ("--unshare-all", "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--")
+TRIAL: Final = (*APART, "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--")
 NEITHER: Final = (
     "install bubblewrap (Debian: apt-get install bubblewrap) and see that user namespaces are allowed, or write "
     'sandbox = "off" where the program may do whatever the gateway may'
@@ -45,16 +46,17 @@ def trouble() -> str:
         return "bubblewrap is not installed"
     tried = [program(), *TRIAL, shutil.which("true", path="/usr/bin:/bin") or "/bin/true"]
     try:
-        subprocess.run(tried, check=True, capture_output=True, timeout=10)  # noqa: S603  # ours
+        subprocess.run(tried, check=True, capture_output=True, timeout=30)  # noqa: S603  # ours
     except (OSError, subprocess.SubprocessError):
         return "bubblewrap is installed, but cannot make a sandbox: user namespaces are not allowed here"
-    return ""
+    return "" if _options() else "bubblewrap does not say what it can do"
 
 
 @cache
-def _knows(option: str) -> bool:
-    told = subprocess.run([program(), "--help"], check=False, capture_output=True, timeout=10)  # noqa: S603  # ours
-    return option.encode() in told.stdout + told.stderr
+def _options() -> str:
+    """What this version of it can do, in its own words."""
+    told = subprocess.run([program(), "--help"], check=False, capture_output=True, text=True, timeout=30)  # noqa: S603  # ours
+    return told.stdout + told.stderr
 
 
 def wrap(declared: DeclaredServer, directory: Path) -> list[str]:
@@ -68,9 +70,8 @@ def passwd(directory: Path) -> str:
 
 
 def _apart(declared: DeclaredServer) -> Iterator[str]:
-    yield from ("--unshare-all", "--unshare-user", "--die-with-parent", "--new-session", "--cap-drop", "ALL")
-    yield from ("--info-fd", "{info}", "--block-fd", "{block}")
-    if _knows("--disable-userns"):
+    yield from (*APART, "--info-fd", "{info}", "--block-fd", "{block}")
+    if "--disable-userns" in _options():
         yield "--disable-userns"
     if declared.network:
         yield "--share-net"
@@ -86,7 +87,7 @@ def _system() -> Iterator[str]:
             yield from ("--ro-bind", name, name)
     yield from ("--proc", "/proc", "--dev", "/dev")  # made read-only below: as root one could set the kernel's own
     for name in ("/tmp", "/dev/shm"):  # noqa: S108  # its own, inside
-        yield from ("--size", str(SHARED_MEMORY)) if _knows("--size") else ()
+        yield from ("--size", str(SHARED_MEMORY)) if "--size" in _options() else ()
         yield from ("--tmpfs", name)
 
 

@@ -34,6 +34,8 @@ class StdioPlaces:
         self._declared = {one.slug: (one, one.digest()) for one in declared}
         self._data = data.absolute()
         self._line_most = line_most
+        if any(one.sandbox == "required" for one, _ in self._declared.values()):
+            sandbox.trouble()  # tried now and remembered, because it takes a moment that no call should wait for
 
     def place(
         self, server: Upstream, principal: Principal | None, credential: Credential | None, capabilities: bytes
