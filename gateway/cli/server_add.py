@@ -108,6 +108,7 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
 def _look(office: Office, slug: str, *, first: bool = False) -> None:
     """Asks the server, on a loop of our own, and stores what it says; a failure is one sentence and exit code 1."""
     from gateway.cli.server_accounts import accounts_text
+    from gateway.cli.server_trust import trust_text
     from gateway.upstream.once import read_first, refresh_once
     from registry.servers import find
 
@@ -115,8 +116,8 @@ def _look(office: Office, slug: str, *, first: bool = False) -> None:
     with office.database.read() as session:
         server = find(session, slug)
     if server.failure:
-        if accounts := accounts_text(office, server):
-            click.echo(accounts)  # what it lacks may be just that
+        for told in filter(None, (accounts_text(office, server), trust_text(office, server))):
+            click.echo(told)  # what it lacks may be just that
         raise click.ClickException(
             f"{slug} is registered, but could not be read: {server.failure}. "
             f"`ostiary server refresh {slug}` tries again, `ostiary server retire {slug}` takes it back"

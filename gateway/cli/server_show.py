@@ -64,17 +64,20 @@ def review_now(office: Office, slug: str) -> Review:
 def show_review(office: Office, slug: str, *, full: bool = False, as_json: bool) -> None:
     from gateway.cli.server_accounts import accounts_of
     from gateway.cli.server_text import review_of, review_text
+    from gateway.cli.server_trust import trust_of
 
     found = review_now(office, slug)
     shared = _contested(office, found)
-    data = review_of(found, shared) | accounts_of(office, found.server)
+    data = review_of(found, shared) | accounts_of(office, found.server) | trust_of(office, found.server)
     show(data, as_json=as_json, text=lambda: _joined(review_text(found, shared, full=full), office, found))
 
 
 def _joined(text: str, office: Office, found: Review) -> str:
     from gateway.cli.server_accounts import accounts_text
+    from gateway.cli.server_trust import trust_text
 
-    return "\n\n".join(filter(None, (text, accounts_text(office, found.server))))
+    told = (text, accounts_text(office, found.server), trust_text(office, found.server))
+    return "\n\n".join(filter(None, told))
 
 
 def _contested(office: Office, found: Review) -> dict[str, str]:

@@ -71,6 +71,13 @@ def _operator(gateway: Gateway) -> str:
     return f"operator:{getpass.getuser()}"
 
 
+def test_what_it_has_to_trust_is_shown(gateway: Gateway, trusting: str) -> None:
+    shown = json.loads(gateway.run("server", "show", "trusting", "--json"))
+    assert (shown["token_issuer"], shown["token_audience"]) == (gateway.url, trusting)
+    assert httpx2.get(shown["token_keys"], trust_env=False).json()["keys"]
+    assert f"audience {trusting}" in gateway.run("server", "show", "trusting")
+
+
 def test_the_persons_own_token_of_the_gateway_is_no_use_at_the_server(gateway: Gateway, trusting: str) -> None:
     refused = modern.ask(trusting, gateway.token("ann", "/mcp"), "tools/list")
     assert refused.status_code == 401
