@@ -65,6 +65,8 @@ def read_resource(fetcher: Fetcher, upstream: Upstream) -> Resource:
         document = fetch(fetcher, url, _Document, _WHAT)
         if document is not None:
             return replace(_judge(document, upstream.url), wanted=challenge.scopes)
+    if challenge.resource_metadata:
+        raise Unanswered(f"{_WHAT} is not where the server says, nor anywhere else")
     origin = origin_of(upstream.url)
     return Resource(name=upstream.url, issuers=(origin,), wanted=challenge.scopes, old=True)
 
@@ -111,11 +113,10 @@ def _places(url: str, challenge: Challenge) -> list[str]:
     """MCP authorization, "Protected Resource Metadata Discovery": what the server names, else below its path, else at
     the root.
     """
-    if challenge.resource_metadata:
-        return [challenge.resource_metadata]
     parts = urlsplit(url)
     origin, path = f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/")
-    return list(dict.fromkeys([f"{origin}{WELL_KNOWN}{path}", f"{origin}{WELL_KNOWN}"]))
+    places = (challenge.resource_metadata, f"{origin}{WELL_KNOWN}{path}", f"{origin}{WELL_KNOWN}")
+    return list(dict.fromkeys(filter(None, places)))
 
 
 def _judge(document: _Document, url: str) -> Resource:

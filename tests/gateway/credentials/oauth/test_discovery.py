@@ -27,6 +27,19 @@ def test_the_server_says_where_its_metadata_is(office, fake):
     assert fake.asked(elsewhere)
 
 
+def test_where_that_is_nothing_it_is_looked_for_elsewhere(office, fake):
+    fake.replies["/mcp"] = lambda _: Reply(
+        401, {}, (("WWW-Authenticate", f'Bearer resource_metadata="{fake.origin}/nothing"'),)
+    )
+    assert find(office, office.server(fake.url)).resource.name == fake.url
+
+
+def test_a_server_that_names_metadata_which_is_nowhere_is_not_taken_for_an_old_one(office, fake):
+    fake.replies["/.well-known/oauth-protected-resource/mcp"] = lambda _: Reply(404, {})
+    with pytest.raises(Unanswered, match="nor anywhere else"):
+        find(office, office.server(fake.url))
+
+
 def test_or_it_is_below_the_servers_path(office, fake):
     fake.announces = False
     assert find(office, office.server(fake.url)).resource.name == fake.url
