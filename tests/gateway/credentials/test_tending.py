@@ -17,6 +17,7 @@ from gateway.credentials import webhook
 from gateway.credentials.deeds import end
 from gateway.credentials.tending import OF_ONE_SERVER, Tending
 from gateway.credentials.webhook import Webhook
+from gateway.settings import Settings
 from registry.database import Concern
 from registry.leases import give_back
 from registry.tables import ConnectionState, Lease, Notice, Secret, Server, ServerState, UpstreamClient
@@ -266,6 +267,15 @@ def test_what_nobody_took_for_days_is_old_news(office: Settled, hook: Hook) -> N
     Webhook(office.equipment).deliver()
     with office.office.database.read() as session:
         assert session.get(Notice, "msg_1") is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://hooks.example.com/x", "ftp://hooks.example.com", "hooks.example.com", "https://me:pw@hooks.example/"],
+)
+def test_a_webhook_is_an_https_address_without_a_password(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ValueError, match="webhook_url: must be"):
+        Settings(data=tmp_path, webhook_url=url)
 
 
 def test_another_key_makes_the_old_one_worthless(office: Settled) -> None:
