@@ -48,7 +48,9 @@ class _Id(msgspec.Struct, array_like=True):
 
 def knows_tasks(ask: Ask) -> bool:
     """Whether the client that asks said that it knows the extension."""
-    return EXTENSION.encode() in ask.capabilities
+    if EXTENSION.encode() not in ask.capabilities:
+        return False
+    return EXTENSION in members(members(ask.capabilities).get("extensions", Raw(b"{}")))
 
 
 def as_task(ask: Ask) -> Ask:
