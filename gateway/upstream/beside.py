@@ -9,7 +9,6 @@ are, and a moment longer; without it such a server waits for ever.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
@@ -60,8 +59,10 @@ class Beside:
             self._stands.clear()
             self._stream = asyncio.create_task(self._listen(session))
         if not self._stands.is_set():
-            with contextlib.suppress(TimeoutError):
+            try:
                 await asyncio.wait_for(self._stands.wait(), HEAD_TIME)
+            except TimeoutError:
+                self._stands.set()  # it may stand all the same, and the next call does not wait for it
 
     def leave(self, questions: Questions) -> None:
         """The call is over."""
