@@ -66,10 +66,10 @@ async def test_t_75_one_persons_garbage_is_nothing_to_another(processes: Callabl
 
 
 async def test_t_73_a_late_answer_is_dropped_and_the_next_ask_gets_its_own(processes: Callable[..., Processes]) -> None:
-    process = processes(Era.LEGACY, Terms(0.3, 0.6, MIB), sandbox="off")
+    process = processes(Era.LEGACY, Terms(1.0, 2.0, MIB), sandbox="off")
     await process.call("echo", text="x")
     with pytest.raises(UpstreamSlow):
-        await process.call("sleep", seconds=0.8)
+        await process.call("sleep", seconds=1.5)
     for number in range(20):
         assert await process.call("echo", text=str(number)) == str(number)
         await asyncio.sleep(0.05)

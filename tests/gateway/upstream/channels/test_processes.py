@@ -23,7 +23,7 @@ from tests.fakes.channels import (
 )
 from tests.fakes.processes import end, start
 
-SHORT = Terms(0.5, 2.0, MIB)
+SHORT = Terms(1.0, 4.0, MIB)
 OFF = {"sandbox": "off"}
 
 
