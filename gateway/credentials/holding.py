@@ -76,19 +76,24 @@ class Credentials:
 
     async def again(
         self,
+        snapshot: Snapshot,
         upstream: Upstream,
         principal: Principal | None,
         used: Credential,
         refused: CredentialRefused,
         object_: str = "",
     ) -> Credential:
-        """Another one than `used`, which the server has just refused; raises `refused` where none would do better."""
+        """Another one than `used`, which the server has just refused; raises `refused` where none would do better.
+
+        `snapshot` is the one of now: a call may have been under way for long, and much may have ended meanwhile.
+        """
         asked = Asked(upstream=upstream, principal=principal, object=object_)
         last = self._shelf.last(asked.key)
         held = frozenset[str]() if last is None else last.scopes
         if refused.status == 401:
-            if last is not None and last.credential.value != used.value and last.is_for(upstream):
-                return last.credential  # somebody has been here before
+            better = self._shelf.find(asked.key, upstream, snapshot.cutoffs, time.time())
+            if better is not None and better.credential.value != used.value:
+                return better.credential  # somebody has been here before
             if last is not None and last.instead:
                 raise refused
             return await self._obtained(replace(asked, scopes=held, instead_of=used))

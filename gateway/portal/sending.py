@@ -79,7 +79,8 @@ async def send(exchange: Exchange, target: Target, ask: Ask, record: str, creden
 async def _again(exchange: Exchange, target: Target, ask: Ask, used: Credential, refused: CredentialRefused) -> Answer:
     """Once more with another credential: the server refused the one it was sent before it looked at the call."""
     world, upstream = exchange.world, exchange.snapshot.catalogue.upstreams[target.server]
-    credential = await world.credentials.again(upstream, exchange.principal, used, refused, target.object)
+    now = world.snapshots.current
+    credential = await world.credentials.again(now, upstream, exchange.principal, used, refused, target.object)
     return await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
 
 

@@ -136,7 +136,7 @@ class Caller:
             return await act(credential)
         except CredentialRefused as refused:
             assert credential is not None
-            another = await world.credentials.again(upstream, who, credential, refused)
+            another = await world.credentials.again(world.snapshots.current, upstream, who, credential, refused)
             return await act(another)
 
     async def _read(self, credential: Credential | None) -> Any:

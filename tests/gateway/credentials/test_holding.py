@@ -25,7 +25,7 @@ from tests.fakes.door import upstream as reached
 from tests.fakes.raw import principal
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from pathlib import Path
 
     from authz.principals import Principal
@@ -72,6 +72,10 @@ def at_hand(
     """With as much of a snapshot as is looked at."""
     snapshot = SimpleNamespace(credentials={}, cutoffs=CutOffs(cut or {}))
     return credentials.at_hand(snapshot, server, who, tool)  # type: ignore[arg-type]
+
+
+def again(credentials: Credentials, server: Upstream, *said: Any, cut: Any = None) -> Coroutine[None, None, Credential]:
+    return credentials.again(SimpleNamespace(cutoffs=CutOffs(cut or {})), server, *said)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -274,13 +278,32 @@ async def test_a_refused_credential_is_replaced_once_for_all_who_were_refused(cr
     used = await credentials.obtain(notes, somebody)
     assert used is not None
     refused = CredentialRefused("it is refused", 401)
-    given_to = await asyncio.gather(*(credentials.again(notes, somebody, used, refused) for _ in range(10)))
+    given_to = await asyncio.gather(*(again(credentials, notes, somebody, used, refused) for _ in range(10)))
     assert {one.value for one in given_to} == {b"second"}
     assert len(source.asked) == 2
-    assert (await credentials.again(notes, somebody, used, refused)).value == b"second"
+    assert (await again(credentials, notes, somebody, used, refused)).value == b"second"
     assert len(source.asked) == 2
     with pytest.raises(CredentialRefused):  # the new one as well: there is nothing better
-        await credentials.again(notes, somebody, given_to[0], refused)
+        await again(credentials, notes, somebody, given_to[0], refused)
+
+
+async def test_what_was_ended_while_a_call_was_under_way_is_not_what_it_is_sent_with_next(
+    credentials: Credentials,
+) -> None:
+    """The call left with the first; the second was connected and ended again before the server refused the first."""
+    source, notes, somebody = script(credentials, lambda asked: given(asked, "first")), of_person(), principal("usr_a")
+    used = await credentials.obtain(notes, somebody)
+    assert used is not None
+    source.gives = lambda asked: given(asked, "second")
+    await credentials.obtain(notes, somebody)
+
+    def over(asked: Asked) -> Held:
+        raise ConnectionNeeded("notes", asked.subject, "it was ended")
+
+    source.gives = over
+    cut = {("connection", "notes/usr_a"): time.time() + 1}
+    with pytest.raises(ConnectionNeeded):
+        await again(credentials, notes, somebody, used, CredentialRefused("it is refused", 401), cut=cut)
 
 
 async def test_what_a_server_asks_for_besides_is_asked_for_from_then_on(credentials: Credentials) -> None:
@@ -289,16 +312,16 @@ async def test_what_a_server_asks_for_besides_is_asked_for_from_then_on(credenti
     used = await credentials.obtain(notes, somebody)
     assert used is not None
     challenge = b'Bearer error="insufficient_scope", scope="write"'
-    wider = await credentials.again(notes, somebody, used, CredentialRefused("no", 403, challenge))
+    wider = await again(credentials, notes, somebody, used, CredentialRefused("no", 403, challenge))
     assert wider.value == b"with ['write']"
     assert at_hand(credentials, notes, somebody) is wider
     await eventually(lambda: len(source.asked) == 3)
     assert source.asked[-1].scopes == {"write"}
-    again = b'Bearer error="insufficient_scope", scope="write"'
+    the_same = b'Bearer error="insufficient_scope", scope="write"'
     with pytest.raises(CredentialRefused):
-        await credentials.again(notes, somebody, wider, CredentialRefused("no", 403, again))
+        await again(credentials, notes, somebody, wider, CredentialRefused("no", 403, the_same))
     more = b'Bearer error="insufficient_scope", scope="admin"'
-    assert (await credentials.again(notes, somebody, wider, CredentialRefused("no", 403, more))).value == (
+    assert (await again(credentials, notes, somebody, wider, CredentialRefused("no", 403, more))).value == (
         b"with ['admin', 'write']"
     )
 
@@ -309,7 +332,7 @@ async def test_a_refusal_that_no_credential_would_change_stays_one(credentials: 
     used = await credentials.obtain(notes, somebody)
     assert used is not None
     with pytest.raises(CredentialRefused):
-        await credentials.again(notes, somebody, used, CredentialRefused("no", 403, challenge))
+        await again(credentials, notes, somebody, used, CredentialRefused("no", 403, challenge))
     assert len(source.asked) == 1
 
 
