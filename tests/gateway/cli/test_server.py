@@ -171,3 +171,14 @@ def test_what_a_server_wrote_is_printed_with_nothing_hidden(console: Console, no
 )
 def test_an_unknown_server_is_one_sentence(console: Console, words: tuple[str, ...]) -> None:
     assert "there is no server 'nets'" in console.refused(*words)
+
+
+def test_what_a_server_may_ask_callers_for_is_said_shown_and_changed(console: Console, notes: str) -> None:
+    console.do("add", "notes", notes, "--allow-address")
+    assert "may ask callers for: elicitation" in console.do("show", "notes")
+    assert "may ask for: elicitation, sampling" in console.do("allow", "notes", "sampling,elicitation")
+    assert json.loads(console.do("show", "notes", "--json"))["allowed"] == ["elicitation", "sampling"]
+    assert "may ask for: nothing" in console.do("allow", "notes", "none")
+    assert "there are elicitation, sampling, roots" in console.refused("allow", "notes", "everything")
+    console.do("add", "open", notes, "--allow-address", "--allow", "roots")
+    assert json.loads(console.do("show", "open", "--json"))["allowed"] == ["roots"]
