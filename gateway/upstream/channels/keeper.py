@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
-LOOK_EVERY = 0.5 if os.geteuid() else 0.05  # seconds; the system itself counts no processes of root
+LOOK_EVERY = 0.5 if os.geteuid() else 0.1  # seconds; the system itself counts no processes of root
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 HEARD = {*ENDING, signal.SIGCHLD}
