@@ -56,11 +56,6 @@ def route_to(server: Upstream) -> Route:
         target=server.target,
         excepted=server.address_exception,
     )
-    return route_at(server, address)
-
-
-def route_at(server: Upstream, address: Address) -> Route:
-    """The route to another target of a server's own origin, which is for its caller to have made sure of."""
     heads = {method: _head(method, address) for method in _ACCEPT}
     return Route(
         server=server.slug,
