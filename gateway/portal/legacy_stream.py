@@ -11,8 +11,9 @@ import msgspec
 
 from gateway.portal import connecting
 from gateway.portal.headers import LEGACY
+from gateway.portal.hearing import UPDATED
 from gateway.portal.relay import notification
-from gateway.portal.subscriptions import LISTS, UPDATED, Stream, listening
+from gateway.portal.subscriptions import LISTS, Stream, listening
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from authz.policy.policy import Action
-from gateway.credentials import CredentialUnavailable
 from gateway.credentials.news import Connected
 from gateway.portal.headers import SUBSCRIPTION_KEY
+from gateway.portal.hearing import UPDATED, hear
 from gateway.portal.hub import TooMany
 from gateway.portal.lasting import judged_by
 from gateway.portal.refusing import note_refusal
@@ -31,12 +31,10 @@ if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.portal.hub import Hub, Letter, Listener
     from gateway.portal.listing import Lists, View
-    from registry.catalog import Credential, Upstream
 
 URI_LIMIT: Final = 200
 GATHER: Final = 1.0  # seconds in which what servers say of their lists is said once
 SOONEST: Final = 0.05  # seconds
-WITHOUT: Final = 10.0  # seconds between looks for the account of whoever has none
 
 # What a client may ask to hear → the list it is about, the notification that says so.
 LISTS: Final = {
@@ -44,7 +42,6 @@ LISTS: Final = {
     "promptsListChanged": (("prompts/list",), "notifications/prompts/list_changed"),
     "resourcesListChanged": (("resources/list", "resources/templates/list"), "notifications/resources/list_changed"),
 }
-UPDATED: Final = "notifications/resources/updated"
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -184,30 +181,12 @@ class listening:  # noqa: N801 - reads as what it does
             line.when_stopping.add(listener.end)
             self._stack.callback(line.when_stopping.discard, listener.end)
         for server, uris in _by_server(self._exchange, self._uris).items():
-            task = asyncio.create_task(_feed(self._exchange, server, uris, listener))
+            task = asyncio.create_task(hear(self._exchange, server, uris, listener))
             self._stack.callback(task.cancel)
         return listener
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
-
-
-async def _feed(exchange: Exchange, server: str, uris: frozenset[str], listener: Listener) -> None:
-    snapshot = exchange.snapshot
-    upstream, who = snapshot.catalogue.upstreams[server], exchange.principal
-    credential = await _credential(exchange, upstream)
-    async for event in exchange.world.upstreams.events(upstream, who, uris, credential):
-        if event.method == UPDATED and event.uri in uris:
-            listener.tell(event.uri)
-
-
-async def _credential(exchange: Exchange, upstream: Upstream) -> Credential | None:
-    """Whoever has no account there yet hears nothing of its resources until they have one."""
-    held, snapshot, who = exchange.world.credentials, exchange.snapshot, exchange.principal
-    while True:
-        with suppress(CredentialUnavailable):
-            return held.at_hand(snapshot, upstream, who) or await held.obtain(upstream, who)
-        await asyncio.sleep(WITHOUT)
 
 
 def _by_server(exchange: Exchange, uris: frozenset[str]) -> dict[str, frozenset[str]]:

@@ -66,7 +66,7 @@ class Http:
         self, server: Upstream, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:
         route = self._route(server)
-        key = (self._sessions.key(None, route, credential, b"{}"), server.era)
+        key = (self._sessions.key(None, route, credential, b"{}"), server.era, credential)  # renewed is another
         events = self._feeds.events(key, server, uris, lambda: self._follower(server, route, credential))
         try:
             async for event in events:

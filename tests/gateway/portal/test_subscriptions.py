@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 from authz.policy.policy import Policy
 from authz.tables import Rule
 from authz.tokens.cutoffs import Cut, CutOffs
+from gateway.credentials import Asked, ConnectionNeeded, Held
 from gateway.upstream import FeedEvent
 from gateway.upstream.news import spread
-from tests.fakes.door import RULES, Line, ask, modern, open_door
+from registry.auth_modes import OAuthPersonSettings
+from registry.catalog import Credential
+from registry.tables import Auth
+from tests.fakes.door import NOTES, RULES, Line, ask, catalogue, eventually, modern, open_door, upstream
 
 ALL = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
 TAG = "io.modelcontextprotocol/subscriptionId"
@@ -153,3 +159,47 @@ async def test_a_stream_outlives_the_servers_behind_it_and_says_when_they_are_ba
         assert (await line.event())["method"] == "notifications/tools/list_changed"
         door.snapshots.turn(catalogue=there)
         assert (await line.event())["method"] == "notifications/tools/list_changed"
+
+
+async def test_a_server_is_heard_only_with_an_account_that_is_still_connected(tmp_path) -> None:
+    """Ended, the stream with it closes; connected again, another opens with the new one and nothing else."""
+    heard: list[bytes] = []
+    ended: list[bytes] = []
+
+    async def events(_server, _who, _uris, credential):
+        heard.append(credential.value)
+        try:
+            while True:
+                yield await feeds.get()
+        finally:
+            ended.append(credential.value)
+
+    async with open_door(tmp_path) as door, Line(door) as line:
+        feeds, held = asyncio.Queue[FeedEvent](), door.world.credentials
+        door.upstreams.events = events
+        notes = replace(upstream("notes"), auth=Auth.OAUTH_PERSON, auth_settings=OAuthPersonSettings())
+        door.snapshots.turn(catalogue=catalogue(NOTES, [notes, upstream("clock")]))
+        accounts = ["the-first"]
+
+        def obtain(asked: Asked) -> Held:
+            if not accounts:
+                raise ConnectionNeeded("notes", asked.subject, "connect it")
+            value = accounts[-1].encode()
+            origin, who = "http://127.0.0.1:9", asked.subject
+            return Held(
+                credential=Credential(server="notes", origin=origin, header=b"a", value=value, subject=who),
+                renew_at=math.inf,
+            )
+
+        held._sources = SimpleNamespace(of=lambda _: SimpleNamespace(obtain=obtain))
+        await listening(door, line, {"resourceSubscriptions": ["note://one"]})
+        await eventually(lambda: heard == [b"the-first"])
+        accounts.clear()
+        door.snapshots.turn(cutoffs=CutOffs({(Cut.CONNECTION, "notes/editor"): time.time()}))
+        await eventually(lambda: ended == [b"the-first"])
+        accounts.append("the-second")
+        await eventually(lambda: heard == [b"the-first", b"the-second"], within=30)
+        feeds.put_nowait(FeedEvent("notes", "notifications/resources/updated", "note://one"))
+        while (event := await line.event())["method"] != "notifications/resources/updated":
+            pass
+        assert event["params"]["uri"] == "note://one"
