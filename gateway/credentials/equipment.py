@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from copy import copy
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Self
 
 from gateway.credentials.oauth.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
+from registry.addresses import exception_line
 from registry.servers import exception_lines
 from registry.tls import own_authorities
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.office import Office
+    from registry.catalog import Upstream
+
+    Way = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
+
+WAYS: Final = 256  # that are remembered
 
 
 class Equipment:
@@ -28,8 +35,15 @@ class Equipment:
         self.providers = Providers(office) if providers is None else providers
         self.clock = clock
         self.discovery = Discovery()
-        self._ways: tuple[tuple[tuple[str, ...], dict[str, str]], Fetcher] | None = None
+        self._home: str | None = None
+        self._ways: dict[Way, Fetcher] = {}
         self._lock = Lock()
+
+    def toward(self, upstream: Upstream) -> Self:
+        """The same, for what this server names: an exception that was made for another is none for it (T-44)."""
+        view = copy(self)
+        view._home = exception_line(upstream.url)  # noqa: SLF001 - of its own kind
+        return view
 
     @property
     def fetcher(self) -> Fetcher:
@@ -38,9 +52,13 @@ class Equipment:
         Where a server has authorities of its own, they are what is trusted at its origin here too.
         """
         with self.office.database.read() as session:
-            lines = (*self.office.settings.allow_addresses, *exception_lines(session))
             own = own_authorities(session)
+            made = (line for line in exception_lines(session) if self._home in {None, line})
+            lines = (*self.office.settings.allow_addresses, *made)
+        way = (lines, tuple(sorted(own.items())))
         with self._lock:
-            if self._ways is None or self._ways[0] != (lines, own):
-                self._ways = ((lines, own), Fetcher(lines, own=own))
-            return self._ways[1]
+            if way not in self._ways:
+                if len(self._ways) >= WAYS:
+                    self._ways.clear()
+                self._ways[way] = Fetcher(lines, own=own)
+            return self._ways[way]

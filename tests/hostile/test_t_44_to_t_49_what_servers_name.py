@@ -9,7 +9,7 @@ import pytest
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.oauth.renewing import renew
-from registry.tables import Auth
+from registry.tables import AddressException, Auth
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_authority import Authority
 from tests.fakes.upstream_oauth import Upstream, serving
@@ -142,3 +142,29 @@ def test_t_49_a_client_that_one_issuer_registered_is_not_shown_to_another(tmp_pa
         first_app, other_app = office.app(fake.issuer), office.app(second.issuer)
         assert first_app.client_id != other_app.client_id
         assert not any(first_app.client_id in one.path + str(one.form) for one in second.heard)
+
+
+@pytest.mark.parametrize("named", ["issuer", "token_endpoint", "registration_endpoint", "metadata"])
+def test_t_44_an_exception_that_was_made_for_one_server_is_none_for_what_another_names(office, fake, hidden, named):
+    """`--allow-address` of an internal server lets nobody else's metadata lead us there, with a body to its liking."""
+    upstream, (host, port) = office.server(fake.url), hidden.origin.removeprefix("http://").split(":")
+    with office.office.database.change() as session:
+        session.add(AddressException(scheme="http", host=host, port=int(port)))
+    if named == "issuer":
+        fake.authorities = [hidden.issuer]
+    elif named == "metadata":
+        header = f'Bearer resource_metadata="{hidden.origin}/x"'
+        fake.replies["/mcp"] = lambda _: Reply(401, {}, (("WWW-Authenticate", header),))
+    else:
+        fake.metadata = {named: f"{hidden.origin}/x"}
+    with pytest.raises(Unanswered, match="rule:"):
+        office.connect(fake, upstream)
+    assert not hidden.heard
+
+
+def test_t_44_one_that_was_made_for_the_server_itself_holds_for_what_is_there(tmp_path, fake):
+    host, port = fake.origin.removeprefix("http://").split(":")
+    with settled(tmp_path) as office:
+        with office.office.database.change() as session:
+            session.add(AddressException(scheme="http", host=host, port=int(port)))
+        assert office.depart(office.server(fake.url)).startswith(fake.origin)

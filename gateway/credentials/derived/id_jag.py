@@ -44,15 +44,15 @@ class IdJag:
 
     def _redeemed(self, asked: Asked, settings: IdJagSettings) -> Granted:
         """RFC 7523 section 2.1. To read what the server offers we go as ourselves (RFC 6749 section 4.4)."""
-        upstream = asked.upstream
-        found = self._equipment.discovery.find(self._equipment.fetcher, upstream)
-        app = apps.app_for(self._equipment, upstream, found, settings.scopes)
+        upstream, equipment = asked.upstream, self._equipment.toward(asked.upstream)
+        found = equipment.discovery.find(equipment.fetcher, upstream)
+        app = apps.app_for(equipment, upstream, found, settings.scopes)
         told = {"resource": _resource(asked, settings), "scope": scopes(asked, settings.scopes)}
         if asked.principal is None:
             told["grant_type"] = "client_credentials"
         else:
             told |= {"grant_type": JWT_BEARER, "assertion": self._assertion(asked, settings, found, app)}
-        return tokens.request(self._equipment, found.authority.for_tokens(), app, told)
+        return tokens.request(equipment, found.authority.for_tokens(), app, told)
 
     def _assertion(self, asked: Asked, settings: IdJagSettings, found: Found, app: App) -> str:
         audience, resource = found.authority.issuer, _resource(asked, settings)

@@ -59,7 +59,7 @@ def begin(
     `browser` is whatever the browser alone has, and comes back with; `scopes` what is wanted besides what the account
     has. What servers say of themselves is read afresh. Raises Refused, Unanswered.
     """
-    office = equipment.office
+    office, equipment = equipment.office, equipment.toward(upstream)
     found = equipment.discovery.find(equipment.fetcher, upstream, fresh=True)
     endpoint = found.authority.for_codes()
     found.authority.for_tokens()
@@ -100,6 +100,7 @@ def finish(
     row, journey = _taken(equipment, slug, state, browser, person)
     with office.database.read() as session:
         upstream = upstream_of(find(session, slug), [*office.settings.allow_addresses, *exception_lines(session)])
+    equipment = equipment.toward(upstream)
     authority = equipment.discovery.authority(equipment.fetcher, upstream, row.issuer)
     code = read_answer(parameters, authority)
     granted = _redeemed(equipment, upstream, authority, journey, code)

@@ -22,6 +22,7 @@ def has_moved(equipment: Equipment, upstream: Upstream, issuer: str, *, fresh: b
     configured = configured_issuer(upstream)
     if configured:
         return configured != issuer
+    equipment = equipment.toward(upstream)
     try:
         return issuer not in equipment.discovery.resource(equipment.fetcher, upstream, fresh=fresh).issuers
     except (Refused, Unanswered):

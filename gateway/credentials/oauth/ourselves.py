@@ -24,10 +24,11 @@ class Ourselves:
         self._equipment = equipment
 
     def obtain(self, asked: Asked) -> Held:
-        equipment, upstream, now = self._equipment, asked.upstream, self._equipment.clock()
+        upstream, now = asked.upstream, self._equipment.clock()
+        equipment = self._equipment.toward(upstream)
         try:
             found = equipment.discovery.find(equipment.fetcher, upstream, fresh=asked.instead_of is not None)
-            granted = self._granted(asked, found)
+            granted = self._granted(equipment, asked, found)
         except Unanswered as later:
             raise _unavailable(upstream, str(later), "it may pass", int(later.retry_after)) from later
         except Refused as refused:
@@ -35,18 +36,18 @@ class Ourselves:
         life = UNSAID if granted.expires_in is None else granted.expires_in
         return bearer(asked, granted.access, now, now + life)
 
-    def _granted(self, asked: Asked, found: Found) -> tokens.Granted:
+    def _granted(self, equipment: Equipment, asked: Asked, found: Found) -> tokens.Granted:
         upstream, issuer = asked.upstream, found.authority.issuer
-        app = apps.app_for(self._equipment, upstream, found, ())
+        app = apps.app_for(equipment, upstream, found, ())
         form = {
             "grant_type": "client_credentials",
             "resource": found.resource.name,
             "scope": " ".join(_scopes(asked, found)),
         }
         try:
-            return tokens.request(self._equipment, found.authority.for_tokens(), app, form)
+            return tokens.request(equipment, found.authority.for_tokens(), app, form)
         except (Refused, Unanswered):
-            self._equipment.discovery.forget(upstream, issuer)
+            equipment.discovery.forget(upstream, issuer)
             raise
 
 

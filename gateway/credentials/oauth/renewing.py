@@ -28,6 +28,7 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
         raise Refused("it has run out, and it cannot be renewed; connect it again")
     if has_moved(equipment, upstream, connection.issuer, fresh=False):
         raise Refused(MOVED)
+    equipment = equipment.toward(upstream)
     authority = _authority(equipment, upstream, kept.issuer)
     app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
     form = {"grant_type": "refresh_token", "refresh_token": kept.refresh, "resource": kept.audience}
@@ -46,6 +47,7 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
 
 def revoke(equipment: Equipment, upstream: Upstream, connection: Connection, kept: Tokens) -> None:  # noqa: ARG001
     """RFC 7009: with the refresh token ends all that came of it. Nothing, where there is no place to say it."""
+    equipment = equipment.toward(upstream)
     authority = _authority(equipment, upstream, kept.issuer)
     if not authority.revocation_endpoint:
         return

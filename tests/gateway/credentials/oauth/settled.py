@@ -19,6 +19,7 @@ from registry import connections
 from registry.assembling import upstream_of
 from registry.authenticating import set_auth
 from registry.database import Concern
+from registry.servers import exception_lines
 from registry.tables import Auth, Connection, Server, ServerState, UpstreamClient
 from tests.fakes.raw import principal
 
@@ -60,7 +61,8 @@ class Settled:
 
     def upstream(self, slug: str = "notes") -> Upstream:
         with self.office.database.read() as session:
-            return upstream_of(session.get_one(Server, slug), self.office.settings.allow_addresses)
+            lines = [*self.office.settings.allow_addresses, *exception_lines(session)]
+            return upstream_of(session.get_one(Server, slug), lines)
 
     def person(self, handle: str) -> str:
         with self.office.database.change(Concern.PEOPLE) as session:
