@@ -8,6 +8,7 @@ person.
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import SplitResult, urlsplit
@@ -28,7 +29,11 @@ if TYPE_CHECKING:
 
 KINDS: Final = {method: kind for kind, method in ASKABLE.items()}
 REQUESTS: Final = "inputRequests"
+LONGEST_FORM: Final = 64 * 1024  # bytes; nobody reads more, and all of it is looked through
 _ELICITATION: Final = "elicitation/create"
+# What every reader of an address takes for the same host: a browser decodes escapes, maps characters and knows
+# numbers in other notations, and would go where another name stands.
+_PLAIN_HOST: Final = re.compile(r"(?:[a-z0-9_-]+\.)*[a-z][a-z0-9_-]*")
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -109,6 +114,8 @@ def _of_elicitation(server: Upstream, params: bytes, home: str) -> str:
         return f"{name_of(server)} wanted to send you to {wrong}." if wrong else ""
     if mode != "form":
         return f"{name_of(server)} asked in a way that is not known here."
+    if len(params) > LONGEST_FORM:
+        return f"{name_of(server)} asked for more than a form may hold."
     secret = secret_in(asked)
     return f"{name_of(server)} asked for a secret in a form ({secret}); no secret is given that way." if secret else ""
 
@@ -121,11 +128,18 @@ def _wrong_with(url: Any, home: str) -> str:
         _ = parts.port
     except ValueError:
         return "something that is no link"
-    if not parts.hostname or parts.username is not None:
+    if not parts.hostname or parts.username is not None or not _is_plain(parts.hostname):
         return "a link that does not say plainly where it leads"
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_here(parts)):
         return "a link that is not https"
     return "a page of this gateway" if (parts.hostname, _port(parts)) == (ours.hostname, _port(ours)) else ""
+
+
+def _is_plain(host: str) -> bool:
+    try:
+        return bool(_PLAIN_HOST.fullmatch(host)) or ip_address(host).compressed == host
+    except ValueError:
+        return False
 
 
 def _port(parts: SplitResult) -> int:

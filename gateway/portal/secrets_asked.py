@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TYPED: Final = frozenset(("string", "number", "integer", "array", "object", None))
-_CHOSEN: Final = ("enum", "const", "oneOf", "anyOf")  # somebody picks one of what is written there
+_TICKED: Final = "boolean"  # what is neither this nor a list to choose from may be typed into, known or not
 _PARTS: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^\w]+|_+")
 
 _ANYWHERE: Final = (
@@ -51,19 +50,35 @@ def secret_in(asked: dict[str, Any]) -> str:
 
 
 def _fields(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The fields that are typed into, however deep; a box to tick and a list to choose from hold no secret."""
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    for name, field in properties.items() if isinstance(properties, dict) else ():
-        if not isinstance(field, dict) or not _is_typed(field):
-            continue
-        yield name, field
-        yield from _fields(field)
+    """The fields that are typed into, wherever they stand; a box to tick and a list to choose from hold no secret."""
+    if isinstance(schema, list):
+        for one in schema:
+            yield from _fields(one)
+    elif isinstance(schema, dict):
+        properties = schema.get("properties")
+        for name, field in properties.items() if isinstance(properties, dict) else ():
+            if isinstance(field, dict) and _is_typed(field):
+                yield name, field
+        for inner in schema.values():
+            yield from _fields(inner)
 
 
 def _is_typed(field: dict[str, Any]) -> bool:
-    items = field.get("items")
-    chosen = any(word in field or (isinstance(items, dict) and word in items) for word in _CHOSEN)
-    return _kind(field) in _TYPED and not chosen
+    return _kind(field) != _TICKED and not _is_chosen(field) and not _is_chosen(field.get("items"))
+
+
+def _is_chosen(field: Any) -> bool:
+    """Whether somebody picks one of what is written there. What lists nothing is shown as a field like any other."""
+    if not isinstance(field, dict):
+        return False
+    if isinstance(field.get("const"), str) or _has(field.get("enum"), str):
+        return True
+    lists = (field[word] for word in ("oneOf", "anyOf") if _has(field.get(word), dict))
+    return any(all("const" in choice for choice in listed) for listed in lists)
+
+
+def _has(values: Any, kind: type) -> bool:
+    return isinstance(values, list) and bool(values) and all(isinstance(one, kind) for one in values)
 
 
 def _kind(field: dict[str, Any]) -> str | None:

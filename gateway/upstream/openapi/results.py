@@ -21,7 +21,8 @@ STATUS: Final = "dev.ostiary/status"
 NEXT: Final = "dev.ostiary/next"
 TOTAL: Final = "dev.ostiary/total"
 PAGING: Final = ("limit", "per_page", "page_size", "pagesize", "page", "count", "max_results", "maxresults", "fields")
-_NEXT: Final = re.compile(r'<([^<>]{1,4000})>\s*;[^,<]*\brel="?(?:[^",;]* )?next\b', re.IGNORECASE)
+_LINK: Final = re.compile(r"<([^<>]{1,4000})>([^<]*)")  # an address, and what is said of it
+_REL: Final = re.compile(r';\s{0,9}rel\s{0,9}=\s{0,9}(?:"([^"]{0,200})"|([^\s",;]{1,200}))', re.IGNORECASE)
 _TEXT: Final = ("text/", "application/xml", "application/yaml", "application/x-yaml", "application/javascript")
 
 _encode = msgspec.json.Encoder().encode
@@ -99,12 +100,16 @@ def _told(reply: Reply, plan: Plan) -> dict[str, Any]:
 
 def _next(link: str, plan: Plan) -> dict[str, str]:
     """The arguments that the next page differs in (RFC 8288): values for parameters there are, and nothing else."""
-    found = _NEXT.search(link[:16_000])
-    if found is None:
-        return {}
+    address = next((one[1] for one in _LINK.finditer(link[:16_000]) if _is_next(one[2])), "")
     called = {one.name: one.called for one in plan.parameters if one.place == "query"}
     try:
-        pairs = parse_qsl(urlsplit(found[1]).query, max_num_fields=50)
+        pairs = parse_qsl(urlsplit(address).query, max_num_fields=50)
     except ValueError:
         return {}
     return {called[name]: text for name, text in pairs if name in called and len(text) <= 1000 and text.isprintable()}
+
+
+def _is_next(said: str) -> bool:
+    """Of several relations each counts; of several parameters of that name the first (RFC 8288 section 3.3)."""
+    found = _REL.search(said)
+    return found is not None and "next" in (found[1] or found[2] or "").lower().split()

@@ -107,6 +107,16 @@ LINKS = [
     ("https://there.example:x/", False),
     ("//there.example", False),
     ("https://there.example/\u202e", False),
+    ("https://door.example\\connect", False),
+    ("https://door%2eexample/connect", False),
+    ("https://door\u3002example/connect", False),
+    ("https://door\uff0eexample/connect", False),
+    ("https://door.example./connect", False),
+    ("https://2130706433/x", False),
+    ("https://0x7f000001/x", False),
+    ("https://127.1/x", False),
+    ("https://10.0.0.7/x", True),
+    ("https://xn--bcher-kva.example/x", True),
     (7, False),
     (None, False),
 ]
@@ -116,6 +126,11 @@ LINKS = [
 def test_a_link_leads_to_https_or_to_this_machine_and_never_to_a_page_of_ours(url: Any, may: bool) -> None:
     params = json.dumps({"mode": "url", "message": "Go", "url": url}).encode()
     assert (refusal(upstream("notes"), "elicitation/create", params, HOME) == "") is may
+
+
+def test_a_form_that_nobody_could_read_through_is_not_put() -> None:
+    params = json.dumps({"message": "enter " * 200_000, "requestedSchema": {"properties": {"a": {}}}}).encode()
+    assert "more than a form may hold" in refusal(upstream("notes"), "elicitation/create", params, HOME)
 
 
 @pytest.mark.parametrize("params", [b"[]", b"7", b'{"mode":"telepathy"}', b'{"mode":7}', b"{"])

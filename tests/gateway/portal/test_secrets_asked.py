@@ -43,6 +43,13 @@ def test_a_field_is_a_secret_by_its_name(name: str) -> None:
         ("login", {"type": "object", "properties": {"password": {"type": "string"}}}),
         ("password", {"type": {"not": "a type"}}),
         ("passwords", {"type": "array", "items": {"type": "string"}}),
+        ("password", {"anyOf": [{}]}),
+        ("password", {"oneOf": [{"type": "string"}]}),
+        ("password", {"enum": []}),
+        ("password", {"const": None}),
+        ("password", {"type": "text"}),
+        ("login", {"allOf": [{"properties": {"password": {"type": "string"}}}]}),
+        ("logins", {"type": "array", "items": {"properties": {"password": {"type": "string"}}}}),
     ],
 )
 def test_a_field_is_a_secret_by_what_is_said_of_it(name: str, field: dict[str, Any]) -> None:

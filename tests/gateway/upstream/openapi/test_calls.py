@@ -269,6 +269,21 @@ async def test_where_there_is_more_it_is_said_with_which_arguments(client):
     assert result["_meta"]["dev.ostiary/total"] == 41
 
 
+@pytest.mark.parametrize(
+    ("link", "page"),
+    [
+        ("</?page=2>; rel=next", "2"),
+        ('</?page=2>; title="a, b"; rel="prev next"', "2"),
+        ('</?page=1>; rel=prev, </?page=2>;REL="NEXT"', "2"),
+        ('</?page=2>; rel="nextdoor"', None),
+        ("<?>;" + "rel= " * 3000, None),
+    ],
+)
+async def test_a_link_leads_to_the_next_page_if_that_is_its_relation(client, link, page):
+    result = await client.answered(http(b"[]", extra=f"Link: {link}\r\n"), "items_list", {"page": 1})
+    assert result["_meta"].get("dev.ostiary/next", {}).get("page") == page
+
+
 async def test_a_refusal_says_what_to_correct_and_nothing_in_the_apis_own_words(client):
     said = {
         "message": "Validation failed for ann@example.com",
