@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import select
 import ssl
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -192,13 +192,21 @@ class Connection(asyncio.Protocol):
             return
         if exc is None and self._head_done and not self._framed:
             reply.end(None)  # RFC 9112 section 6.3: without framing the body ends with the connection
-        elif self._raw == 0 and isinstance(exc, ssl.SSLError):  # TLS 1.3 tells only now that it wants our certificate
+        elif self._raw == 0 and self._is_no_to_our_certificate(exc):
             reply.end(UpstreamUnreachable(why_not(exc), Trouble.TLS))
         elif self._raw == 0:
             reply.end(Stale("the server closed the connection before it answered; the call may have been carried out"))
         else:
             cut = "the server closed the connection in the middle of its answer; the call may have been carried out"
             reply.end(UpstreamBroken(cut, Trouble.LOST))
+
+    def _is_no_to_our_certificate(self, exc: Exception | None) -> TypeGuard[ssl.SSLError]:
+        """TLS 1.3 tells it only now: with an alert, in place of the first answer of all.
+
+        Any other fault of TLS can be made by whoever is on the way, after the server has heard the request.
+        """
+        first = self._idle_since == self.opened
+        return first and isinstance(exc, ssl.SSLError) and "ALERT" in (exc.reason or "")
 
     def _unless_complete(self, sentence: str) -> UpstreamError | None:
         return None if self._complete else UpstreamBroken(f"the server {sentence}")

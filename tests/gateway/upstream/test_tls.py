@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -14,7 +15,7 @@ import pytest
 
 from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
-from gateway.upstream import Ask, UpstreamUnreachable
+from gateway.upstream import Ask, UpstreamBroken, UpstreamUnreachable
 from gateway.upstream.connections import Servers
 from gateway.upstream.troubles import Trouble
 from registry.errors import SecretRefused
@@ -163,6 +164,24 @@ async def test_another_certificate_means_another_connection(reaching, caller, th
         assert new_key == key  # the file, which has the new key now
         await servers.send(at(server, tls(theirs, renewed)), CALL, caller, None)
         assert server.connections == 2
+
+
+async def test_a_call_is_not_sent_again_when_tls_breaks_after_it(reaching, caller, theirs):
+    """Anybody on the way can break a record; whether the server has acted by then, nobody can tell."""
+
+    async def broken_on_the_second(asked: Asked, writer: asyncio.StreamWriter) -> bytes | None:
+        if len(server.asked) == 1:
+            return http(result(asked))
+        plain = writer.get_extra_info("socket")
+        os.write(plain.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
+        return None
+
+    async with raw_server(broken_on_the_second, theirs.server(HOST)) as server:
+        servers, upstream = reaching(), at(server, tls(theirs))
+        await servers.send(upstream, CALL, caller, None)
+        with pytest.raises(UpstreamBroken, match="may have been carried out"):
+            await servers.send(upstream, CALL, caller, None)
+        assert len(server.asked) == 2
 
 
 async def test_a_key_that_does_not_open_is_an_administrators_matter_and_nothing_is_sent(reaching, caller, theirs, ours):
