@@ -7,6 +7,7 @@ from copy import copy
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
+from authz.tokens.keys import load_keys
 from gateway.credentials.oauth.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
@@ -17,6 +18,7 @@ from registry.tls import own_authorities
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from authz.tokens.keys import Key
     from gateway.office import Office
     from registry.catalog import Upstream
 
@@ -44,6 +46,11 @@ class Equipment:
         view = copy(self)
         view._home = exception_line(upstream.url)  # noqa: SLF001 - of its own kind
         return view
+
+    def signer(self) -> Key:
+        """The key that we sign with now, whether a token for others or who we are."""
+        with self.office.database.read() as session:
+            return load_keys(session, self.office.vault).signer(self.clock())
 
     @property
     def fetcher(self) -> Fetcher:

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from authz import jose
 from authz.acting import write_chain
 from authz.ids import fresh_id
-from authz.tokens.keys import load_keys
 from gateway.credentials import CredentialUnavailable
 from gateway.credentials.oauth.own_documents import address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from authz.tokens.keys import Key
     from gateway.credentials import Asked
     from gateway.credentials.equipment import Equipment
 
@@ -48,8 +46,7 @@ def sign(equipment: Equipment, asked: Asked, said: Statement, *, about: Literal[
     """A JWT about who asks, or about who acts for them. `sub` is the id that our own tokens have, `act` is who acts
     (RFC 8693 section 4.1).
     """
-    moment = equipment.clock()
-    now = int(moment)
+    now = int(equipment.clock())
     base = equipment.office.settings.base_url
     check_audience(base, said.audience)
     whom = _asker(asked, base) if about == "asker" else _actor(asked, base)
@@ -57,7 +54,7 @@ def sign(equipment: Equipment, asked: Asked, said: Statement, *, about: Literal[
         "iss": base, "aud": said.audience, "iat": now, "exp": now + said.life, "jti": fresh_id(),
         "token_use": OUTWARD, **whom, **said.claims,
     }  # fmt: skip
-    key = _signer(equipment, moment)
+    key = equipment.signer()
     told = {name: value for name, value in claims.items() if value}
     return Signed(jose.sign(told, key.private, kid=key.kid, typ=said.typ), float(now + said.life))
 
@@ -84,9 +81,3 @@ def check_audience(base: str, audience: str) -> None:
             "this server's audience is an address of this gateway, for which no token is given away: an administrator "
             "has to set another one with --audience"
         )
-
-
-def _signer(equipment: Equipment, now: float) -> Key:
-    office = equipment.office
-    with office.database.read() as session:
-        return load_keys(session, office.vault).signer(now)

@@ -9,7 +9,6 @@ from urllib.parse import quote_plus
 
 from authz import jose
 from authz.ids import fresh_id
-from authz.tokens.keys import load_keys
 from gateway.credentials import Refused
 from idp_adapters.contract import ProviderDown
 
@@ -53,9 +52,7 @@ class App:
         }  # fmt: skip
         if self.key:
             return _with_their_key(claims, self.key)
-        office = equipment.office
-        with office.database.read() as session:
-            key = load_keys(session, office.vault).signer(equipment.clock())
+        key = equipment.signer()
         return jose.sign(claims, key.private, kid=key.kid, typ=ASSERTION_TYP)
 
 
