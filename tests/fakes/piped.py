@@ -6,6 +6,7 @@ Uses the standard library alone, so that it runs in a sandbox that has nothing e
 from __future__ import annotations
 
 import json
+import mmap
 import os
 import signal
 import socket
@@ -61,6 +62,23 @@ def eat(size: int) -> str:
     return f"ate {len(held)}"
 
 
+def share(size: int) -> str:
+    """Memory that is nobody's own."""
+    with mmap.mmap(-1, size) as held:
+        held[::4096] = b"x" * len(range(0, size, 4096))
+        time.sleep(5)
+    return "shared"
+
+
+def stow(size: int) -> str:
+    """Memory that is nowhere mapped."""
+    held = os.memfd_create("x")
+    for _ in range(size // 65536):
+        os.write(held, bytes(65536))
+    time.sleep(5)
+    return "stowed"
+
+
 def bomb(count: int, seconds: float) -> str:
     children = []
     try:
@@ -97,6 +115,8 @@ TOOLS: dict[str, Any] = {
     "write": lambda a, _: tried(lambda: Path(a["path"]).write_text("0")),
     "connect": lambda a, _: tried(lambda: connect(a["port"])),
     "eat": lambda a, _: tried(lambda: eat(a["size"])),
+    "share": lambda a, _: tried(lambda: share(a["size"])),
+    "stow": lambda a, _: tried(lambda: stow(a["size"])),
     "bomb": lambda a, _: tried(lambda: bomb(a["count"], a["seconds"])),
     "leave": lambda a, _: leave(a["path"]),
     "kill": lambda a, _: tried(lambda: os.kill(a["pid"], signal.SIGKILL)),

@@ -117,6 +117,25 @@ async def test_t_101_memory_is_limited_without_a_sandbox_too(processes: Callable
     assert "MemoryError" in await processes(sandbox="off", memory=64 * MIB).call("eat", size=256 * MIB)
 
 
+@pytest.mark.parametrize("way", ["share", "stow"])
+async def test_t_101_memory_that_is_nobodys_own_counts_too(processes: Callable[..., Processes], way: str) -> None:
+    process = processes(sandbox="off", memory=64 * MIB)
+    await process.call("echo", text="x")
+    with pytest.raises(UpstreamBroken):
+        await process.call(way, size=128 * MIB)
+
+
+@SANDBOXED
+@pytest.mark.parametrize("way", ["share", "stow"])
+async def test_t_101_memory_that_is_nobodys_own_counts_in_the_sandbox(
+    processes: Callable[..., Processes], way: str
+) -> None:
+    process = processes(memory=64 * MIB)
+    await process.call("echo", text="x")
+    with pytest.raises(UpstreamBroken):
+        await process.call(way, size=128 * MIB)
+
+
 async def test_t_101_too_many_processes_end_all_of_them(processes: Callable[..., Processes]) -> None:
     process = processes(sandbox="off", processes=8)
     await process.call("echo", text="x")

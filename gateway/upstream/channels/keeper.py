@@ -23,7 +23,7 @@ LOOK_EVERY = 0.5 if os.geteuid() else 0.1  # seconds; the system itself counts n
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 HEARD = {*ENDING, signal.SIGCHLD}
-PAGE = resource.getpagesize()
+SIZES = ("RssAnon:", "RssShmem:", "VmSwap:")  # of /proc/PID/status
 COULD_NOT_START = 126
 
 
@@ -115,17 +115,41 @@ def _excess(plan: dict[str, Any]) -> str:
     tree = _tree()
     if len(tree) > plan["processes"] + 3:  # the sandbox itself is two
         return f"more than {plan['processes']} processes"
-    if sum(map(_memory, tree)) > plan["memory"]:
+    if _memory(tree) > plan["memory"]:
         return f"more than {plan['memory'] // 1024 // 1024} MiB of memory"
     return ""
 
 
-def _memory(pid: int) -> int:
+def _memory(tree: list[int]) -> int:
+    """Bytes of all of them. Shared memory counts wherever it is mapped; if more lies in files of memory, that does."""
+    own = mapped = 0
+    for pid in tree:
+        told = _status(pid)
+        own += told.get("RssAnon", 0) + told.get("VmSwap", 0)
+        mapped += told.get("RssShmem", 0)
+    files = {one.st_ino: one.st_blocks * 512 for pid in tree for one in _memory_files(pid)}
+    return own + max(mapped, sum(files.values()))
+
+
+def _status(pid: int) -> dict[str, int]:
+    """Its sizes in bytes; nothing once it is gone."""
     try:
-        _, resident, shared, *_ = Path(f"/proc/{pid}/statm").read_text().split()
-    except (OSError, ValueError):
-        return 0
-    return (int(resident) - int(shared)) * PAGE
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return {}
+    words = (line.split() for line in lines if line.startswith(SIZES))  # the first line is the process's own to say
+    return {name.rstrip(":"): int(size) * 1024 for name, size, _ in words}
+
+
+def _memory_files(pid: int) -> list[os.stat_result]:
+    """What it holds open that is memory and no file of any directory (memfd_create)."""
+    found: list[os.stat_result] = []
+    with contextlib.suppress(OSError):
+        for fd in Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if str(fd.readlink()).startswith("/memfd:"):
+                    found.append(fd.stat())
+    return found
 
 
 def _tree() -> list[int]:
