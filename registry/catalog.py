@@ -13,7 +13,7 @@ from registry.tables import Transport
 from registry.uris import is_plain, meanings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from registry.auth_modes import AuthSettings
     from registry.limits import Limits
@@ -122,6 +122,11 @@ class Mount:
     def __post_init__(self) -> None:
         listed = frozenset(each for uri in self.resources for each in meanings(uri)) if self.templates else frozenset()
         object.__setattr__(self, "_listed", listed)
+
+    def entries(self) -> Iterator[Entry]:
+        """All of it, whatever its kind."""
+        for table in (self.tools, self.prompts, self.resources, self.templates):
+            yield from table.values()
 
     def resource(self, uri: str) -> Entry | None:
         """The listed resource, or else the first template that `uri` fits.

@@ -32,13 +32,9 @@ class Action(StrEnum):
 
 
 _SEEING = {Action.CALL: Action.SEE_TOOL, Action.READ: Action.SEE_RESOURCE, Action.GET: Action.SEE_PROMPT}
-# How a definition of each kind is seen; the keys are the words of registry.tables.Kind.
-SEEN_AS = {
-    "tool": Action.SEE_TOOL,
-    "prompt": Action.SEE_PROMPT,
-    "resource": Action.SEE_RESOURCE,
-    "template": Action.SEE_RESOURCE,
-}
+# How a definition of each kind is used, and seen; the keys are the words of registry.tables.Kind.
+USED_AS = {"tool": Action.CALL, "prompt": Action.GET, "resource": Action.READ, "template": Action.READ}
+SEEN_AS = {kind: use.seeing for kind, use in USED_AS.items()}
 
 
 class Party(Protocol):

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from authz.policy.decisions import Action
+from authz.policy.decisions import USED_AS
 from authz.policy.suppose import Supposed
 from gateway.oauth.problems import InvalidGrant
-from registry.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from authz.assurance import Assurance, Assured
-    from authz.policy.decisions import Party
+    from authz.policy.decisions import Action, Party
     from gateway.snapshots import Snapshot
-
-USED_BY: Final = {
-    Kind.TOOL: Action.CALL,
-    Kind.PROMPT: Action.GET,
-    Kind.RESOURCE: Action.READ,
-    Kind.TEMPLATE: Action.READ,
-}
 
 
 class Offered:
@@ -32,9 +24,8 @@ class Offered:
         self._policy, self._party = snapshot.policy, party
         self._portal = mount.portal if mount is not None else ""
         self._actions: dict[str, set[Action]] = {}
-        for table in (mount.tools, mount.prompts, mount.resources, mount.templates) if mount is not None else ():
-            for entry in table.values():
-                self._actions.setdefault(entry.object, set()).add(USED_BY[entry.kind])
+        for entry in mount.entries() if mount is not None else ():
+            self._actions.setdefault(entry.object, set()).add(USED_AS[entry.kind])
 
     @property
     def things(self) -> Sequence[str]:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from sqlmodel import Session, col, select
 
-from authz.policy.decisions import SEEN_AS, Action, Decision
+from authz.policy.decisions import SEEN_AS, USED_AS, Decision
 from authz.tables import Client, Consent, RefreshToken
 from registry.catalog import DEFAULT_PORTAL, PORTAL_PATH, Entry
 
@@ -69,16 +69,10 @@ def shelves(snapshot: Snapshot, me: Principal) -> list[Shelf]:
     if mount is None:
         return []
     found: dict[str, list[tuple[Entry, Decision]]] = {}
-    for action, entries in (
-        (Action.CALL, mount.tools),
-        (Action.GET, mount.prompts),
-        (Action.READ, mount.resources),
-        (Action.READ, mount.templates),
-    ):
-        for entry in entries.values():
-            if snapshot.policy.decide(me, mount.portal, entry.object, action.seeing):
-                use = snapshot.policy.decide(me, mount.portal, entry.object, action)
-                found.setdefault(entry.server, []).append((entry, use))
+    for entry in mount.entries():
+        if snapshot.policy.decide(me, mount.portal, entry.object, SEEN_AS[entry.kind]):
+            use = snapshot.policy.decide(me, mount.portal, entry.object, USED_AS[entry.kind])
+            found.setdefault(entry.server, []).append((entry, use))
     return [_shelf(snapshot, slug, visible) for slug, visible in sorted(found.items())]
 
 

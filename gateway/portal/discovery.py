@@ -85,11 +85,10 @@ def _upstreams(exchange: Exchange) -> list[Upstream]:
     """The servers of this mount of which the principal may see anything."""
     mount, policy = exchange.mount, exchange.snapshot.policy
     seen: set[str] = set()
-    for table in (mount.tools, mount.prompts, mount.resources, mount.templates):
-        for entry in table.values():
-            sees = SEEN_AS[entry.kind]
-            if entry.server not in seen and policy.decide(exchange.principal, mount.portal, entry.object, sees):
-                seen.add(entry.server)
+    for entry in mount.entries():
+        sees = SEEN_AS[entry.kind]
+        if entry.server not in seen and policy.decide(exchange.principal, mount.portal, entry.object, sees):
+            seen.add(entry.server)
     return [exchange.snapshot.catalogue.upstreams[slug] for slug in mount.servers if slug in seen]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import func
 from sqlmodel import col, select
 
-from authz.policy.decisions import Action
+from authz.policy.decisions import SEEN_AS
 from authz.tables import Person
 from registry import connections
 from registry.auth_modes import StaticSettings
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.snapshots import Snapshot
-    from registry.catalog import Entry, Mount, Upstream
+    from registry.catalog import Upstream
 
 # What a person reads of a state, and whether it is good, a warning or bad.
 STATES: Final = {
@@ -96,22 +96,11 @@ def theirs(snapshot: Snapshot, me: Principal) -> Iterator[Upstream]:
 def is_theirs(snapshot: Snapshot, me: Principal, slug: str) -> bool:
     """Whether policy lets them see anything of a server, on whichever mount."""
     return any(
-        entry.server == slug and snapshot.policy.decide(me, mount.portal, entry.object, action.seeing)
+        entry.server == slug and snapshot.policy.decide(me, mount.portal, entry.object, SEEN_AS[entry.kind])
         for mount in snapshot.catalogue.mounts.values()
         if slug in mount.servers
-        for action, entry in _entries(mount)
+        for entry in mount.entries()
     )
-
-
-def _entries(mount: Mount) -> Iterator[tuple[Action, Entry]]:
-    for action, entries in (
-        (Action.CALL, mount.tools),
-        (Action.GET, mount.prompts),
-        (Action.READ, mount.resources),
-        (Action.READ, mount.templates),
-    ):
-        for entry in entries.values():
-            yield action, entry
 
 
 @dataclass(frozen=True, slots=True)
