@@ -10,7 +10,7 @@ import click
 
 from gateway.cli.common import as_json, with_office
 from gateway.cli.idp_text import say_added
-from gateway.cli.secret import from_environment, from_file, from_input
+from gateway.cli.secret import from_input, from_options
 from gateway.office import operator
 from idp_adapters.config import KINDS, Kind
 
@@ -80,7 +80,7 @@ def _given_secrets(
     from gateway.identity.registering import stored_secrets
     from idp_adapters.config import read_config
 
-    found = {purpose: secret for purpose in KINDS[kind].secrets if (secret := _secret(purpose, given))}
+    found = {purpose: secret for purpose in KINDS[kind].secrets if (secret := from_options(purpose, given))}
     needed = read_config(kind, config).needs() - found.keys() - KINDS[kind].makes.keys()
     with office.database.read() as session:
         needed -= stored_secrets(session, slug)
@@ -89,15 +89,6 @@ def _given_secrets(
             raise click.UsageError(f"give the key with --{_dashed(purpose)}-file or --{_dashed(purpose)}-env")
         found[purpose] = from_input(f"{purpose} ({KINDS[kind].secrets[purpose]})")
     return found
-
-
-def _secret(purpose: str, given: Mapping[str, Any]) -> bytes:
-    file, variable = given[f"{purpose}_file"], given[f"{purpose}_env"]
-    if file and variable:
-        raise click.UsageError(f"give --{_dashed(purpose)}-file or --{_dashed(purpose)}-env, not both")
-    if file:
-        return from_file(Path(file))
-    return from_environment(variable) if variable else b""
 
 
 def _common() -> Iterator[click.Parameter]:

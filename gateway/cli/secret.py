@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def chosen(file: str | None, variable: str | None, prompt: str, options: str = "--file or --env") -> bytes:
@@ -18,6 +22,15 @@ def chosen(file: str | None, variable: str | None, prompt: str, options: str = "
     if variable is not None:
         return from_environment(variable)
     return from_input(prompt)
+
+
+def from_options(purpose: str, given: Mapping[str, Any]) -> bytes:
+    """From the pair of options that a command has for each `purpose`; empty if neither was given."""
+    file, variable = given[f"{purpose}_file"], given[f"{purpose}_env"]
+    if not file and not variable:
+        return b""
+    flag = "--" + purpose.replace("_", "-")
+    return chosen(file or None, variable or None, "", f"{flag}-file or {flag}-env")
 
 
 def from_input(prompt: str) -> bytes:

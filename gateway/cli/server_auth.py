@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import types
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
 from gateway.cli.common import as_json, with_office
-from gateway.cli.secret import from_environment, from_file, from_input
+from gateway.cli.secret import from_input, from_options
 from gateway.cli.server_show import show_step, the_server
 from gateway.office import operator
 from registry.auth_modes import MODES, SECRETS, read_auth
@@ -31,15 +30,6 @@ def _fields() -> dict[str, list[tuple[str, FieldInfo]]]:
         for name, field in model.model_fields.items():
             found.setdefault(name, []).append((str(mode), field))
     return found
-
-
-def _secret(purpose: str, given: Mapping[str, Any]) -> bytes:
-    file, variable = given[f"{purpose}_file"], given[f"{purpose}_env"]
-    if file and variable:
-        raise click.UsageError(f"give --{_dashed(purpose)}-file or --{_dashed(purpose)}-env, not both")
-    if file:
-        return from_file(Path(file))
-    return from_environment(variable) if variable else b""
 
 
 def _flag(name: str, field: FieldInfo) -> str:
@@ -92,7 +82,7 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
     """From files and the environment. The header of --auth static is asked for when nothing says where it is."""
-    found = {purpose: value for purpose in SECRETS if (value := _secret(purpose, given))}
+    found = {purpose: value for purpose in SECRETS if (value := from_options(purpose, given))}
     if auth is Auth.STATIC and not found and given.get("per") != "person":
         found["header"] = from_input("Header line (Name: value)")
     return found
