@@ -8,7 +8,7 @@ import click
 
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.output import minute, say, table
-from gateway.cli.server_show import the_server
+from gateway.cli.server.show import the_server
 from gateway.office import operator
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import click
 
 from gateway.cli.common import as_json, with_office
 from gateway.cli.secret import from_input, from_options
-from gateway.cli.server_show import show_step, the_server
+from gateway.cli.server.show import show_step, the_server
 from gateway.office import operator
 from registry.auth_modes import MODES, SECRETS, read_auth
 from registry.database import Concern

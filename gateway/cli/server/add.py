@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import as_json, with_office
-from gateway.cli.server_allow import words_in
-from gateway.cli.server_auth import auth_options, secrets_of, settings_of
-from gateway.cli.server_openapi import address_of, begin_api, choice_of, described, openapi_options, redescribe
-from gateway.cli.server_show import show_review, the_server
+from gateway.cli.server.allow import words_in
+from gateway.cli.server.auth import auth_options, secrets_of, settings_of
+from gateway.cli.server.openapi import address_of, begin_api, choice_of, described, openapi_options, redescribe
+from gateway.cli.server.show import show_review, the_server
 from gateway.office import operator
 from registry.database import Concern
 from registry.servers import ASKABLE, DEFAULT_ALLOWED
@@ -107,8 +107,8 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
 
 def _look(office: Office, slug: str, *, first: bool = False) -> None:
     """Asks the server, on a loop of our own, and stores what it says; a failure is one sentence and exit code 1."""
-    from gateway.cli.server_accounts import accounts_text
-    from gateway.cli.server_trust import trust_text
+    from gateway.cli.server.accounts import accounts_text
+    from gateway.cli.server.trust import trust_text
     from gateway.upstream.once import read_first, refresh_once
     from registry.servers import find
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import as_json, show, with_office
-from gateway.cli.server_show import review_now, show_step, the_server
+from gateway.cli.server.show import review_now, show_step, the_server
 from gateway.office import operator
 from registry.database import Concern
 
@@ -112,7 +112,7 @@ def _to_approve(found: Review, only: tuple[str, ...], *, accept_findings: bool) 
 
 def _agree(found: Review, count: int, shown: str | None, *, yes: bool) -> None:
     """What is approved is what somebody has seen: `show`'s last word, an answer here, or --yes."""
-    from gateway.cli.server_text import review_text
+    from gateway.cli.server.text import review_text
 
     slug = found.server.slug
     if shown is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.common import as_json, show, with_office
-from gateway.cli.server_show import the_server
+from gateway.cli.server.show import the_server
 from gateway.office import operator
 from registry.database import Concern
 from registry.servers import ASKABLE

@@ -22,7 +22,7 @@ the_server = click.argument("slug")
 @with_office
 def server_list(office: Office, *, retired: bool, as_json: bool) -> None:
     """Every server, its state, and what awaits review."""
-    from gateway.cli.server_text import row_of, rows_text
+    from gateway.cli.server.text import row_of, rows_text
     from registry.reviewing import review
     from registry.servers import all_servers
 
@@ -48,7 +48,7 @@ def server_show(office: Office, slug: str, *, full: bool, as_json: bool) -> None
 @with_office
 def server_diff(office: Office, slug: str, *, as_json: bool) -> None:
     """What changed since the last approval, field by field."""
-    from gateway.cli.server_text import diff_of, diff_text
+    from gateway.cli.server.text import diff_of, diff_text
 
     found = review_now(office, slug)
     show(diff_of(found), as_json=as_json, text=lambda: diff_text(found))
@@ -62,9 +62,9 @@ def review_now(office: Office, slug: str) -> Review:
 
 
 def show_review(office: Office, slug: str, *, full: bool = False, as_json: bool) -> None:
-    from gateway.cli.server_accounts import accounts_of
-    from gateway.cli.server_text import review_of, review_text
-    from gateway.cli.server_trust import trust_of
+    from gateway.cli.server.accounts import accounts_of
+    from gateway.cli.server.text import review_of, review_text
+    from gateway.cli.server.trust import trust_of
 
     found = review_now(office, slug)
     shared = _contested(office, found)
@@ -73,8 +73,8 @@ def show_review(office: Office, slug: str, *, full: bool = False, as_json: bool)
 
 
 def _joined(text: str, office: Office, found: Review) -> str:
-    from gateway.cli.server_accounts import accounts_text
-    from gateway.cli.server_trust import trust_text
+    from gateway.cli.server.accounts import accounts_text
+    from gateway.cli.server.trust import trust_text
 
     told = (text, accounts_text(office, found.server), trust_text(office, found.server))
     return "\n\n".join(filter(None, told))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.cli.output import minute, table
-from gateway.cli.server_process import process_lines
+from gateway.cli.server.process import process_lines
 from registry.apps import is_for_apps
 from registry.hidden import visible
 from registry.openapi.plan import plan_of
