@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from gateway.upstream import UpstreamBusy, UpstreamError
 from gateway.upstream.channels.opening import begin
 from gateway.upstream.channels.talk import Talk
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Hashable
+    from collections.abc import Callable, Coroutine, Hashable
 
     from gateway.egress.budget import Budget
     from gateway.upstream.channels.places import Place
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 FIRST_PAUSE = 1.0  # seconds before a channel that broke is opened again; doubled up to
 LONGEST_PAUSE = 60.0
+OF_ONE = 8  # channels to one server that one person may have at a time
+TOO_MANY_OF_YOURS = "you use this server in too many ways at once; nothing was sent, try again shortly"
+TOO_MANY_PEOPLE = "too many people use this server at once; nothing was sent, try again shortly"
 SOUND = 60.0  # seconds a channel must have lived for what went before to be forgotten
 
 
@@ -130,13 +134,22 @@ class Opened:
             raise UpstreamBusy("the way to the server broke just now; nothing was sent, try again", math.ceil(wait))
 
     def _make_room(self, place: Place) -> None:
-        """What was used least goes; where all are in use, there is no room."""
-        mine = [(one, talk) for one, talk in self._talks.values() if one.server == place.server]
-        if len(mine) + sum(one.server == place.server for one, _ in self._opening.values()) < place.most:
-            return
-        idle = [(one, talk) for one, talk in mine if not talk.busy]
+        """Nobody keeps others out: what somebody has too many of goes first, which is asked with ever new abilities."""
+        here = [one for one in self._places() if one.server == place.server]
+        if sum(one.whose == place.whose for one in here) >= OF_ONE:
+            self._end_idle(lambda one: (one.server, one.whose) == (place.server, place.whose), TOO_MANY_OF_YOURS)
+        elif len(here) >= place.most:
+            self._end_idle(lambda one: one.server == place.server, TOO_MANY_PEOPLE)
+
+    def _places(self) -> list[Place]:
+        """Of all that are open, or about to be."""
+        return [place for place, _ in (*self._talks.values(), *self._opening.values())]
+
+    def _end_idle(self, counts: Callable[[Place], bool], full: str) -> None:
+        """Of these, what was used least goes; where all are in use, there is no room."""
+        idle = [(one, talk) for one, talk in self._talks.values() if counts(one) and not talk.busy]
         if not idle:
-            raise UpstreamBusy("too many people use this server at once; nothing was sent, try again shortly", 5)
+            raise UpstreamBusy(full, 5, Trouble.FULL)
         oldest, talk = min(idle, key=lambda pair: pair[1].used)
         self._leave(oldest.key, talk)
 

@@ -22,6 +22,7 @@ class Place:
     """
 
     key: Hashable
+    whose: Hashable  # the person whose calls go there, whoever acts for them
     server: str
     make: Callable[[], Wire]
     credential: Credential | None
@@ -40,6 +41,11 @@ class Places(Protocol):
         self, server: Upstream, principal: Principal | None, credential: Credential | None, capabilities: bytes
     ) -> Place:
         """Raises UpstreamError where there is none."""
+
+
+def person(principal: Principal | None) -> tuple[str, ...]:
+    """For whom it is, whoever acts for them; nobody's is the gateway's."""
+    return (principal.issuer, principal.subject) if principal is not None else ()
 
 
 def who(principal: Principal | None) -> tuple[object, ...]:

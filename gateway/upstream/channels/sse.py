@@ -11,7 +11,7 @@ from gateway.egress.frames import Frames, FrameTooLarge
 from gateway.egress.reply import Terms
 from gateway.egress.routes import route_to
 from gateway.upstream import UpstreamBroken, UpstreamError, UpstreamSlow
-from gateway.upstream.channels.places import Place
+from gateway.upstream.channels.places import Place, person
 from gateway.upstream.messages import refusal
 from gateway.upstream.sessions import IDLE_LIFE, SESSIONS_MOST, Sessions
 from gateway.upstream.troubles import Trouble
@@ -48,6 +48,7 @@ class SsePlaces:
         route = route_to(server)
         return Place(
             key=Sessions.key(principal, route, credential, capabilities),
+            whose=person(principal),
             server=server.slug,
             make=lambda: Stream(self._egress, server, route, self._event_most),
             credential=credential,

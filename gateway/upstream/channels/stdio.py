@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.channels import sandbox
 from gateway.upstream.channels.declared import absent, environment, secrets
-from gateway.upstream.channels.places import Place, who
+from gateway.upstream.channels.places import Place, person, who
 from gateway.upstream.channels.process import Orders, Plan, Process
 from gateway.upstream.troubles import Trouble
 
@@ -47,6 +47,7 @@ class StdioPlaces:
         offered = b"{}" if shared else capabilities
         return Place(
             key=(server.slug, whose, held, offered),
+            whose=held if shared else person(principal),
             server=server.slug,
             make=lambda: Process(self._orders(declared, whose, credential)),
             credential=credential,

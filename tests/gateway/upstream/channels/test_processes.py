@@ -6,8 +6,9 @@ import json
 import pytest
 
 from gateway.egress.reply import Terms
-from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
+from gateway.upstream import Answer, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.channels import sandbox, stdio
+from gateway.upstream.channels.opened import OF_ONE
 from gateway.upstream.channels.process import Process
 from registry.catalog import Credential
 from registry.tables import Era
@@ -94,6 +95,21 @@ async def test_another_credential_is_another_process(processes, caller):
         credential = Credential("piped", "stdio:piped", b"x-key", value)
         pids.add(text_of(await process.servers.send(process.upstream, call("pid"), caller, credential)))
     assert len(pids) == 2
+
+
+async def test_one_person_keeps_nobody_else_out(processes, caller):
+    """With each set of abilities that a client declares comes a process of its own."""
+    process = processes(Era.LEGACY, **OFF)
+
+    async def sleep(number: int) -> Answer:
+        ask = call("sleep", "ann", seconds=1.5)
+        ask.capabilities = b'{"roots":{"%d":{}}}' % number
+        return await process.servers.send(process.upstream, ask, caller, None)
+
+    asleep = [asyncio.ensure_future(sleep(number)) for number in range(OF_ONE + 4)]
+    assert await process.call("echo", "bob", text="in") == "in"
+    said = await asyncio.gather(*asleep, return_exceptions=True)
+    assert [type(one) for one in said if not isinstance(one, Answer)] == [UpstreamBusy] * 4
 
 
 async def test_progress_goes_to_whoever_asked_for_it(processes, caller):
