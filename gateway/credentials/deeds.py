@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from authz.tokens.cutoffs import Cut, cut_off
+from authz.tokens.cutoffs import Cut, cut_off, is_cut
 from gateway.credentials.renewing import give_back
 from gateway.credentials.shelf import cut_key
 from gateway.credentials.static import header_of
 from gateway.credentials.telling import label
 from registry import connections
-from registry.auth_modes import StaticSettings
+from registry.auth_modes import OAuthSettings, StaticSettings, read_auth
 from registry.connections import Given
 from registry.database import Concern
 from registry.errors import RegistryError, SecretRefused
+from registry.tables import Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from gateway.credentials.equipment import Equipment
+    from registry.auth_modes import AuthSettings
     from registry.catalog import Upstream
     from registry.connections import Tokens
     from registry.tables import Connection
@@ -32,10 +34,15 @@ ENDED = "it was ended here; connect it again to use it"
 CUT_FOR = 3600.0  # seconds; nothing is trusted in memory for as long (`shelf.TRUSTED`)
 
 
-def connect(equipment: Equipment, slug: str, subject: str, tokens: Tokens, *, who: str) -> Connection:
-    """Somebody went the whole way to an authorization server and back: these tokens are the connection now."""
+def connect(
+    equipment: Equipment, slug: str, subject: str, tokens: Tokens, *, who: str, since: float | None = None
+) -> Connection:
+    """Somebody went the whole way to an authorization server and back, beginning `since`: these are the connection now.
+
+    Raises RegistryError where, by now, there is nothing to connect there or nobody to connect it.
+    """
     return _begin(
-        equipment, slug, subject, who,
+        equipment, slug, subject, who, since,
         lambda session, now: connections.connect(
             session, equipment.office.vault, slug, subject, tokens, by=who, now=now
         ),
@@ -50,7 +57,7 @@ def give(equipment: Equipment, upstream: Upstream, subject: str, value: bytes, *
     header_of(settings, value)
     slug, given = upstream.slug, Given(value, upstream.url)
     return _begin(
-        equipment, slug, subject, who,
+        equipment, slug, subject, who, None,
         lambda session, now: connections.give(session, equipment.office.vault, slug, subject, given, by=who, now=now),
     )  # fmt: skip
 
@@ -83,14 +90,37 @@ def tidy(equipment: Equipment, upstream: Upstream | None, row: Connection) -> No
 
 
 def _begin(
-    equipment: Equipment, slug: str, subject: str, who: str, begun: Callable[[Session, float], Connection]
+    equipment: Equipment,
+    slug: str,
+    subject: str,
+    who: str,
+    since: float | None,
+    begun: Callable[[Session, float], Connection],
 ) -> Connection:
     with equipment.office.change("connection.connected", Concern.CUTOFFS, who=who, server=slug) as (session, facts):
         now = equipment.clock()
+        _check_wanted(session, slug, subject, now if since is None else since)
         row = begun(session, now)
         cut_off(session, Cut.CONNECTION, cut_key(slug, subject), now=now, life=CUT_FOR)
         facts.update(account=label(session, subject), issuer=row.issuer, scopes=row.scopes, state=row.state)
     return row
+
+
+def _check_wanted(session: Session, slug: str, subject: str, since: float) -> None:
+    """Much may have ended while somebody was away: the server, its mode, or all that they held."""
+    server = session.get(Server, slug, populate_existing=True, with_for_update=True)
+    settings = None if server is None else read_auth(server.auth, server.auth_settings)
+    if server is None or settings is None or server.state == ServerState.RETIRED or not _keeps(settings, subject):
+        raise RegistryError(f"there is no account to connect at {slug} any more")
+    if subject and is_cut(session, Cut.PERSON, subject, since):
+        raise RegistryError("all that was begun before has been ended; begin anew")
+
+
+def _keeps(settings: AuthSettings, subject: str) -> bool:
+    """Whether this mode has an account of `subject`. One to read with is everybody's also where people have theirs."""
+    if isinstance(settings, StaticSettings):
+        return settings.personal and bool(subject)
+    return isinstance(settings, OAuthSettings) and (settings.personal or not subject)
 
 
 def _tokens(equipment: Equipment, row: Connection) -> Tokens | None:

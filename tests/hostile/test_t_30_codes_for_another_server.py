@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlmodel import select
 
-from gateway.credentials import Refused
+from authz.tokens.cutoffs import Cut, cut_off
+from gateway.credentials import Refused, deeds
 from gateway.credentials.oauth.departures import ConnectRefused
+from registry.connections import Tokens
+from registry.database import Concern
+from registry.errors import RegistryError
+from registry.servers import retire
 from registry.tables import PendingConnect
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import BROWSER, Settled, query_of, settled
@@ -39,7 +44,7 @@ def nothing_was_connected(office: Settled, *fakes: Upstream) -> bool:
     return not asked and all(office.connection(slug) is None for slug in ("notes", "mail"))
 
 
-def refused(office: Settled, back: str, **changes: str) -> str:
+def refused(office: Settled, back: str, **changes: Any) -> str:
     with pytest.raises(ConnectRefused) as caught:
         office.come_back(back, **changes)
     return caught.value.reason
@@ -165,3 +170,50 @@ def test_t_30_a_server_that_names_another_issuer_meanwhile_gets_nothing_from_a_j
     office.come_back(back)
     assert not fakes[1].asked("/token")
     assert office.tokens("notes").issuer == fakes[0].issuer
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"subject": "usr_bob"},
+        {"subject": ""},
+        {"issuer": "https://thief.example"},
+        {"back_to": "/admin"},
+        {"expires_at": 1e12},
+    ],
+)
+def test_t_30_a_row_that_was_changed_meanwhile_finishes_nothing(office, fakes, changed):
+    """Or else whoever writes to the database would connect their own account as somebody else's."""
+    back = fakes[0].arrive(office.depart(office.upstream("notes")))
+    with office.office.database.change() as session:
+        (row,) = session.exec(select(PendingConnect))
+        row.sqlmodel_update(changed)
+        session.add(row)
+    assert refused(office, back) == "tampered"
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_whoever_is_no_administrator_any_more_connects_no_account_that_all_share(office, fakes):
+    back = fakes[0].arrive(office.depart(office.upstream("notes"), subject=""))
+    assert refused(office, back, shares=False) == "no_administrator"
+    assert nothing_was_connected(office, *fakes)
+
+
+def test_t_30_what_ended_while_the_code_was_redeemed_is_not_connected(office, fakes):
+    """The authorization server takes its time; meanwhile all that the person holds is revoked, or the server goes."""
+    notes, mail = fakes
+    back, other = (
+        notes.arrive(office.depart(office.upstream("notes"))),
+        mail.arrive(office.depart(office.upstream("mail"))),
+    )
+    with office.office.database.change(Concern.CUTOFFS, Concern.CATALOGUE) as session:
+        retire(session, "mail", office.office.vault)
+        cut_off(session, Cut.PERSON, "usr_alice")
+    with pytest.raises(RegistryError, match="begin anew"):
+        office.come_back(back)
+    with pytest.raises(Refused):
+        office.come_back(other, slug="mail")
+    with pytest.raises(RegistryError, match="no account to connect"):
+        deeds.connect(office.equipment, "mail", "usr_alice", Tokens(access="late"), who="user:alice")
+    assert office.connection("notes") is None
+    assert office.connection("mail") is None

@@ -1,7 +1,8 @@
 """People on their way to an authorization server and back: once, within ten minutes, as themselves (T-30).
 
 Everything works inside the caller's transaction. What the token request needs is sealed under the state, which only the
-browser and the authorization server know; a row that is stolen opens nothing.
+browser and the authorization server know, together with all that the row says; a row that is stolen opens nothing, and
+one that was changed does not open.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
 def remember(session: Session, vault: Vault, state: str, row: PendingConnect, journey: Journey) -> None:
     """`row` without its key and its sealed part; its `browser` as the browser has it."""
     row.state, row.browser = fingerprint(state), fingerprint(row.browser)
-    row.sealed = vault.wrap(_context(state), msgspec.json.encode(journey))
+    row.sealed = vault.wrap(_context(state, row), msgspec.json.encode(journey))
     session.add(row)
 
 
@@ -85,7 +86,7 @@ def check(row: PendingConnect, *, slug: str, browser: str, person: str, now: flo
 
 def opened(vault: Vault, state: str, row: PendingConnect) -> Journey:
     try:
-        return msgspec.json.decode(vault.unwrap(_context(state), row.sealed), type=Journey)
+        return msgspec.json.decode(vault.unwrap(_context(state, row), row.sealed), type=Journey)
     except SecretRefused as refused:
         raise ConnectRefused("tampered") from refused
 
@@ -95,5 +96,6 @@ def sweep(session: Session, now: float) -> None:
     session.execute(delete(PendingConnect).where(col(PendingConnect.expires_at) < now))
 
 
-def _context(state: str) -> bytes:
-    return b"connect:" + state.encode()
+def _context(state: str, row: PendingConnect) -> bytes:
+    said = [state, row.server, row.subject, row.person, row.browser, row.issuer, row.back_to, row.expires_at]
+    return b"connect:" + msgspec.json.encode(said)

@@ -45,7 +45,8 @@ class Discovery:
 
     def authority(self, fetcher: Fetcher, upstream: Upstream, issuer: str, *, fresh: bool = False) -> Authority:
         """What `issuer` says of itself. Raises as `find` does."""
-        return self._authorities.get(issuer, lambda: self._read(fetcher, upstream, issuer), fresh=fresh)
+        key = _known_as(upstream, issuer)
+        return self._authorities.get(key, lambda: self._read(fetcher, upstream, issuer), fresh=fresh)
 
     def _read(self, fetcher: Fetcher, upstream: Upstream, issuer: str) -> Authority:
         """A server that is as old as 2025-03-26 may be its own without a document; nobody else may."""
@@ -59,7 +60,12 @@ class Discovery:
     def forget(self, upstream: Upstream, issuer: str) -> None:
         """What was done by these failed: the next look is a fresh one."""
         self._resources.forget(upstream.url)
-        self._authorities.forget(issuer)
+        self._authorities.forget(_known_as(upstream, issuer))
+
+
+def _known_as(upstream: Upstream, issuer: str) -> str:
+    """What is guessed of an old server's own origin is nothing for another server that names it."""
+    return f"{issuer} {upstream.url}" if issuer == origin_of(upstream.url) else issuer
 
 
 def configured_issuer(upstream: Upstream) -> str:

@@ -89,15 +89,25 @@ def is_awaited(equipment: Equipment, parameters: Mapping[str, str]) -> bool:
 
 
 def finish(
-    equipment: Equipment, slug: str, parameters: Mapping[str, str], *, browser: str, person: str, who: str = ""
+    equipment: Equipment,
+    slug: str,
+    parameters: Mapping[str, str],
+    *,
+    browser: str,
+    person: str,
+    who: str = "",
+    shares: bool = False,
 ) -> Arrived:
     """What came back to the callback of `slug`, in the browser of `person`, called `who` in records.
 
-    State, server, browser, person, time and issuer must agree before anything of it is used or shown (T-30). Raises
+    State, server, browser, person, time and issuer must agree before anything of it is used or shown (T-30), and the
+    account that all share is connected only by somebody who still may (`shares`). Raises
     ConnectRefused when they do not, Refused and Unanswered as the authorization server will have it.
     """
     office, state = equipment.office, parameters.get("state", "")
     row, journey = _taken(equipment, slug, state, browser, person)
+    if not row.subject and not shares:
+        raise ConnectRefused("no_administrator", "only an administrator connects the account that all share")
     with office.database.read() as session:
         upstream = upstream_of(find(session, slug), [*office.settings.allow_addresses, *exception_lines(session)])
     equipment = equipment.toward(upstream)
@@ -184,7 +194,8 @@ def _kept(equipment: Equipment, row: PendingConnect, journey: Journey, granted: 
         client_id=journey.client_id,
     )
     counted = keeping.following(kept, _before(equipment, row))
-    return deeds.connect(equipment, row.server, row.subject, counted, who=who)
+    began = row.expires_at - departures.LIFE
+    return deeds.connect(equipment, row.server, row.subject, counted, who=who, since=began)
 
 
 def _before(equipment: Equipment, row: PendingConnect) -> Tokens | None:

@@ -98,6 +98,7 @@ def come_back(request: Request) -> Response:
             browser=me.session,
             person=me.person.id,
             who=f"user:{me.person.handle}",
+            shares=me.is_admin,
         )
     except (Refused, Unanswered) as refused:
         return not_connected(request, me, slug, refused)

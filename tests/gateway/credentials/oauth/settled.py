@@ -73,8 +73,11 @@ class Settled:
         told = {"subject": person, "person": person, "browser": browser, **more}
         return flow.begin(self.equipment, upstream, **told).url
 
-    def come_back(self, url: str, slug: str = "notes", person: str = "usr_alice", browser: str = BROWSER) -> Arrived:
-        return flow.finish(self.equipment, slug, query_of(url), browser=browser, person=person, who="user:alice")
+    def come_back(
+        self, url: str, slug: str = "notes", person: str = "usr_alice", browser: str = BROWSER, *, shares: bool = True
+    ) -> Arrived:
+        told: dict[str, Any] = {"browser": browser, "person": person, "who": "user:alice", "shares": shares}
+        return flow.finish(self.equipment, slug, query_of(url), **told)
 
     def connect(self, fake: Authority, upstream: Upstream, person: str = "usr_alice", **more: Any) -> Connection:
         back = fake.arrive(self.depart(upstream, person, **more), person)

@@ -151,6 +151,19 @@ def test_one_with_metadata_may_not_leave_the_rest_to_be_guessed(office, fake):
         office.depart(office.server(fake.url))
 
 
+def test_what_is_guessed_of_an_old_server_is_nothing_for_another_that_names_it(tmp_path, fake):
+    """Or else a new server would have people agree, at one that knows no `resource`, to a token that it is sent."""
+    fake.announces = False
+    fake.replies["/.well-known/oauth-protected-resource/mcp"] = lambda _: Reply(404, {})
+    fake.replies[WELL_KNOWN] = lambda _: Reply(404, {})
+    with serving(Upstream()) as thief, settled(tmp_path, fake.origin, thief.origin) as office:
+        assert find(office, office.server(fake.url)).authority.issuer == fake.origin
+        thief.authorities = [fake.origin]
+        discovery = office.equipment.discovery
+        with pytest.raises(Unanswered, match="publishes no metadata"):
+            discovery.find(office.equipment.fetcher, office.server(thief.url, "new"))
+
+
 @pytest.mark.parametrize(
     "reply",
     [
