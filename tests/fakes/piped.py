@@ -106,6 +106,19 @@ def progress(token: object, steps: int = 2) -> str:
     return "went on"
 
 
+def babble(line: str) -> None:
+    """Without end, on a thread of its own, once the call has its answer."""
+
+    def speak() -> None:
+        time.sleep(0.1)
+        while True:
+            with _lock:
+                sys.stdout.write(f"{line}\n" * 500)
+                sys.stdout.flush()
+
+    threading.Thread(target=speak, daemon=True).start()
+
+
 TOOLS: dict[str, Any] = {
     "echo": lambda a, _: a.get("text", ""),
     "pid": lambda _a, _p: os.getpid(),
@@ -129,6 +142,7 @@ TOOLS: dict[str, Any] = {
     "ask": lambda _a, _p: asked("elicitation/create", {"message": "sure?", "requestedSchema": {"type": "object"}}),
     "progress": lambda _a, p: progress(p.get("_meta", {}).get("progressToken")),
     "flood": lambda _a, p: progress(p.get("_meta", {}).get("progressToken"), 20_000),
+    "babble": lambda a, _: babble(a["line"]) or "soon",
     "cancelled": lambda _a, _p: _cancelled,
     "changed": lambda _a, _p: say({"method": "notifications/tools/list_changed"}),
     "limits": lambda _a, _p: Path("/proc/self/limits").read_text(),

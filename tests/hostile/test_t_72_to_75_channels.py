@@ -96,6 +96,26 @@ async def test_t_53_each_account_has_a_process_of_its_own_and_sees_no_others_sec
     assert await asyncio.gather(*map(seen, range(60))) == [f"token-of-person-{number % 6}" for number in range(60)]
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        '{"jsonrpc":"2.0","method":"x"}',
+        '{"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":1}}',
+        '{"jsonrpc":"2.0","method":"notifications/progress","params":{"progressToken":1,"progress":1}}',
+        '{"jsonrpc":"2.0","id":1,"method":"ping"}',
+    ],
+)
+async def test_t_72_what_nobody_asked_for_ends_the_process_that_does_not_stop(
+    processes: Callable[..., Processes], line: str
+) -> None:
+    process = processes(sandbox="off")
+    await process.call("babble", line=line)
+    ((_, talk),) = process.engine()._opened._talks.values()
+    await until(lambda: not alive([talk.wire.pid]))
+    assert talk.fault is not None
+
+
 async def test_t_72_a_flood_of_progress_ends_the_ask_alone(processes: Callable[..., Processes]) -> None:
     process = processes(sandbox="off")
     ask = call("flood")

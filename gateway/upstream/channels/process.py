@@ -159,7 +159,7 @@ class Process(asyncio.SubprocessProtocol):
         self._end("the server's process has ended; the call may have been carried out")
 
     def _hear(self, line: bytes) -> None:
-        if line.strip() and self._hearer is not None:
+        if self._hearer is not None:
             self._hearer.heard(line)
 
     def _end(self, why: str, trouble: Trouble = Trouble.PROCESS) -> None:

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 ASKS_MOST = 256  # at a time
 LEFT_MOST = 1024  # asks given up whose late answers are still known for what they are
 REPLIES_MOST = 100  # of ours that the server has not taken yet
+UNASKED_FREE = 10_000  # messages that nothing here waits for, at once
+UNASKED_PER_SECOND = 1000.0
 TELL_TERMS = Terms(10.0, 10.0, 64 * 1024)
 
 
@@ -73,6 +75,8 @@ class Talk:
         self._budget = budget
         self._waiting: dict[int, Waiting] = {}
         self._left: deque[int] = deque(maxlen=LEFT_MOST)
+        self._unasked = 0.0  # how many of them lately
+        self._unasked_at = self.begun
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -165,6 +169,9 @@ class Talk:
         if self.fault is not None:
             return
         try:
+            if not data.strip():
+                self._bear()
+                return
             message = parse(data)
             if message.method is UNSET:
                 self._answered(message, len(data))
@@ -184,12 +191,16 @@ class Talk:
             waiting.put(message, size)
         elif number not in self._left:
             raise UpstreamBroken("the server answered something that was not asked")
+        else:
+            self._bear()
 
     def _notified(self, message: Message, size: int) -> None:
         waiting = self._waiting.get(_concerns(message))
         if waiting is not None:
             waiting.put(message, size)
-        elif message.method == UPDATED and message.params is not UNSET:
+            return
+        self._bear()
+        if message.method == UPDATED and message.params is not UNSET:
             self._offer(UPDATED, read(message.params, _Updated).uri)
         elif message.method in ANY:
             self._offer(str(message.method), "")
@@ -200,7 +211,16 @@ class Talk:
         for offer in list(self.offers):
             offer(method, uri)
 
+    def _bear(self) -> None:
+        """What nobody waits for takes the time of all who wait for something, at this server and at others (T-72)."""
+        now = asyncio.get_running_loop().time()
+        self._unasked = max(self._unasked - (now - self._unasked_at) * UNASKED_PER_SECOND, 0.0) + 1
+        self._unasked_at = now
+        if self._unasked > UNASKED_FREE:
+            raise UpstreamBroken("the server says too much that nobody asked for")
+
     def _asked(self, message: Message, size: int) -> None:
+        self._bear()
         if message.method == "ping":
             self.say(reply_to(bytes(message.id), result=b"{}"))  # type: ignore[arg-type]  # a request has one
             return
