@@ -46,8 +46,21 @@ def as_nobody(asked: Asked, why: str) -> ConnectionNeeded:
 
 
 def scopes(asked: Asked, configured: Sequence[str]) -> str:
-    """Those that an administrator set, and what the server itself has asked for since (RFC 6750 section 3)."""
+    """Those that an administrator set; where none are, what the server itself has asked for (RFC 6750 section 3)."""
+    check_set(asked, configured)
     return " ".join(dict.fromkeys((*configured, *sorted(asked.scopes))))
+
+
+def check_set(asked: Asked, configured: Sequence[str]) -> None:
+    """No person is asked here, so what an administrator set is all that a server can have by asking (T-15).
+
+    Raises CredentialUnavailable.
+    """
+    if configured and asked.scopes - set(configured):
+        raise CredentialUnavailable(
+            f"{_title(asked)} wants more than was set for it: an administrator has to look whether it may have that "
+            f"(`ostiary server auth {asked.upstream.slug} {asked.upstream.auth} ... --scope`)"
+        )
 
 
 def _misconfigured(asked: Asked, why: Refused) -> CredentialUnavailable:

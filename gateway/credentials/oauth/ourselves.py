@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.derived.bearing import bearer
+from gateway.credentials.derived.granting import check_set
 from gateway.credentials.oauth import apps, tokens
 
 if TYPE_CHECKING:
@@ -52,8 +53,9 @@ class Ourselves:
 
 
 def _scopes(asked: Asked, found: Found) -> tuple[str, ...]:
-    """As with people: what is configured, else what the server wants, with what it has just asked for besides."""
+    """What is configured, and that alone; else what the server wants, with what it has just asked for besides."""
     configured: tuple[str, ...] = getattr(asked.upstream.auth_settings, "scopes", ())
+    check_set(asked, configured)
     chosen = configured or found.resource.wanted or found.resource.scopes
     return tuple(dict.fromkeys((*chosen, *sorted(asked.scopes))))
 

@@ -73,11 +73,18 @@ def test_audience_resource_and_whom_our_token_is_for_are_what_an_administrator_s
 ) -> None:
     server = exchanging(opened, service, audience="notes", subject_audience="//iam.example/pool", scopes=["a", "b"])
 
-    opened.obtain(server, who("ann"), scopes=frozenset({"c"}))
+    opened.obtain(server, who("ann"), scopes=frozenset({"b"}))
 
     ((_, subject, _, form),) = service.presented
-    assert (subject["aud"], form["audience"], form["scope"]) == ("//iam.example/pool", "notes", "a b c")
+    assert (subject["aud"], form["audience"], form["scope"]) == ("//iam.example/pool", "notes", "a b")
     assert "resource" not in form
+
+
+def test_a_server_has_no_more_by_asking_than_an_administrator_set(opened: Bench, service: Service) -> None:
+    server = exchanging(opened, service, scopes=["notes:read"])
+    with pytest.raises(CredentialUnavailable, match="more than was set"):
+        opened.obtain(server, who("ann"), scopes=frozenset({"notes:read", "mail:send"}))
+    assert not service.presented
 
 
 def test_the_id_token_of_the_sign_in_is_exchanged_and_an_agent_presented_beside_it(

@@ -49,6 +49,13 @@ def test_configured_scopes_are_those_that_are_asked_for(office, fake, server):
     assert fake.asked("/token")[0].form["scope"] == "notes:read"
 
 
+def test_and_the_server_has_no_more_by_asking(office, fake, server):
+    wider = office.asked(server(scopes=["notes:read"]), scopes=frozenset({"notes:admin"}))
+    with pytest.raises(CredentialUnavailable, match="more than was set"):
+        Ourselves(office.equipment).obtain(wider)
+    assert not fake.asked("/token")
+
+
 @pytest.mark.parametrize("key", ["theirs", "ours"])
 def test_a_key_may_take_the_place_of_a_secret(office, fake, server, key):
     """RFC 7523 section 3: who says it, for whom, and not for long."""
