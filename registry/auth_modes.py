@@ -15,10 +15,13 @@ from registry.tables import Auth
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic.fields import FieldInfo
+    from pydantic_core import ErrorDetails
+
 ClientAuth = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 
 SECRETS: Final = {
-    "header": "the header line of --auth static",
+    "header": "the header line of --auth static; with --per person the one that we read its lists with",
     "client_secret": "the secret that the authorization server gave our client",
     "client_key": "the private key (PEM) that our client signs with, instead of a secret",
     "aws_secret": "the secret access key, with the session token on a second line where there is one",
@@ -49,6 +52,18 @@ class StaticSettings(AuthSettings):
     per: Literal["server", "person"] = Field("server", description="one for all, or one that each person gives")
     header: str = Field("", description="the name of the header that each person gives the value of")
     scheme: str = Field("", description="what stands before that value, for instance Bearer or Basic")
+
+    @model_validator(mode="after")
+    def _says_where_values_go(self) -> Self:
+        """What somebody gives is a value alone; what everybody shares is a whole line, and a secret."""
+        if self.personal and not self.header:
+            raise ValueError("--header is missing: the name of the header that each person's value goes into")
+        if not self.personal and (self.header or self.scheme):
+            raise ValueError(
+                "--header and --scheme go with --per person; a line that is everybody's is a secret, and is read from "
+                "standard input, --header-file or --header-env"
+            )
+        return self
 
     @property
     def personal(self) -> bool:
@@ -187,11 +202,22 @@ def read_auth(auth: str, settings: Mapping[str, Any]) -> AuthSettings:
     try:
         return MODES[Auth(auth)].model_validate(dict(settings))
     except ValidationError as refused:
-        problems = "; ".join(_problem(error["loc"], error["msg"]) for error in refused.errors())
+        fields = MODES[Auth(auth)].model_fields
+        problems = "; ".join(_problem(error, fields) for error in refused.errors())
         raise RegistryError(f"--auth {auth}: {problems}") from refused
 
 
-def _problem(where: tuple[int | str, ...], words: str) -> str:
+def option_of(setting: str) -> str:
+    """How it is called where it is given; what may be given several times is named for one of them."""
+    return "--scope" if setting == "scopes" else f"--{setting.replace('_', '-')}"
+
+
+def _problem(error: ErrorDetails, fields: Mapping[str, FieldInfo]) -> str:
     """What is wrong with several of them together names them itself."""
-    said = words.removeprefix("Value error, ")
-    return f"--{str(where[0]).replace('_', '-')}: {said}" if where else said
+    where, said = error["loc"], error["msg"].removeprefix("Value error, ")
+    if not where:
+        return said
+    name, option = str(where[0]), option_of(str(where[0]))
+    if error["type"] == "missing":
+        return f"{option} is missing: {fields[name].description}"
+    return f"{option} is none of its settings" if error["type"] == "extra_forbidden" else f"{option}: {said}"

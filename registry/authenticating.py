@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlmodel import Session, select
 
 from registry.addresses import exception_line
-from registry.auth_modes import read_auth
+from registry.auth_modes import option_of, read_auth
 from registry.catalog import Credential
 from registry.connections import remove_all_at
 from registry.errors import RegistryError, SecretRefused
@@ -60,10 +60,10 @@ def set_auth(
 def _check_secrets(auth: Auth, settings: AuthSettings, secrets: Mapping[str, bytes]) -> None:
     unknown = secrets.keys() - settings.secrets
     if unknown:
-        raise RegistryError(f"--auth {auth} has no use for {', '.join(sorted(unknown))}")
-    if auth is Auth.STATIC and settings.personal == bool(secrets):
+        raise RegistryError(f"--auth {auth} has no use for {', '.join(map(option_of, sorted(unknown)))}")
+    if auth is Auth.STATIC and not settings.personal and not secrets:
         raise RegistryError(
-            "a server with --auth static needs its header line, and only such a one may have it; "
+            "a server with --auth static needs its header line: from standard input, --header-file or --header-env; "
             "with --per person each person gives their own"
         )
 
@@ -91,7 +91,9 @@ def load_credentials(session: Session, vault: Vault) -> dict[str, Credential]:
 
 
 def credential(session: Session, server: Server, vault: Vault) -> Credential | None:
-    """What we authenticate with at `server`; None if there is nothing, or it was tampered with."""
+    """What we authenticate with at `server`, or read it with where each person has their own; None if there is
+    nothing, or it was tampered with.
+    """
     try:
         name, value = split_header(vault.open_secret(session, owner(server.slug), HEADER))
     except SecretRefused:

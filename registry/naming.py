@@ -31,7 +31,10 @@ def check_slug(slug: str, taken: Iterable[str]) -> None:
         raise NameRefused(f"{slug!r} is a word of the gateway itself: choose another name")
     for other in taken:
         if other == slug:
-            raise NameRefused(f"there is a server {slug!r} already (also a retired one keeps its name)")
+            raise NameRefused(
+                f"there is a server {slug!r} already. `ostiary server retire {slug}` frees the name of one that was "
+                "never approved; of any other it stays taken"
+            )
         if skeleton(other) == skeleton(slug):
             raise NameRefused(f"{slug!r} can be taken for the server {other!r}: choose another name")
 

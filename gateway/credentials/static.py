@@ -10,10 +10,11 @@ from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, ta
 from registry import connections
 from registry.addresses import exception_line
 from registry.auth_modes import StaticSettings
-from registry.authenticating import credential, split_header
+from registry.authenticating import HEADER, credential, owner, split_header
 from registry.catalog import Credential
 from registry.errors import RegistryError, SecretRefused
 from registry.servers import find
+from registry.tables import Secret
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked
@@ -48,8 +49,18 @@ class Static:
             )
         return found
 
+    def _reading(self, asked: Asked) -> Credential:
+        """What the gateway itself reads such a server with; no call of anybody uses it."""
+        slug, office = asked.upstream.slug, self._equipment.office
+        with office.database.read() as session:
+            if session.get(Secret, (owner(slug), HEADER)) is None:
+                raise needed(asked.upstream, "")
+        return self._stored(asked)
+
     def _given(self, asked: Asked, settings: StaticSettings) -> Credential:
         upstream, office = asked.upstream, self._equipment.office
+        if asked.principal is None:
+            return self._reading(asked)
         row = account(self._equipment, upstream, asked.subject)
         try:
             with office.database.read() as session:

@@ -229,11 +229,11 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
 
 def _server(server: Server, now: float) -> Iterator[Check]:
     name = f"server {server.slug}"
-    if server.state == ServerState.SUBMITTED:
-        yield Check(name, AMBER, "awaits its review", f"ostiary server show {server.slug}")
-    elif server.failing_since is not None:
+    if server.failing_since is not None and server.state != ServerState.SUSPENDED:
         why = f"fails for {now - server.failing_since:.0f} s: {server.failure}"
-        yield Check(name, AMBER, why, f"ostiary server refresh {server.slug}")
+        yield Check(name, AMBER, why, f"ostiary server status {server.slug}")
+    elif server.state == ServerState.SUBMITTED:
+        yield Check(name, AMBER, "awaits its review", f"ostiary server show {server.slug}")
     ending = certificate_ending(server, now)
     if ending is not None:
         why, remedy = ending

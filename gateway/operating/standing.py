@@ -11,9 +11,10 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, desc, func, select
 
 from gateway.operating.checks import Check, State
-from gateway.upstream.troubles import MEANINGS, Trouble, remedy
+from gateway.upstream.remedies import remedy
+from gateway.upstream.troubles import MEANINGS, Trouble
 from registry.servers import all_servers, find
-from registry.tables import Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
+from registry.tables import Auth, Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -112,20 +113,28 @@ def _wrong(
 ) -> tuple[str, str, str]:
     """The gravest of what is wrong: its word, a sentence, and what to do."""
     if server.failing_since is not None:
-        what_to_do = remedy(server.trouble, server.slug)
+        what_to_do = remedy(server.trouble, server.slug, server.auth)
         return server.trouble, server.failure.removesuffix(f"; {what_to_do}"), what_to_do
     if alone:
         because = Trouble(next(iter(alone.values())))
         why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
-        return str(because), why, remedy(because, server.slug)
+        return str(because), why, remedy(because, server.slug, server.auth)
     ending = certificate_ending(server, now)
     if ending is not None:
         return str(Trouble.TLS), *ending
     lost = sum(count for state, count in connections.items() if state not in WORKS | {ConnectionState.REVOKED})
     if lost:
         why = f"{lost} of its connected accounts end or have ended"
-        return str(Trouble.NOT_CONNECTED), why, remedy(Trouble.NOT_CONNECTED, server.slug)
+        return str(Trouble.NOT_CONNECTED), why, _reconnecting(server)
     return "", "", ""
+
+
+def _reconnecting(server: Server) -> str:
+    """Who mends an account that has ended."""
+    listed = f"`ostiary connection list --server {server.slug}` says whose they are"
+    if server.auth == Auth.OAUTH_SHARED:
+        return remedy(Trouble.NOT_CONNECTED, server.slug, server.auth)
+    return f"{listed}; people connect theirs again on the page /connect/{server.slug}"
 
 
 def certificate_ending(server: Server, now: float) -> tuple[str, str] | None:

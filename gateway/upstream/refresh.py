@@ -22,14 +22,15 @@ from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.news import spread
 from gateway.upstream.openapi.describing import News, look, note
 from gateway.upstream.reading import read_server
-from gateway.upstream.troubles import MEANINGS, Trouble
+from gateway.upstream.remedies import remedy
+from gateway.upstream.troubles import Trouble
 from registry.assembling import upstream_of
 from registry.database import Concern
 from registry.errors import AddressRefused, UnknownServer, WrongState
 from registry.leases import give_back, take
 from registry.observing import differs, failed, observe, touch
 from registry.servers import all_servers, exception_lines, find, suspend
-from registry.tables import ServerState, Transport
+from registry.tables import Auth, ServerState, Transport
 
 if TYPE_CHECKING:
     from gateway.credentials.holding import Credentials
@@ -44,10 +45,7 @@ LEASE = "refresh"
 AT_ONCE = 16  # servers asked at the same time
 PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
-UNREAD = (
-    "it shows what it offers to nobody without an account: an administrator connects one for us to read with, on the "
-    "page /connect/{slug}/shared; people's own are not used for it"
-)
+UNREAD = "it shows what it offers to nobody without a credential, and we have none to read it with"
 UNOPENABLE = "its credential does not open: it was changed, moved, put back, or sealed under another key"
 
 log = logging.getLogger("ostiary")
@@ -197,8 +195,10 @@ async def refresh(
     office: Office, upstreams: Upstreams, credentials: Credentials, slug: str, *, who: str = WHO
 ) -> Observation | None:
     """Reads one server and stores what was seen. None when it could not be read, which is stored too."""
+    auth = Auth.NONE
     try:
         server, opened = await asyncio.to_thread(reach, office, credentials, slug)
+        auth = server.auth
         async with asyncio.timeout(PATIENCE):
             news = await _read(office, upstreams, server, opened)
     except CredentialTampered:
@@ -208,13 +208,13 @@ async def refresh(
         await asyncio.to_thread(_store_failure, office, slug, str(error), error.trouble)
         return None
     except CredentialRefused as refused:
-        words = explain(refused, slug) if opened is not None else (UNREAD.format(slug=slug), Trouble.NOT_CONNECTED)
+        words = _refused(refused, server, opened)
         await asyncio.to_thread(_store_failure, office, slug, *words)
         return None
     except UpstreamBusy:
         return None  # we are the ones who leave it alone: that says nothing new about it
     except (UpstreamError, AddressRefused, TimeoutError) as error:
-        await asyncio.to_thread(_store_failure, office, slug, *explain(error, slug))
+        await asyncio.to_thread(_store_failure, office, slug, *explain(error, slug, auth))
         return None
     observation = await asyncio.to_thread(store, office, slug, news.seen, who)
     await asyncio.to_thread(note, office, slug, news)
@@ -253,7 +253,15 @@ def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None
     return observation
 
 
-def explain(error: Exception, slug: str) -> tuple[str, Trouble]:
+def _refused(refused: CredentialRefused, server: Upstream, used: Credential | None) -> tuple[str, Trouble]:
+    """It does not accept what was sent, or wants something where nothing could be."""
+    if used is not None:
+        return explain(refused, server.slug, server.auth)
+    trouble = Trouble.CREDENTIAL if server.auth is Auth.NONE else Trouble.NOT_CONNECTED
+    return f"{UNREAD}; {remedy(trouble, server.slug, server.auth)}", trouble
+
+
+def explain(error: Exception, slug: str, auth: str) -> tuple[str, Trouble]:
     """What is wrong and what to do, in our words; and of what kind it is."""
     if isinstance(error, AddressRefused):
         trouble, text = Trouble.ADDRESS, f"its address is refused: {error}"
@@ -261,7 +269,7 @@ def explain(error: Exception, slug: str) -> tuple[str, Trouble]:
         trouble, text = error.trouble, str(error)
     else:
         trouble, text = Trouble.SLOW, f"it did not answer all that it was asked in {PATIENCE:.0f} s"
-    return f"{text}; {MEANINGS[trouble].remedy_for(slug)}", trouble
+    return f"{text}; {remedy(trouble, slug, auth)}", trouble
 
 
 def _store_failure(office: Office, slug: str, failure: str, trouble: Trouble) -> None:

@@ -1,4 +1,5 @@
-"""What can be wrong with a server, each under one word, and what to do about it: for status, health, metrics, records.
+"""What can be wrong with a server, each under one word, and what to do about it (more of that in `remedies`): for
+status, health, metrics, records.
 
 An error that a caller sees is a sentence of ours (`UpstreamError`); its word says to an operator what kind it is of.
 """
@@ -41,9 +42,6 @@ class Meaning:
     what: str
     remedy: str
     ours: bool = False  # it says nothing about how well the server is
-
-    def remedy_for(self, slug: str) -> str:
-        return self.remedy.format(slug=slug)
 
 
 MEANINGS: Final[Mapping[Trouble, Meaning]] = {
@@ -100,7 +98,7 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
     ),
     Trouble.NOT_CONNECTED: Meaning(
         "no account is connected where one is needed",
-        "connect one on the page `/connect/{slug}`; `ostiary connection list` shows which there are",
+        "connect it on the page /connect/{slug}; `ostiary connection list --server {slug}` shows which there are",
         ours=True,
     ),
     Trouble.PROCESS: Meaning(
@@ -108,8 +106,3 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
         "see its lines in the log, and its command in the operator's file",
     ),
 }
-
-
-def remedy(trouble: str, slug: str) -> str:
-    """What to do about a server that was last seen in `trouble`; nothing where there is none, or an unknown one."""
-    return MEANINGS[Trouble(trouble)].remedy_for(slug) if trouble in MEANINGS else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -175,6 +175,31 @@ def test_only_static_auth_comes_with_a_header(shelf: Shelf) -> None:
             shelf.add("notes", **more)
     with shelf.database.read() as session:
         assert all_servers(session) == []
+
+
+@pytest.mark.parametrize(
+    ("auth", "given_settings", "words"),
+    [
+        (Auth.STATIC, {"per": "person"}, "--header is missing"),
+        (Auth.STATIC, {"header": "X-Api-Key: canary"}, "--header and --scheme go with --per person"),
+        (Auth.CLIENT_CREDENTIALS, {}, "--client-id is missing: the app registered for us"),
+        (Auth.ON_BEHALF_OF, {"provider": "corp"}, "--scope is missing"),
+        (Auth.NONE, {"scopes": ("x",)}, "--scope is none of its settings"),
+    ],
+)
+def test_a_setting_that_is_missing_or_misplaced_is_named_as_it_is_given(
+    shelf: Shelf, auth: Auth, given_settings: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(RegistryError, match=words) as refused:
+        shelf.add("notes", auth=auth, auth_settings=given_settings)
+    assert "canary" not in str(refused.value)
+
+
+def test_people_may_have_values_of_their_own_beside_a_line_that_lists_are_read_with(shelf: Shelf) -> None:
+    own = {"per": "person", "header": "X-Api-Key"}
+    shelf.add("notes", auth=Auth.STATIC, auth_settings=own, secrets={"header": b"X-Api-Key: s3cret"})
+    with shelf.database.read() as session:
+        assert load_credentials(session, shelf.vault) == {}
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from registry.auth_modes import read_auth
 from registry.tables import Auth
 
 if TYPE_CHECKING:
@@ -22,10 +23,10 @@ def accounts_of(office: Office, server: Server) -> dict[str, str]:
     from gateway.credentials.oauth.apps import callback_of
     from gateway.credentials.oauth.own_documents import address, can_be_read
 
-    if server.auth not in _SHARED:
-        return {}
     base = office.settings.base_url
     page = connect_url(base, server.slug)
+    if server.auth not in _SHARED:
+        return {"connect": page} if read_auth(server.auth, server.auth_settings).personal else {}
     document = {"client_document": address(base)} if can_be_read(base) else {}
     personal = {"connect": page} if server.auth == Auth.OAUTH_PERSON else {}
     return {**personal, "connect_shared": f"{page}/shared", "callback": callback_of(base, server.slug), **document}
@@ -37,10 +38,11 @@ def accounts_text(office: Office, server: Server) -> str:
     if not found:
         return ""
     lines = [f"each person connects their own at {found['connect']}"] if "connect" in found else []
-    lines += [
-        f"{_SHARED[Auth(server.auth)]} {found['connect_shared']}",
-        f"redirect URI, for an app that you register there by hand: {found['callback']}",
-    ]
+    if "connect_shared" in found:
+        lines += [
+            f"{_SHARED[Auth(server.auth)]} {found['connect_shared']}",
+            f"redirect URI, for an app that you register there by hand: {found['callback']}",
+        ]
     if "client_document" in found:
         lines.append(f"where documents of clients are read (CIMD), ours is {found['client_document']}")
     return "\n".join(("Accounts:", *(f"  {line}" for line in lines)))

@@ -120,6 +120,9 @@ def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterat
 
 def _next(found: Review) -> Iterator[str]:
     slug = found.server.slug
+    if found.server.state == "submitted" and not found.items and found.server.failing_since:
+        yield f"nobody has seen yet what it offers; once that is mended, `ostiary server refresh {slug}` reads it"
+        return
     if not found.awaiting and found.server.state != "submitted":
         yield "nothing awaits review"
         return

@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
+from gateway.credentials import Asked, ConnectionNeeded
 from gateway.credentials.holding import Credentials
 from gateway.portal.call import is_stale
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import open_upstreams
 from gateway.upstream.refresh import refresh
+from registry.authenticating import load_credentials
 from registry.database import Concern
 from registry.tables import Auth, Secret, Server, ServerState
+from tests.fakes.raw import principal
+from tests.fakes.upstream_authority import Account
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
@@ -108,3 +112,35 @@ async def test_a_shared_account_that_was_tampered_with_suspends_its_server(fake:
     server = await read(office)
     assert server.state == ServerState.SUSPENDED
     assert tokens_seen(fake) == set()
+
+
+async def test_a_server_of_peoples_own_keys_is_read_with_a_line_of_ours_that_no_call_uses(
+    fake: Upstream, office: Settled
+) -> None:
+    fake.accounts["reader"] = Account("reader", "us", frozenset())
+    given = {"per": "person", "header": "Authorization", "scheme": "Bearer"}
+    office.server(fake.url, auth=Auth.STATIC, secrets={"header": b"Authorization: Bearer reader"}, **given)
+    server = await read(office)
+    assert (server.failure, server.failing_since) == ("", None)
+    assert tokens_seen(fake) == {"Bearer reader"}
+    with office.office.database.read() as session:
+        assert load_credentials(session, office.office.vault) == {}
+    with pytest.raises(ConnectionNeeded):
+        Credentials(office.office).obtain_now(Asked(upstream=office.upstream(), principal=principal("usr_alice")))
+
+
+async def test_without_such_a_line_it_is_read_as_nobody_and_what_to_do_is_said(fake: Upstream, office: Settled) -> None:
+    office.server(fake.url, auth=Auth.STATIC, per="person", header="X-Key")
+    server = await read(office)
+    assert server.trouble == "not-connected"
+    assert "ostiary server credential notes --header-file" in server.failure
+    assert tokens_seen(fake) == {""}
+
+
+async def test_a_server_without_a_mode_that_wants_a_credential_says_how_to_set_one(
+    fake: Upstream, office: Settled
+) -> None:
+    office.server(fake.url, auth=Auth.NONE)
+    server = await read(office)
+    assert "ostiary server auth notes MODE" in server.failure
+    assert "/connect/" not in server.failure

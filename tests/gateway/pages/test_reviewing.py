@@ -228,7 +228,7 @@ def test_what_is_not_on_the_page_cannot_be_approved_with_it(
 def test_a_server_that_fails_is_shown_with_its_kind_of_trouble_and_what_to_do(desk: Desk, admin: Browser) -> None:
     offer(desk, add="Add")
     with desk.office.database.change() as session:
-        failed(session, "notes", *explain(UpstreamUnreachable("the server cannot be reached"), "notes"))
+        failed(session, "notes", *explain(UpstreamUnreachable("the server cannot be reached"), "notes", "none"))
     assert "unreachable" in admin.get("/admin/servers").text
     page = admin.get(PAGE).text
     assert "the server cannot be reached" in page

@@ -8,18 +8,29 @@ import pytest
 from gateway import upstream
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from gateway.upstream.messages import CredentialRefused
-from gateway.upstream.troubles import MEANINGS, Trouble, remedy
+from gateway.upstream.remedies import remedy
+from gateway.upstream.troubles import MEANINGS, Trouble
+from registry.tables import Auth
 
 DOCS = Path(__file__).parents[3] / "docs" / "servers.md"
 
 
-def test_every_kind_of_trouble_has_a_meaning_and_a_remedy_that_names_the_server_where_it_names_a_command():
+@pytest.mark.parametrize("auth", ["", *Auth])
+def test_every_kind_of_trouble_has_a_meaning_and_a_remedy_that_names_the_server_where_it_names_a_command(auth):
     assert set(MEANINGS) == set(Trouble)
     for trouble in Trouble:
-        said = remedy(trouble, "notes")
+        said = remedy(trouble, "notes", auth)
         assert said
         assert "{" not in said
         assert "ostiary server " not in said or "notes" in said
+
+
+def test_the_remedy_for_a_credential_speaks_of_what_the_server_is_registered_with():
+    assert "ostiary server auth notes MODE" in remedy(Trouble.CREDENTIAL, "notes", Auth.NONE)
+    assert "ostiary server credential notes" in remedy(Trouble.CREDENTIAL, "notes", Auth.STATIC)
+    assert "ostiary server credential" not in remedy(Trouble.CREDENTIAL, "notes", Auth.MINTED)
+    assert "/connect/notes/shared" in remedy(Trouble.NOT_CONNECTED, "notes", Auth.OAUTH_PERSON)
+    assert "/connect/" not in remedy(Trouble.NOT_CONNECTED, "notes", Auth.STATIC)
 
 
 def test_the_documentation_lists_every_word():
