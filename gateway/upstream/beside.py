@@ -19,6 +19,7 @@ from gateway.upstream import UpstreamError
 from gateway.upstream.envelope import reply_to
 from gateway.upstream.messages import parse
 from gateway.upstream.parked import NO_SUCH_METHOD
+from gateway.upstream.unasked import Unasked
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -94,9 +95,11 @@ class Beside:
             self._stands.set()
 
     async def _read(self, session: Session, reply: Reply) -> None:
-        frames = Frames(FRAME_MOST)
+        frames, unasked = Frames(FRAME_MOST), Unasked()
         while piece := await reply.more():
-            for frame in frames.feed(piece):
+            found = frames.feed(piece)
+            unasked.bear(1 + len(found))
+            for frame in found:
                 if frame.data:
                     await self._put(session, parse(frame.data))
 

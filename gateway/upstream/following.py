@@ -14,6 +14,7 @@ from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.envelope import modern_body, modern_lines, reply_to
 from gateway.upstream.messages import next_id, parse, read, refusal
 from gateway.upstream.parked import NO_SUCH_METHOD
+from gateway.upstream.unasked import Unasked
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -115,8 +116,9 @@ class Follower:
             if not reply.stream:
                 await _without_stream(reply)
                 return
-            frames = Frames(FRAME_MOST)
+            frames, unasked = Frames(FRAME_MOST), Unasked()
             while piece := await reply.more():
+                unasked.bear_bytes(len(piece))
                 for frame in frames.feed(piece):
                     if frame.data:
                         await self._heard(parse(frame.data), session, offer)

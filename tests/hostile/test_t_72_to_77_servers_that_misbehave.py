@@ -8,6 +8,7 @@ import json
 import os
 import resource
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,6 +151,40 @@ async def test_t_72_a_flood_of_events_is_cut(servers, era):
             await writer.drain()
 
     assert isinstance(await refusal(servers, era, respond), UpstreamBroken)
+
+
+@pytest.mark.parametrize(
+    "piece", [chunk(b":\n" * 500), event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}) * 100]
+)
+async def test_t_72_a_stream_of_changes_that_does_not_stop_is_left(servers, piece, era):
+    left = asyncio.Event()
+
+    async def endless(asked: Asked, writer: asyncio.StreamWriter) -> bytes | None:
+        if asked.method == "initialize":
+            info = {"name": "s", "version": "1"}
+            return http(result(asked, {"protocolVersion": "2025-11-25", "capabilities": {}, "serverInfo": info}))
+        if asked.body and asked.method != "subscriptions/listen":
+            return http(b"", "202 Accepted")
+        writer.write(STREAM)
+        with suppress(ConnectionError):
+            while True:
+                writer.write(piece)
+                await writer.drain()
+        left.set()
+        return None
+
+    async with raw_server(endless) as server:
+        upstream = server.upstream(era, capabilities={"tools": {"listChanged": True}})
+        events = servers.events(upstream, None, frozenset(), None)
+        listening = asyncio.ensure_future(_hear(events))
+        await asyncio.wait_for(left.wait(), 20)
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
+
+
+async def _hear(events: AsyncIterator[object]) -> None:
+    async for _ in events:
+        pass
 
 
 async def test_t_73_a_late_answer_reaches_nobody(era):

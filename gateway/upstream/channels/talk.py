@@ -19,6 +19,7 @@ from gateway.upstream.messages import is_answer_to, next_id, parse, read
 from gateway.upstream.parked import NO_SUCH_METHOD
 from gateway.upstream.questions import Questions
 from gateway.upstream.troubles import Trouble
+from gateway.upstream.unasked import Unasked
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 ASKS_MOST = 256  # at a time
 LEFT_MOST = 1024  # asks given up whose late answers are still known for what they are
 REPLIES_MOST = 100  # of ours that the server has not taken yet
-UNASKED_FREE = 10_000  # messages that nothing here waits for, at once
-UNASKED_PER_SECOND = 1000.0
 TELL_TERMS = Terms(10.0, 10.0, 64 * 1024)
 
 
@@ -75,8 +74,7 @@ class Talk:
         self._budget = budget
         self._waiting: dict[int, Waiting] = {}
         self._left: deque[int] = deque(maxlen=LEFT_MOST)
-        self._unasked = 0.0  # how many of them lately
-        self._unasked_at = self.begun
+        self._unasked = Unasked()
         self._background: set[asyncio.Task[None]] = set()
 
     @property
@@ -170,7 +168,7 @@ class Talk:
             return
         try:
             if not data.strip():
-                self._bear()
+                self._unasked.bear()
                 return
             message = parse(data)
             if message.method is UNSET:
@@ -192,14 +190,14 @@ class Talk:
         elif number not in self._left:
             raise UpstreamBroken("the server answered something that was not asked")
         else:
-            self._bear()
+            self._unasked.bear()
 
     def _notified(self, message: Message, size: int) -> None:
         waiting = self._waiting.get(_concerns(message))
         if waiting is not None:
             waiting.put(message, size)
             return
-        self._bear()
+        self._unasked.bear()
         if message.method == UPDATED and message.params is not UNSET:
             self._offer(UPDATED, read(message.params, _Updated).uri)
         elif message.method in ANY:
@@ -211,16 +209,8 @@ class Talk:
         for offer in list(self.offers):
             offer(method, uri)
 
-    def _bear(self) -> None:
-        """What nobody waits for takes the time of all who wait for something, at this server and at others (T-72)."""
-        now = asyncio.get_running_loop().time()
-        self._unasked = max(self._unasked - (now - self._unasked_at) * UNASKED_PER_SECOND, 0.0) + 1
-        self._unasked_at = now
-        if self._unasked > UNASKED_FREE:
-            raise UpstreamBroken("the server says too much that nobody asked for")
-
     def _asked(self, message: Message, size: int) -> None:
-        self._bear()
+        self._unasked.bear()
         if message.method == "ping":
             self.say(reply_to(bytes(message.id), result=b"{}"))  # type: ignore[arg-type]  # a request has one
             return
