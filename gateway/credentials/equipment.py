@@ -8,6 +8,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
 from authz.tokens.keys import load_keys
+from gateway.credentials.oauth.crowd import Crowd
 from gateway.credentials.oauth.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
@@ -37,6 +38,7 @@ class Equipment:
         self.providers = Providers(office) if providers is None else providers
         self.clock = clock
         self.discovery = Discovery()
+        self.crowd = Crowd()
         self._home: str | None = None
         self._ways: dict[Way, Fetcher] = {}
         self._lock = Lock()

@@ -60,11 +60,13 @@ def begin(
     has. What servers say of themselves is read afresh. Raises Refused, Unanswered.
     """
     office, equipment = equipment.office, equipment.toward(upstream)
-    found = equipment.discovery.find(equipment.fetcher, upstream, fresh=True)
-    endpoint = found.authority.for_codes()
-    found.authority.for_tokens()
-    wanted = _scopes(upstream, found, _held(equipment, upstream, subject, found.authority) if scopes else (), scopes)
-    app = apps.app_for(equipment, upstream, found, wanted)
+    with equipment.crowd.one(upstream.slug, person):
+        found = equipment.discovery.find(equipment.fetcher, upstream, fresh=True)
+        endpoint = found.authority.for_codes()
+        found.authority.for_tokens()
+        held = _held(equipment, upstream, subject, found.authority) if scopes else ()
+        wanted = _scopes(upstream, found, held, scopes)
+        app = apps.app_for(equipment, upstream, found, wanted)
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     journey = Journey(
         verifier=verifier,
@@ -104,6 +106,13 @@ def finish(
     account that all share is connected only by somebody who still may (`shares`). Raises
     ConnectRefused when they do not, Refused and Unanswered as the authorization server will have it.
     """
+    with equipment.crowd.one(slug):  # before the state is spent
+        return _finished(equipment, slug, parameters, browser, person, who, shares=shares)
+
+
+def _finished(
+    equipment: Equipment, slug: str, parameters: Mapping[str, str], browser: str, person: str, who: str, *, shares: bool
+) -> Arrived:
     office, state = equipment.office, parameters.get("state", "")
     row, journey = _taken(equipment, slug, state, browser, person)
     if not row.subject and not shares:

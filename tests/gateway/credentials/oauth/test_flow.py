@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+
 import pytest
 
-from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused
+from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.kept import Kept
+from gateway.credentials.oauth.crowd import ALL, OF_PERSON, OF_SERVER, Crowd
 from registry.tables import Auth
 from tests.gateway.credentials.oauth.settled import query_of
 
@@ -128,3 +132,41 @@ def test_what_is_withheld_again_and_again_is_not_asked_for_for_ever(office, fake
     fake.token = {}
     office.connect(fake, upstream, scopes=["notes:write"])
     assert Kept(office.equipment).obtain(wanting).credential
+
+
+def test_an_authorization_server_that_hangs_leaves_room_for_everybody_else(office, fake, monkeypatch):
+    """One person, and one server, keep few of the threads that all pages share; who comes too late is told at once."""
+    goes_on, upstream, waiting = threading.Event(), office.server(fake.url), threading.Semaphore(0)
+
+    def slow(*_args, **_more):
+        waiting.release()
+        goes_on.wait(60)
+        raise Unanswered("it hung")
+
+    def depart():
+        with contextlib.suppress(Unanswered):
+            office.depart(upstream)
+
+    threads = [threading.Thread(target=depart) for _ in range(OF_PERSON)]
+    with monkeypatch.context() as patched:
+        patched.setattr(office.equipment.discovery, "find", slow)
+        for thread in threads:
+            thread.start()
+        assert all(waiting.acquire(timeout=20) for _ in threads)
+        with pytest.raises(Unanswered, match="others wait"):
+            office.depart(upstream)
+        goes_on.set()
+        for thread in threads:
+            thread.join(20)
+    assert office.depart(upstream)
+
+
+def test_of_everybody_together_some_wait_and_no_more():
+    crowd = Crowd()
+    with contextlib.ExitStack() as inside:
+        for number in range(ALL):
+            inside.enter_context(crowd.one(f"server-{number // OF_SERVER}", f"person-{number}"))
+        with pytest.raises(Unanswered), crowd.one("another", "somebody"):
+            pass
+    with crowd.one("another", "somebody"):
+        pass
