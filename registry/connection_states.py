@@ -15,6 +15,7 @@ from registry.tables import ConnectionState
 WARNING: Final = 3 * 86400.0  # seconds before the end that people are told, or a quarter of its life if that is less
 RENEW_FROM: Final = 0.65  # of the life of a token; the rest is for an authorization server that is away
 RENEW_SPREAD: Final = 0.2  # so that not all that began together come back together
+SOONEST: Final = 30.0  # seconds between two renewals while nobody calls, however short a life is said to be
 FIRST_PAUSE: Final = 15.0  # seconds; twice as long after each attempt in vain
 LONGEST_PAUSE: Final = 900.0
 LONGEST_ASKED: Final = 3600.0  # the most that we wait because an authorization server says so
@@ -123,7 +124,7 @@ def _living(standing: Standing, life: Life, now: float, chance: float) -> Standi
     refresh_at = None
     if life.renewable and life.expires_at is not None:
         left = max(0.0, life.expires_at - now)
-        refresh_at = now + left * (RENEW_FROM + RENEW_SPREAD * chance)
+        refresh_at = now + max(SOONEST, left * (RENEW_FROM + RENEW_SPREAD * chance))
     living = replace(standing, expires_at=life.expires_at, ends_at=life.ends_at, refresh_at=refresh_at)
     return (
         living if living.end == standing.end else replace(living, warned_at=None)

@@ -84,6 +84,15 @@ def test_each_attempt_in_vain_waits_longer_within_bounds(
         now = one.refresh_at
 
 
+@given(st.floats(0, 20), chances)
+def test_an_authorization_server_whose_tokens_are_over_at_once_is_not_asked_all_the_time(
+    life: float, chance: float
+) -> None:
+    one = states.connected(Life(expires_at=NOW + life, renewable=True), NOW, chance)
+    assert one.refresh_at is not None
+    assert one.refresh_at >= NOW + states.SOONEST
+
+
 def replace_ends(life: Life) -> Life:
     return replace(life, ends_at=None)
 
