@@ -101,7 +101,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     from gateway.identity.providers import Providers
     from gateway.oauth.keysets import KeySets
     from gateway.operating.telemetry import Telemetry
-    from gateway.portal.underway import Underway
+    from gateway.portal.calls.underway import Underway
     from gateway.rendezvous.memory import MemoryRendezvous
     from gateway.rendezvous.shared import SharedRendezvous
     from gateway.snapshots import Snapshots

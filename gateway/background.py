@@ -13,7 +13,7 @@ from gateway.identity.refreshing import Refreshing
 from gateway.journal.index import Indexer
 from gateway.sweep import sweep_forever
 from gateway.upstream.leaving import leave_forever
-from gateway.upstream.refresh import Refresher
+from gateway.upstream.refreshing.refresh import Refresher
 from gateway.uses import note_uses_forever
 
 if TYPE_CHECKING:

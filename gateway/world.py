@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.oauth.keysets import KeySets
     from gateway.office import Office
     from gateway.operating.telemetry import Telemetry
-    from gateway.portal.underway import Underway
+    from gateway.portal.calls.underway import Underway
     from gateway.rendezvous import Rendezvous
     from gateway.settings import Settings
     from gateway.snapshots import Snapshots

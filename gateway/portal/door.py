@@ -16,15 +16,17 @@ from gateway.edge.request import JSON
 from gateway.journal import JournalDown
 from gateway.oauth.challenges import challenge_401, challenge_dpop
 from gateway.oauth.resources import is_mount_path, metadata_url
-from gateway.portal import call, listing, subscriptions
-from gateway.portal.batches import is_batch
+from gateway.portal import listing
+from gateway.portal.calls import call
+from gateway.portal.calls.underway import revoked
 from gateway.portal.exchange import Exchange
 from gateway.portal.headers import MODERN, Mirror, check_modern, is_modern, mirror_of
-from gateway.portal.hub import Hub
-from gateway.portal.legacy import Legacy
+from gateway.portal.legacy.batches import is_batch
+from gateway.portal.legacy.clients import Legacy
+from gateway.portal.listening import subscriptions
+from gateway.portal.listening.hub import Hub
 from gateway.portal.possession import BEARER, once, presented, prove
 from gateway.portal.reply import Pulse, Reply, accepts
-from gateway.portal.underway import revoked
 from gateway.portal.wire import Message, parse
 from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
 from gateway.running import as_task

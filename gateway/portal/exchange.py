@@ -10,15 +10,15 @@ import msgspec
 from gateway.portal.headers import CAPABILITIES_KEY
 from gateway.portal.wire import join, members_of
 from gateway.problems import MISSING_CAPABILITY, Problem
-from gateway.upstream.parked import ASKABLE
+from gateway.upstream.legacy.parked import ASKABLE
 from gateway.upstream.tasks import EXTENSION, METHODS, offers
 
 if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.edge import Arrival
     from gateway.portal.headers import Mirror
+    from gateway.portal.legacy.sessions import Session
     from gateway.portal.reply import Reply
-    from gateway.portal.sessions import Session
     from gateway.portal.wire import Message
     from gateway.snapshots import Snapshot
     from gateway.world import World

@@ -16,7 +16,7 @@ import msgspec
 
 from authz.policy.decisions import SEEN_AS
 from gateway.portal import discovery
-from gateway.portal.call import is_stale
+from gateway.portal.calls.call import is_stale
 from gateway.portal.headers import SERVER_INFO_KEY
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import Problem, unavailable

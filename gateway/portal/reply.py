@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from gateway.edge import Arrival
     from gateway.edge.request import Request
-    from gateway.portal.trails import Trail
+    from gateway.portal.legacy.trails import Trail
 
 Lines = tuple[tuple[bytes, bytes], ...]
 

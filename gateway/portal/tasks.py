@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.portal import handles, screening
+from gateway.portal import handles
+from gateway.portal.answers import screening
 from gateway.portal.exchange import knows_tasks
 from gateway.portal.wire import join, members_of
 from gateway.problems import INTERNAL_ERROR, REFUSED, Problem
 from gateway.upstream import Answer
 
 if TYPE_CHECKING:
+    from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
-    from gateway.portal.targets import Target
     from gateway.portal.wire import RawMembers
 
 _NOT_OF_A_TASK: Final = ("requestState", "result", "error", "inputRequests")  # of the result that begins one

@@ -17,7 +17,7 @@ from authz.people.accounts import add_group, add_person, join, new_hash
 from authz.people.passwords import make_password
 from authz.policy.rules import Draft, write_rule
 from authz.tables import Client, Person
-from gateway.upstream.once import refresh_once
+from gateway.upstream.refreshing.once import refresh_once
 from registry.database import Concern
 from registry.reviewing import Approver, approve, review
 from registry.servers import Proposal, move, propose

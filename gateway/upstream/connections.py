@@ -17,10 +17,10 @@ from gateway.upstream.channels.engine import Channels
 from gateway.upstream.channels.sse import SsePlaces
 from gateway.upstream.channels.stdio import StdioPlaces
 from gateway.upstream.http import Http
+from gateway.upstream.legacy.parking import Parking
 from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.openapi.engine import Apis
-from gateway.upstream.parking import Parking
 from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
 from registry.tls import TLS_KEY, owner

@@ -15,8 +15,8 @@ from msgspec.structs import replace
 
 from gateway.running import as_task
 from gateway.upstream import Answer, AskRefused, UpstreamError, UpstreamSlow
+from gateway.upstream.legacy.parked import DECLINED
 from gateway.upstream.messages import joined, members, read
-from gateway.upstream.parked import DECLINED
 from gateway.upstream.tasks import EXTENSION
 
 if TYPE_CHECKING:

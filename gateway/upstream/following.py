@@ -12,8 +12,8 @@ from gateway.egress.frames import Frames, FrameTooLarge
 from gateway.egress.reply import Terms
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.envelope import modern_body, modern_lines, reply_to
+from gateway.upstream.legacy.parked import NO_SUCH_METHOD
 from gateway.upstream.messages import next_id, parse, read, refusal
-from gateway.upstream.parked import NO_SUCH_METHOD
 from gateway.upstream.unasked import Unasked
 from registry.tables import Era
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
-    from gateway.upstream.legacy import Legacy
+    from gateway.upstream.legacy.engine import Legacy
+    from gateway.upstream.legacy.sessions import Session, Sessions
     from gateway.upstream.messages import Message
-    from gateway.upstream.sessions import Session, Sessions
     from registry.catalog import Credential
 
 UPDATED = "notifications/resources/updated"

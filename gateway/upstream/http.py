@@ -11,10 +11,10 @@ from gateway.upstream import Answer, Probed, modern
 from gateway.upstream.driving import driven, needs_driving
 from gateway.upstream.feeds import Feeds
 from gateway.upstream.following import Follower
-from gateway.upstream.handshake import Greeting, end, session_lines
-from gateway.upstream.legacy import SHORT, Legacy
-from gateway.upstream.probe import probe
-from gateway.upstream.sessions import Sessions
+from gateway.upstream.legacy.engine import SHORT, Legacy
+from gateway.upstream.legacy.handshake import Greeting, end, session_lines
+from gateway.upstream.legacy.sessions import Sessions
+from gateway.upstream.refreshing.probe import probe
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Terms
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream, FeedEvent
-    from gateway.upstream.parking import Parking
+    from gateway.upstream.legacy.parking import Parking
     from registry.catalog import Credential, Upstream
     from registry.vault import Vault
 

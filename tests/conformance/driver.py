@@ -27,7 +27,7 @@ from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
 from gateway.upstream import Answer, Ask, UpstreamError
 from gateway.upstream.messages import CredentialRefused
-from gateway.upstream.reading import read_server
+from gateway.upstream.refreshing.reading import read_server
 from registry.addresses import exception_line
 from registry.assembling import upstream_of
 from registry.authenticating import set_auth
@@ -128,7 +128,7 @@ class Caller:
         raise CredentialUnavailable("it never has enough")
 
     async def _try(self, act: Any) -> Any:
-        """As a call is sent (`gateway.portal.sending`)."""
+        """As a call is sent (`gateway.portal.calls.sending`)."""
         world, upstream, who = self._world, self._upstream, self._who
         credential = world.credentials.at_hand(world.snapshots.current, upstream, who)
         credential = credential or await world.credentials.obtain(upstream, who)

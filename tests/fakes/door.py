@@ -28,7 +28,7 @@ from gateway.edge import Edge, EdgeProtocol
 from gateway.journal.writer import open_journal
 from gateway.office import Office
 from gateway.portal import Portal
-from gateway.portal.underway import Underway
+from gateway.portal.calls.underway import Underway
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
 from gateway.snapshots import Snapshot

@@ -84,7 +84,7 @@ async def test_t_55_a_state_that_is_too_old_is_refused(tmp_path, monkeypatch) ->
         door.upstreams.script = rounds
         given = await state(door)
         real = time.time
-        monkeypatch.setattr("gateway.portal.rounds.time.time", lambda: real() + 601)
+        monkeypatch.setattr("gateway.portal.calls.rounds.time.time", lambda: real() + 601)
         now = real()
         monkeypatch.setattr("tests.fakes.door.mint", minting_at(now + 601))
         await refused(door, retry(given))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.portal.unseen import LOOKED_AT, unseen
+from gateway.portal.answers.unseen import LOOKED_AT, unseen
 from gateway.upstream import Answer
 from tests.fakes.door import ask, open_door
 

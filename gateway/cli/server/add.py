@@ -109,7 +109,7 @@ def _look(office: Office, slug: str, *, first: bool = False) -> None:
     """Asks the server, on a loop of our own, and stores what it says; a failure is one sentence and exit code 1."""
     from gateway.cli.server.accounts import accounts_text
     from gateway.cli.server.trust import trust_text
-    from gateway.upstream.once import read_first, refresh_once
+    from gateway.upstream.refreshing.once import read_first, refresh_once
     from registry.servers import find
 
     asyncio.run((read_first if first else refresh_once)(office, slug, who=operator()))

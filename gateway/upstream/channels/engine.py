@@ -13,14 +13,14 @@ from gateway.upstream import Answer, UpstreamBusy, UpstreamSlow
 from gateway.upstream.channels.following import ChannelFollower
 from gateway.upstream.channels.opened import Opened
 from gateway.upstream.channels.opening import discover
-from gateway.upstream.convert import modern_answer
 from gateway.upstream.driving import driven, needs_driving
 from gateway.upstream.envelope import legacy_body, modern_body, plain_request
 from gateway.upstream.feeds import Feeds
-from gateway.upstream.handshake import Deaf
+from gateway.upstream.legacy.convert import modern_answer
+from gateway.upstream.legacy.handshake import Deaf
+from gateway.upstream.legacy.questions import Questions
+from gateway.upstream.legacy.rounds import in_rounds
 from gateway.upstream.modern import Notified, said
-from gateway.upstream.questions import Questions
-from gateway.upstream.rounds import in_rounds
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.upstream import Ask, Downstream, FeedEvent, Probed
     from gateway.upstream.channels.places import Place, Places
     from gateway.upstream.channels.talk import Talk
-    from gateway.upstream.parking import Parking
+    from gateway.upstream.legacy.parking import Parking
     from registry.catalog import Credential, Upstream
 
 SHORT = Terms(10.0, 10.0, 256 * 1024)

@@ -11,7 +11,7 @@ from gateway.egress.reply import Terms
 from gateway.upstream import Ask
 from gateway.upstream.envelope import modern_body, plain_request
 from gateway.upstream.following import ANY, TERMS, UPDATED, subscription
-from gateway.upstream.handshake import Deaf
+from gateway.upstream.legacy.handshake import Deaf
 from gateway.upstream.messages import read
 from registry.tables import Era
 

@@ -10,8 +10,8 @@ from msgspec import UNSET
 from gateway.upstream import Ask, UpstreamBroken, UpstreamSlow
 from gateway.upstream.channels.talk import TELL_TERMS
 from gateway.upstream.envelope import modern_body, notification
-from gateway.upstream.handshake import HANDSHAKE_TERMS, Deaf, begun, initialize_body
-from gateway.upstream.probe import TERMS, judged
+from gateway.upstream.legacy.handshake import HANDSHAKE_TERMS, Deaf, begun, initialize_body
+from gateway.upstream.refreshing.probe import TERMS, judged
 from registry.tables import Era
 
 if TYPE_CHECKING:

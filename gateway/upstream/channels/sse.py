@@ -12,8 +12,8 @@ from gateway.egress.reply import Terms
 from gateway.egress.routes import route_to
 from gateway.upstream import UpstreamBroken, UpstreamError, UpstreamSlow
 from gateway.upstream.channels.places import Place, person
+from gateway.upstream.legacy.sessions import IDLE_LIFE, SESSIONS_MOST, Sessions
 from gateway.upstream.messages import refusal
-from gateway.upstream.sessions import IDLE_LIFE, SESSIONS_MOST, Sessions
 from gateway.upstream.troubles import Trouble
 from registry.addresses import parse
 from registry.errors import AddressRefused

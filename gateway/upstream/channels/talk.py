@@ -15,9 +15,9 @@ from gateway.upstream.channels.waiting import Waiting
 from gateway.upstream.conversation import EVENTS_MOST, within
 from gateway.upstream.envelope import notification, reply_to
 from gateway.upstream.following import ANY, UPDATED
+from gateway.upstream.legacy.parked import NO_SUCH_METHOD
+from gateway.upstream.legacy.questions import Questions
 from gateway.upstream.messages import is_answer_to, next_id, parse, read
-from gateway.upstream.parked import NO_SUCH_METHOD
-from gateway.upstream.questions import Questions
 from gateway.upstream.troubles import Trouble
 from gateway.upstream.unasked import Unasked
 from registry.tables import Era

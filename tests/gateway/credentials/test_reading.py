@@ -10,10 +10,10 @@ from sqlmodel import select
 
 from gateway.credentials import Asked, ConnectionNeeded
 from gateway.credentials.holding import Credentials
-from gateway.portal.call import is_stale
+from gateway.portal.calls.call import is_stale
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import open_upstreams
-from gateway.upstream.refresh import refresh
+from gateway.upstream.refreshing.refresh import refresh
 from registry.authenticating import load_credentials
 from registry.database import Concern
 from registry.tables import Auth, Secret, Server, ServerState

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from gateway.pages.history import latest
 from gateway.upstream import UpstreamUnreachable
-from gateway.upstream.refresh import explain
+from gateway.upstream.refreshing.refresh import explain
 from registry.observing import Seen, failed, observe
 from registry.openapi.kept import Text, understand
 from registry.openapi.operations import Choice

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.portal import batches
+from gateway.portal.legacy import batches
 from gateway.problems import Problem
 from gateway.upstream import Answer
 from tests.fakes.door import Legacy, Line, eventually, open_door

@@ -18,7 +18,7 @@ from authz.tables import Rule
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from gateway.credentials.links import LinkRefused, Ticket, link, read_ticket
 from gateway.credentials.news import Connected, spread
-from gateway.portal import connecting
+from gateway.portal.calls import connecting
 from gateway.upstream import Answer
 from gateway.upstream.messages import CredentialRefused
 from registry.auth_modes import OAuthPersonSettings

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gateway.portal.screening import refusal, signed
+from gateway.portal.answers.screening import refusal, signed
 from gateway.upstream import Answer
 from registry.tables import Era
 from tests.fakes.door import NOTES, Legacy, ask, catalogue, open_door, upstream

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gateway.portal.secrets_asked import secret_in
+from gateway.portal.answers.secrets_asked import secret_in
 
 
 def form(message: str = "Please fill this in", **properties: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from authz.tables import Rule
 from authz.tokens.cutoffs import Cut, CutOffs
 from gateway.credentials import Asked, ConnectionNeeded, Held
 from gateway.upstream import FeedEvent
-from gateway.upstream.news import spread
+from gateway.upstream.refreshing.news import spread
 from registry.auth_modes import OAuthPersonSettings
 from registry.catalog import Credential
 from registry.tables import Auth

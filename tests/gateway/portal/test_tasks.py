@@ -12,7 +12,7 @@ import pytest
 
 from authz.policy.policy import Policy
 from authz.tables import Rule
-from gateway.portal import task_news
+from gateway.portal.listening import task_news
 from gateway.upstream import Answer
 from tests.fakes.door import NOTES, RULES, Line, ask, catalogue, eventually, modern, open_door, upstream
 

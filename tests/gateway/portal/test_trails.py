@@ -9,7 +9,7 @@ import pytest
 
 from authz.policy.policy import Policy
 from authz.tables import Rule
-from gateway.portal import trails
+from gateway.portal.legacy import trails
 from gateway.upstream import Answer
 from tests.fakes.door import RULES, Legacy, Line, open_door
 from tests.gateway.portal.test_two_processes import two_doors

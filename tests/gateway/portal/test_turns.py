@@ -109,7 +109,7 @@ async def test_a_server_that_only_wants_to_be_called_again_is(tmp_path) -> None:
 
 
 async def test_a_server_that_never_stops_asking_is_stopped(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr("gateway.portal.turns.PAUSE", 0)
+    monkeypatch.setattr("gateway.portal.legacy.turns.PAUSE", 0)
     async with open_door(tmp_path) as door, Legacy(door) as client:
         door.upstreams.script = in_turn(*[asks(state="s")] * 50)
         got = await client.say("tools/call", CALL)

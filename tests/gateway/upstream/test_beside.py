@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from gateway.upstream import UpstreamSlow, beside
+from gateway.upstream import UpstreamSlow
+from gateway.upstream.legacy import beside
 from registry.tables import Era
 from tests.fakes.door import eventually
 from tests.fakes.raw import LAST, STREAM, chunk, event, http, raw_server, result

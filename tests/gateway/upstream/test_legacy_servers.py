@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway.upstream import Ask, UpstreamBroken
-from gateway.upstream.sessions import SESSIONS_MOST
+from gateway.upstream.legacy.sessions import SESSIONS_MOST
 from registry.catalog import Credential
 from registry.tables import Era
 from tests.fakes.processes import running

@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from gateway.upstream import UpstreamBroken, parking
+from gateway.upstream import UpstreamBroken
+from gateway.upstream.legacy import parking
 from registry.tables import Era
 from tests.fakes.door import eventually
 from tests.fakes.raw import LAST, STREAM, chunk, event, http, raw_server

@@ -20,9 +20,9 @@ from gateway.settings import Settings
 from gateway.snapshots import Snapshots
 from gateway.upstream import UpstreamBroken
 from gateway.upstream.connections import open_upstreams
-from gateway.upstream.news import ServerLists, hear
-from gateway.upstream.reading import read_server
-from gateway.upstream.refresh import Refresher, reach, refresh
+from gateway.upstream.refreshing.news import ServerLists, hear
+from gateway.upstream.refreshing.reading import read_server
+from gateway.upstream.refreshing.refresh import Refresher, reach, refresh
 from registry.assembling import load_catalogue
 from registry.authenticating import set_auth
 from registry.database import Concern, Database, sqlite_url

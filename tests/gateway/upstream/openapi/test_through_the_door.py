@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.upstream.once import refresh_once
 from gateway.upstream.openapi.describing import READ_EVERY
+from gateway.upstream.refreshing.once import refresh_once
 from registry.database import Concern
 from registry.observing import observe
 from registry.openapi.kept import Text, forget_mark, keep, understand

@@ -1,0 +1,1 @@
+"""What servers answer and ask, looked at before it goes on to a client."""

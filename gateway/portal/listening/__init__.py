@@ -1,0 +1,1 @@
+"""Who listens for what changes, and what they hear."""

@@ -1,0 +1,1 @@
+"""What servers offer, read now and again, so that the catalogue stays true."""
