@@ -10,6 +10,7 @@ import click
 from gateway.cli.common import as_json, with_office
 from gateway.cli.server.allow import words_in
 from gateway.cli.server.auth import auth_options, secrets_of, settings_of
+from gateway.cli.server.help import ModesCommand
 from gateway.cli.server.openapi import address_of, begin_api, choice_of, described, openapi_options, redescribe
 from gateway.cli.server.show import show_review, the_server
 from gateway.office import operator
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 
-@click.command("add")
+@click.command("add", cls=ModesCommand)
 @the_server
 @click.argument("url", required=False)
 @openapi_options

@@ -9,9 +9,10 @@ import click
 
 from gateway.cli.common import as_json, with_office
 from gateway.cli.secret import from_input, from_options
+from gateway.cli.server.help import ModesCommand
 from gateway.cli.server.show import show_step, the_server
 from gateway.office import operator
-from registry.auth_modes import MODES, SECRETS, read_auth
+from registry.auth_modes import MODES, SECRETS, option_of, read_auth
 from registry.database import Concern
 from registry.tables import Auth
 
@@ -23,18 +24,13 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 
-def _fields() -> dict[str, list[tuple[str, FieldInfo]]]:
-    """Every setting of any mode, with the modes that have it."""
-    found: dict[str, list[tuple[str, FieldInfo]]] = {}
-    for mode, model in MODES.items():
+def _fields() -> dict[str, FieldInfo]:
+    """Every setting of any mode."""
+    found: dict[str, FieldInfo] = {}
+    for model in MODES.values():
         for name, field in model.model_fields.items():
-            found.setdefault(name, []).append((str(mode), field))
+            found.setdefault(name, field)
     return found
-
-
-def _flag(name: str, field: FieldInfo) -> str:
-    """One that may be given several times is named for one of them."""
-    return f"--{_dashed(name)}".removesuffix("s" if "multiple" in _shape(field) else "\0")
 
 
 def _shape(field: FieldInfo) -> dict[str, Any]:
@@ -52,26 +48,20 @@ def _kinds(annotation: Any) -> Iterator[Any]:
         yield annotation
 
 
-def _dashed(name: str) -> str:
-    return name.replace("_", "-")
-
-
 def auth_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """What any mode needs to know, and where its secrets come from; `settings_of` and `secrets_of` pick it up."""
-    for name, modes in reversed(list(_fields().items())):
-        _, field = modes[0]
-        words = f"{field.description} [{', '.join(mode for mode, _ in modes)}]"
-        command = click.option(_flag(name, field), name, help=words, **_shape(field))(command)
+    for name, field in reversed(list(_fields().items())):
+        command = click.option(option_of(name), name, help=field.description, **_shape(field))(command)
     return auth_secrets(command)
 
 
 def auth_secrets(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where each secret of any mode comes from."""
     for purpose, what in SECRETS.items():
-        flag = _dashed(purpose)
+        flag = option_of(purpose)
         path = click.Path(dir_okay=False)
-        command = click.option(f"--{flag}-file", f"{purpose}_file", type=path, help=f"file (0600) with {what}")(command)
-        command = click.option(f"--{flag}-env", f"{purpose}_env", metavar="NAME", help=f"variable with {what}")(command)
+        command = click.option(f"{flag}-file", f"{purpose}_file", type=path, help=f"file (0600) with {what}")(command)
+        command = click.option(f"{flag}-env", f"{purpose}_env", metavar="NAME", help=f"variable with {what}")(command)
     return command
 
 
@@ -88,7 +78,7 @@ def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
     return found
 
 
-@click.command("auth")
+@click.command("auth", cls=ModesCommand)
 @the_server
 @click.argument("mode", type=click.Choice([str(auth) for auth in Auth]))
 @auth_options
