@@ -43,7 +43,7 @@ class Fetcher:
     ) -> None:
         self._exceptions = tuple(exceptions)
         self._ca_file = ca_file
-        self._own = dict(own or {})
+        self.own = dict(own or {})
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     def get(self, url: str, *, limit: int, timeout: float) -> HttpAnswer:
@@ -75,9 +75,9 @@ class Fetcher:
 
     def _context(self, origin: str) -> ssl.SSLContext:
         """Made once for each origin of its own, and once for all others: it costs 25 ms."""
-        key = origin if origin in self._own else ""
+        key = origin if origin in self.own else ""
         if key not in self._contexts:
-            self._contexts[key] = self._own_context(self._own[key]) if key else self._common_context()
+            self._contexts[key] = self._own_context(self.own[key]) if key else self._common_context()
         return self._contexts[key]
 
     def _own_context(self, authorities: str) -> ssl.SSLContext:

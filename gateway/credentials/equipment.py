@@ -40,13 +40,18 @@ class Equipment:
         self.discovery = Discovery()
         self.crowd = Crowd()
         self._home: str | None = None
+        self._own: dict[str, str] = {}
         self._ways: dict[Way, Fetcher] = {}
         self._lock = Lock()
 
     def toward(self, upstream: Upstream) -> Self:
-        """The same, for what this server names: an exception that was made for another is none for it (T-44)."""
+        """The same, for what this server names: an exception that was made for another is none for it (T-44), and
+        authorities that somebody set for another vouch for nothing here.
+        """
         view = copy(self)
         view._home = exception_line(upstream.url)  # noqa: SLF001 - of its own kind
+        theirs = "" if upstream.tls is None else upstream.tls.authorities
+        view._own = {view._home: theirs} if theirs else {}  # noqa: SLF001
         return view
 
     def signer(self) -> Key:
@@ -61,7 +66,7 @@ class Equipment:
         Where a server has authorities of its own, they are what is trusted at its origin here too.
         """
         with self.office.database.read() as session:
-            own = own_authorities(session)
+            own = own_authorities(session) if self._home is None else self._own
             made = (line for line in exception_lines(session) if self._home in {None, line})
             lines = (*self.office.settings.allow_addresses, *made)
         way = (lines, tuple(sorted(own.items())))

@@ -9,7 +9,7 @@ import pytest
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.oauth.renewing import renew
-from registry.tables import AddressException, Auth
+from registry.tables import AddressException, Auth, Server
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_authority import Authority
 from tests.fakes.upstream_oauth import Upstream, serving
@@ -168,3 +168,16 @@ def test_t_44_one_that_was_made_for_the_server_itself_holds_for_what_is_there(tm
         with office.office.database.change() as session:
             session.add(AddressException(scheme="http", host=host, port=int(port)))
         assert office.depart(office.server(fake.url)).startswith(fake.origin)
+
+
+def test_t_49_authorities_that_were_set_for_one_server_vouch_for_nothing_that_another_names(tmp_path):
+    """One that is only proposed, at the address of an authorization server, would read what everybody sends there."""
+    with serving(Authority()) as honest, settled(tmp_path, honest.origin) as office:
+        upstream = office.server("https://notes.example/mcp")
+        with office.office.database.change() as session:
+            url = f"{honest.issuer}/evil"
+            session.add(Server(slug="evil", title="Evil", url=url, tls={"authorities": "not even a certificate"}))
+        assert office.equipment.fetcher.own == {honest.origin: "not even a certificate"}
+        assert office.equipment.toward(upstream).fetcher.own == {}
+        evil = office.upstream("evil")
+        assert office.equipment.toward(evil).fetcher.own == {honest.origin: "not even a certificate"}
