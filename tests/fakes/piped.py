@@ -5,6 +5,7 @@ Uses the standard library alone, so that it runs in a sandbox that has nothing e
 
 from __future__ import annotations
 
+import ctypes
 import json
 import mmap
 import os
@@ -79,6 +80,12 @@ def stow(size: int) -> str:
     return "stowed"
 
 
+def key(call: int, *what: Any) -> int:
+    """A call about the kernel's keys: 0 is add_key, 2 is keyctl; -3 stands for the keys of the session."""
+    first = {"x86_64": 248, "aarch64": 217}[os.uname().machine]
+    return int(ctypes.CDLL(None).syscall(first + call, *what))
+
+
 def bomb(count: int, seconds: float) -> str:
     children = []
     try:
@@ -130,6 +137,8 @@ TOOLS: dict[str, Any] = {
     "eat": lambda a, _: tried(lambda: eat(a["size"])),
     "share": lambda a, _: tried(lambda: share(a["size"])),
     "stow": lambda a, _: tried(lambda: stow(a["size"])),
+    "hide": lambda _a, _p: str(key(0, b"user", b"ostiary-test", b"mark", 4, -3) > 0),
+    "seek": lambda _a, _p: str(key(2, 10, -3, b"user", b"ostiary-test", 0) > 0),
     "bomb": lambda a, _: tried(lambda: bomb(a["count"], a["seconds"])),
     "leave": lambda a, _: leave(a["path"]),
     "kill": lambda a, _: tried(lambda: os.kill(a["pid"], signal.SIGKILL)),

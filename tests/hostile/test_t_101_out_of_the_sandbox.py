@@ -169,6 +169,16 @@ async def test_t_101_one_that_ignores_sigterm_and_what_it_left_behind_are_ended(
     assert not alive(tree)
 
 
+@pytest.mark.parametrize("around", [pytest.param("required", marks=SANDBOXED), "off"])
+async def test_t_101_the_keys_that_the_kernel_keeps_are_shared_with_nobody(
+    processes: Callable[..., Processes], around: str
+) -> None:
+    process = processes(sandbox=around)
+    assert await process.call("hide", "ann") == "True"
+    assert await process.call("seek", "ann") == "True"
+    assert await process.call("seek", "bob") == "False"
+
+
 @SANDBOXED
 async def test_t_101_our_environment_is_not_its_own(
     processes: Callable[..., Processes], monkeypatch: pytest.MonkeyPatch

@@ -23,6 +23,8 @@ LOOK_EVERY = 0.5 if os.geteuid() else 0.1  # seconds; the system itself counts n
 GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 ENDING = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
 HEARD = {*ENDING, signal.SIGCHLD}
+KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219, "ppc64le": 271, "s390x": 280}  # its number, by machine
+KEYCTL_JOIN_SESSION_KEYRING = 1
 SIZES = ("RssAnon:", "RssShmem:", "VmSwap:")  # of /proc/PID/status
 COULD_NOT_START = 126
 
@@ -36,6 +38,7 @@ def main() -> int:
     if os.getppid() != plan["gateway"]:
         return COULD_NOT_START
     os.umask(0o077)
+    _leave_keyring()
     try:
         child = _start(plan)
     except OSError as error:
@@ -45,6 +48,13 @@ def main() -> int:
         os.dup2(nothing.fileno(), 0)
         os.dup2(nothing.fileno(), 1)
     return _watch(child, plan)
+
+
+def _leave_keyring() -> None:
+    """No namespace divides the kernel's keys: what is begun with our session's would share it with all others."""
+    number = KEYCTL.get(os.uname().machine)
+    if number is not None:
+        ctypes.CDLL(None).syscall(number, KEYCTL_JOIN_SESSION_KEYRING, None)
 
 
 def _start(plan: dict[str, Any]) -> int:
