@@ -28,6 +28,7 @@ class Chatter:
         parts = {part for one in secrets for part in (one, *one.splitlines())}  # a key may have several lines
         words = sorted((one for one in parts if len(one) >= SHORTEST_SECRET), key=len, reverse=True)
         self._secrets = re.compile("|".join(map(re.escape, words))) if words else None
+        self._longest = len(words[0]) if words else 0
         self._clock = clock
         self._rest = b""
         self._cutting = False
@@ -41,9 +42,9 @@ class Chatter:
             if not self._cutting:
                 self._say(line)
             self._cutting = False
-        if len(self._rest) > 4 * LINE_MOST:  # cut before it is looked at: half a secret at its end is still one
+        if len(self._rest) > 4 * LINE_MOST:
             if not self._cutting:
-                self._say(self._rest)
+                self._say(self._rest, whole=False)
             self._rest, self._cutting = b"", True
 
     def end(self) -> None:
@@ -54,7 +55,7 @@ class Chatter:
             log.warning("%s: %d more lines of its stderr were left out", self._server, self._dropped)
             self._dropped = 0
 
-    def _say(self, line: bytes) -> None:
+    def _say(self, line: bytes, *, whole: bool = True) -> None:
         if not line.strip():
             return
         if not self._may():
@@ -66,6 +67,7 @@ class Chatter:
         text = line.decode("utf-8", "replace").rstrip()
         if self._secrets is not None:
             text = self._secrets.sub(REDACTED, text)
+            text = text if whole else text[: -self._longest]  # half a secret at its end is not known for one
         log.warning("%s says: %s", self._server, visible(text)[:LINE_MOST])
 
     def _may(self) -> bool:

@@ -77,6 +77,14 @@ def test_each_line_of_a_secret_of_several_is_one(caplog, clock):
     assert lines(caplog) == ["git says: have [redacted] here"]
 
 
+@pytest.mark.parametrize("length", range(4 * LINE_MOST + 1, 4 * LINE_MOST + 300, 37))
+def test_half_a_secret_where_a_line_is_cut_is_not_there_either(caplog, clock, length):
+    secret = "".join(chr(ord("a") + number % 26) for number in range(300))
+    Chatter("git", (secret,), clock).feed((secret * 30).encode()[:length])
+    assert len(lines(caplog)) == 1
+    assert "abc" not in lines(caplog)[0]
+
+
 def test_a_short_word_is_no_secret(caplog, clock):
     Chatter("git", ("a", ""), clock).feed(b"all that\n")
     assert lines(caplog) == ["git says: all that"]
