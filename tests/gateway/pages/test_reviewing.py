@@ -18,7 +18,7 @@ from registry.openapi.kept import Text, understand
 from registry.openapi.operations import Choice
 from registry.screening import Described
 from registry.servers import Proposal, propose
-from registry.tables import Era, JournalEntry, Kind, Pin, Server, ServerState, Transport
+from registry.tables import Auth, Era, JournalEntry, Kind, Pin, Server, ServerState, Transport
 from tests.fakes.api import described
 
 if TYPE_CHECKING:
@@ -235,6 +235,19 @@ def test_a_server_that_fails_is_shown_with_its_kind_of_trouble_and_what_to_do(de
     assert "What to do:" in page
     assert "see that it runs and listens" in page
     assert "Upstream" not in page
+
+
+def test_a_server_that_nobody_could_read_yet_has_nothing_that_was_approved(desk: Desk, admin: Browser) -> None:
+    asked = Proposal(
+        slug="unread", url="https://unread.example.com/mcp", auth=Auth.STATIC,
+        auth_settings={"per": "person", "header": "X-Key"},
+    )  # fmt: skip
+    with desk.office.database.change() as session:
+        propose(session, asked, who="operator:root", exceptions=(), vault=desk.office.vault)
+    page = admin.get("/admin/servers/unread").text
+    assert "could not be read so far" in page
+    assert "approved or screened out" not in page
+    assert "a header that each person gives the value of" in page
 
 
 def test_an_operation_of_an_http_api_is_shown_with_the_request_that_a_call_of_it_is(desk: Desk, admin: Browser) -> None:
