@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 from msgspec import structs
 
+from gateway.egress.tls import common
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.messages import CredentialRefused
 from registry.catalog import Credential
@@ -137,6 +138,7 @@ async def test_tls_is_checked_against_the_name_although_the_address_is_pinned(
 ):
     trusted, tls = make_certificate(tmp_path, "files.example")
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    common.cache_clear()  # whoever reached a server over TLS before has made it from other authorities
     async with raw_server(well, tls) as server:
         resolving(monkeypatch, files=[["127.0.0.1"]], other=[["127.0.0.1"]])
         upstream = server.upstream(scheme="https", host=host)
