@@ -10,6 +10,8 @@ import pytest
 from hypothesis import settings
 
 import registry.database
+import registry.schema
+from tests.fakes import fresh
 from tests.servers import on_postgresql
 from tests.servers.postgres import postgresql
 
@@ -29,6 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """`sqlite_url` gives the URL of a database on the server instead."""
+    registry.schema._upgrade = fresh.upgrade
     if not config.getoption("--postgresql"):
         return
     if on_postgresql.server() is None:  # in a worker of xdist, the environment names the server already
