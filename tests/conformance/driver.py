@@ -161,7 +161,7 @@ class Caller:
         async with httpx2.AsyncClient(trust_env=False, follow_redirects=False) as browser:
             answer = await browser.get(departure.url)
         back = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
-        await asyncio.to_thread(flow.finish, tools, self._upstream.slug, back, **whose)
+        await asyncio.to_thread(flow.finish, tools, self._upstream.slug, back, shares=True, **whose)
 
 
 if __name__ == "__main__":
