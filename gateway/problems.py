@@ -70,3 +70,8 @@ def unavailable(text: str, retry_after: int = 1) -> Problem:
 
 def journal_down() -> Problem:
     return unavailable("The record cannot be written, so nothing may leave; an operator must see to it.", 5)
+
+
+def sentence(words: str) -> str:
+    """What our errors say, as a person reads it: on a page, or in the words that a model is given."""
+    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

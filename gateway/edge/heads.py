@@ -38,6 +38,9 @@ class Head(msgspec.Struct):
     origin: bytes | None = None
     found: Any = None
 
+    def __repr__(self) -> str:
+        return f"Head({len(self.raw)} bytes)"  # a token is in it
+
 
 class Heads:
     """Those of one process, by the peer they came from and by all of their bytes."""

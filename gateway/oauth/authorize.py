@@ -21,6 +21,7 @@ from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of
 from gateway.pages.render import message, page, see_other, sign_in_again, to_sign_in
 from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.problems import sentence
 from gateway.rendezvous import RendezvousDown
 from registry.database import Concern
 from registry.errors import SecretRefused
@@ -57,7 +58,7 @@ def ask(request: Request) -> Response:
     except Refused as refused:
         return _error_page(request, refused)
     except DocumentRefused as refused:
-        return message(request, 400, "This client cannot be used", _sentence(str(refused)))
+        return message(request, 400, "This client cannot be used", sentence(str(refused)))
     catch_up(world_of(request))
     return _put(request, parameters, me)
 
@@ -219,8 +220,4 @@ def _error_page(request: Request, refused: Refused) -> Response:
         address_of(request), reason=f"oauth.{refused.error}", path=request.scope["path"]
     )
     words = str(refused.get_error_description() or refused.error)
-    return message(request, 400, "The client asked for something that cannot be", _sentence(words))
-
-
-def _sentence(words: str) -> str:
-    return f"{words[:1].upper()}{words[1:]}."
+    return message(request, 400, "The client asked for something that cannot be", sentence(words))

@@ -15,9 +15,10 @@ from gateway.identity.providers import title_of
 from gateway.pages.arriving import record_refusal
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
-from gateway.pages.render import message, page, see_other, sentence
+from gateway.pages.render import message, page, see_other
 from gateway.pages.second_factor import admit
 from gateway.pages.session import check_csrf, world_of
+from gateway.problems import sentence
 from registry.database import Concern
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from authz.people.sessions import begin_session, end_session
 from gateway import clock
 from gateway.identity.keeping import keep_session
 from gateway.pages.gate import address_of
-from gateway.pages.render import message, page, see_other, sentence
+from gateway.pages.render import message, page, see_other
 from gateway.pages.session import give_session, signed_in, take_departure, world_of
+from gateway.problems import sentence
 from idp_adapters.contract import IdentityRefused, ProviderDown
 from registry.database import Concern
 

@@ -117,8 +117,3 @@ def _environment() -> Environment:
 
 
 ENVIRONMENT: Final = _environment()
-
-
-def sentence(words: str) -> str:
-    """What our errors say, as a page says it."""
-    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")

@@ -52,8 +52,7 @@ def test_the_typescript_sdk_calls_tools_of_both_servers(portal: Portal, mode: st
     assert seen["converted"]["iso"] == "2026-11-21T14:30:00+00:00"
     assert "Door code" in seen["resource"]
     assert seen["prompt"] == 1
-    asking = "[notes] " if mode == "legacy" else ""  # the gateway puts the question there, and says whose it is
-    assert seen["asked"] == [f"{asking}Delete the note 'From TypeScript' for good?"]
+    assert seen["asked"] == ["[notes] Delete the note 'From TypeScript' for good?"]  # the gateway says whose it is
     assert "is deleted" in seen["deleted"]["content"][0]["text"]
 
 

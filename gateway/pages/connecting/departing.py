@@ -21,8 +21,9 @@ from gateway.oauth.problems import Refused as Unreadable
 from gateway.pages.connecting.showing import Led, list_page, upstream_of
 from gateway.pages.forms import FormRefused, read_fields
 from gateway.pages.gate import address_of, for_person, own_path
-from gateway.pages.render import message, not_found, page, see_other, sentence
+from gateway.pages.render import message, not_found, page, see_other
 from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.problems import sentence
 from gateway.rendezvous import RendezvousDown
 from registry.auth_modes import OAuthSettings
 from registry.errors import RegistryError, SecretRefused

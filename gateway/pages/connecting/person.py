@@ -10,8 +10,9 @@ from gateway.pages.connecting.departing import go_on, tell_waiting
 from gateway.pages.connecting.showing import Led, list_page, one_page, upstream_of
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
-from gateway.pages.render import message, not_found, see_other, sentence
+from gateway.pages.render import message, not_found, see_other
 from gateway.pages.session import check_csrf, world_of
+from gateway.problems import sentence
 from registry.auth_modes import StaticSettings
 from registry.errors import RegistryError
 

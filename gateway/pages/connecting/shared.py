@@ -15,8 +15,9 @@ from gateway.pages.connecting.person import disconnect
 from gateway.pages.connecting.showing import Led
 from gateway.pages.forms import read_form
 from gateway.pages.gate import for_admin
-from gateway.pages.render import not_found, page, see_other, sentence
+from gateway.pages.render import not_found, page, see_other
 from gateway.pages.session import check_csrf, world_of
+from gateway.problems import sentence
 from registry import connections, servers
 from registry.assembling import upstream_of
 from registry.auth_modes import OAuthSettings

@@ -19,7 +19,7 @@ from gateway.credentials.links import Ticket, connect_url, link
 from gateway.portal.calls import refusing, rounds
 from gateway.portal.calls.rounds import Waiting
 from gateway.portal.headers import CAPABILITIES_KEY, LEGACY
-from gateway.problems import URL_NEEDED, Problem
+from gateway.problems import URL_NEEDED, Problem, sentence
 
 if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
@@ -77,7 +77,7 @@ def ask_person(exchange: Exchange, target: Target, ask: Ask, needed: ConnectionN
     """
     upstream = exchange.snapshot.catalogue.upstreams[target.server]
     if not needed.subject or needed.subject != exchange.principal.subject or not _is_person(exchange):
-        text = f"{_title(upstream)} cannot be called now. {_sentence(str(needed))} {_who_can(exchange, needed)}"
+        text = f"{_title(upstream)} cannot be called now. {sentence(str(needed))} {_who_can(exchange, needed)}"
         return refusing.in_band(target, text, {"reason": str(needed)})
     url = _url(exchange, target, needed)
     if exchange.modern:
@@ -156,12 +156,8 @@ def _who_can(exchange: Exchange, needed: ConnectionNeeded) -> str:
 
 
 def _message(upstream: Upstream, needed: ConnectionNeeded) -> str:
-    return f"[{_title(upstream)}] {_sentence(str(needed))} Nothing was done there yet."
+    return f"[{_title(upstream)}] {sentence(str(needed))} Nothing was done there yet."
 
 
 def _title(upstream: Upstream) -> str:
     return upstream.title or upstream.slug
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
