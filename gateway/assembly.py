@@ -15,9 +15,9 @@ from gateway.office import Office
 from gateway.settings import ConfigurationError, Settings
 from registry.database import Database, sqlite_url
 from registry.errors import SecretRefused
-from registry.master_key import decode
 from registry.schema import migrate
-from registry.vault import Vault
+from registry.secrets.master_key import decode
+from registry.secrets.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -99,7 +99,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
     from gateway.credentials.holding import Credentials
     from gateway.fetch import Fetcher
     from gateway.identity.providers import Providers
-    from gateway.oauth.keysets import KeySets
+    from gateway.oauth.evidence.keysets import KeySets
     from gateway.operating.telemetry import Telemetry
     from gateway.portal.calls.underway import Underway
     from gateway.rendezvous.memory import MemoryRendezvous

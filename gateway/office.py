@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gateway.journal import Journal
     from gateway.settings import Settings
     from registry.database import Concern, Database
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,9 +19,9 @@ from authz.tokens.cutoffs import load_cutoffs
 from authz.tokens.keys import load_keys
 from authz.tokens.personal import load_personal
 from gateway import clock
-from registry import connections
-from registry.assembling import load_catalogue
-from registry.authenticating import load_credentials
+from registry.catalogue.assembling import load_catalogue
+from registry.credentials import connections
+from registry.credentials.authenticating import load_credentials
 from registry.database import NOTIFY_CHANNEL, Concern
 from registry.errors import DatabaseReplaced, RegistryError
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from authz.tokens.keys import KeySet
     from authz.tokens.personal import Personal
     from gateway.office import Office
-    from registry.catalog import Catalogue, Credential
+    from registry.catalogue import Catalogue, Credential
 
 POLL = 0.25  # seconds between looks at the epochs on SQLite: a revocation is felt well within a second
 QUIET_POLL = 2.0  # the same on PostgreSQL, where NOTIFY wakes us and the poll only proves that the database lives

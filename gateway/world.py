@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.fetch import Fetcher
     from gateway.identity.providers import Providers
     from gateway.journal import Journal
-    from gateway.oauth.keysets import KeySets
+    from gateway.oauth.evidence.keysets import KeySets
     from gateway.office import Office
     from gateway.operating.telemetry import Telemetry
     from gateway.portal.calls.underway import Underway

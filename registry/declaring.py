@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlmodel import Session, col, select
 
+from registry.catalogue.naming import check_slug
 from registry.errors import RegistryError, WrongState
-from registry.naming import check_slug
 from registry.screening import screen
 from registry.servers import DEFAULT_ALLOWED, all_servers, resume, suspend
 from registry.tables import Definition, Kind, Pin, Server, ServerState, Transport

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
+from registry.catalogue.naming import expose, skeleton, twins
 from registry.declaring import COMMAND
-from registry.naming import expose, skeleton, twins
 from registry.screening import Described, Finding, refused, screen, screen_together
 from registry.servers import Step, find, step
 from registry.tables import Definition, Era, ExposedName, Kind, Pin, Server, ServerState

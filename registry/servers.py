@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, select
 
 from registry.addresses import exception_line, parse
-from registry.authenticating import owner, set_auth
-from registry.connections import remove_all_at
+from registry.catalogue.naming import check_slug
+from registry.credentials.authenticating import owner, set_auth
+from registry.credentials.connections import remove_all_at
+from registry.credentials.tls import clear_tls
 from registry.errors import AddressRefused, RegistryError, UnknownServer, WrongState
-from registry.naming import check_slug
 from registry.tables import (
     AddressException,
     ApiDescription,
@@ -27,12 +28,11 @@ from registry.tables import (
     ServerState,
     Transport,
 )
-from registry.tls import clear_tls
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 ASKABLE = ("elicitation", "sampling", "roots")
 DEFAULT_ALLOWED = ("elicitation",)
@@ -56,7 +56,7 @@ STEPS: dict[Step, dict[ServerState, ServerState]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What somebody asks to be registered. `secrets` are by purpose (`registry.auth_modes`)."""
+    """What somebody asks to be registered. `secrets` are by purpose (`registry.credentials.auth_modes`)."""
 
     slug: str
     url: str

@@ -21,7 +21,7 @@ from registry.errors import SecretRefused
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 LIFE: Final = 600.0  # seconds in which somebody has to have signed in at the provider (T-24)
 TICKET_LIFE: Final = 60.0  # seconds in which a browser follows a redirect

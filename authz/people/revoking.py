@@ -15,7 +15,7 @@ from authz.people.sessions import end_session, end_sessions
 from authz.tables import BrowserSession, Code, Consent, Delegation, PersonalToken, RefreshToken, ScimToken
 from authz.tokens import delegations, families, personal
 from authz.tokens.cutoffs import Cut, cut_off
-from registry import connections
+from registry.credentials import connections
 
 if TYPE_CHECKING:
     from sqlmodel import Session

@@ -21,7 +21,7 @@ from authz.tables import RecoveryCode, SecondFactor
 
 if TYPE_CHECKING:
     from authz.tables import Person
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 STEP: Final = 30  # seconds, RFC 6238 section 5.2
 DIGITS: Final = 6

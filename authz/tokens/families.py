@@ -19,7 +19,7 @@ from authz.tokens.cutoffs import Cut, cut_off, is_cut
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 CODE_LIFE = 60.0  # seconds; OAuth 2.1 section 4.1.2 recommends minutes at most, a browser needs less
 AFTER = 60.0  # seconds: an ended family never issues again, so its cut may reach past whatever clocks differ by

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 OVERLAP = 600.0  # seconds a key is published before it signs, so that whoever caches our set has it in time
 AFTERLIFE = 300.0 + 60.0  # the longest token life and clock differences: what a retired key signed is dead by then

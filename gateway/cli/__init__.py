@@ -19,13 +19,19 @@ SECTIONS = {
         "policy": "policy",
         "audit": "audit",
     },
-    "People": {"user": "user", "group": "group", "admin": "admin", "idp": "idp", "scim": "scim"},
+    "People": {
+        "user": "people.user",
+        "group": "people.group",
+        "admin": "people.admin",
+        "idp": "idp",
+        "scim": "people.scim",
+    },
     "Clients, agents and tokens": {
-        "client": "client",
-        "delegation": "delegation",
-        "token": "token",
-        "issuer": "issuer",
-        "revoke": "revoke",
+        "client": "clients.client",
+        "delegation": "clients.delegation",
+        "token": "clients.token",
+        "issuer": "clients.issuer",
+        "revoke": "clients.revoke",
     },
 }
 SUMMARY = 65  # characters: one line of a terminal, beside the longest verb

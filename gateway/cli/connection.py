@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gateway.credentials.equipment import Equipment
     from gateway.office import Office
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
     from registry.tables import Connection
 
 COLUMNS = "server account state since until why"
@@ -69,7 +69,7 @@ def connection_refresh(office: Office, slug: str, person: str | None, *, shared:
     from gateway.credentials import CredentialUnavailable
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.renewing import renew_once
-    from registry.connections import tokens_of
+    from registry.credentials.connections import tokens_of
 
     with office.database.read() as session:
         row = _one(session, slug, person, shared=shared)
@@ -127,7 +127,7 @@ def connection_webhook(office: Office, *, new: bool, as_json: bool) -> None:
 
 
 def _chosen(session: Session, server: str | None, person: str | None, *, shared: bool) -> list[Connection]:
-    from registry.connections import listed
+    from registry.credentials.connections import listed
     from registry.servers import find
 
     if server is not None:
@@ -153,7 +153,7 @@ def _subject(session: Session, person: str | None, *, shared: bool) -> str | Non
 
 
 def _upstream(session: Session, office: Office, slug: str) -> Upstream:
-    from registry.assembling import upstream_of
+    from registry.catalogue.assembling import upstream_of
     from registry.servers import exception_lines, find
 
     return upstream_of(find(session, slug), [*office.settings.allow_addresses, *exception_lines(session)])
@@ -172,14 +172,14 @@ def _tidy(equipment: Equipment, row: Connection) -> None:
 
 
 def _again(session: Session, rows: list[Connection]) -> list[Connection]:
-    from registry.connections import find
+    from registry.credentials.connections import find
 
     return [now for one in rows if (now := find(session, one.server, one.subject)) is not None]
 
 
 def _row(session: Session, row: Connection) -> dict[str, Any]:
     from gateway.credentials.telling import label
-    from registry.connections import standing
+    from registry.credentials.connections import standing
 
     ends = standing(row).end
     return {

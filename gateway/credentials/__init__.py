@@ -1,8 +1,8 @@
 """What we authenticate with at servers, and how we come by it.
 
-A server's mode (`registry.auth_modes`) says who has something there: nobody, we, or each person. What is kept is in the
-vault; what is derived (an exchanged or a minted token) is kept in memory for as long as it is good. A credential is
-found by its `Key` and by nothing less, and is bound to the server's origin (T-49, T-53).
+A server's mode (`registry.credentials.auth_modes`) says who has something there: nobody, we, or each person. What is
+kept is in the vault; what is derived (an exchanged or a minted token) is kept in memory for as long as it is good. A
+credential is found by its `Key` and by nothing less, and is bound to the server's origin (T-49, T-53).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from authz.principals import Principal
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 
 class CredentialUnavailable(UpstreamError):

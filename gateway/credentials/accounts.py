@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 from gateway.credentials import ConnectionNeeded, CredentialTampered
 from gateway.credentials.telling import note
-from registry import connection_states as states
-from registry import connections
+from registry.credentials import connection_states as states
+from registry.credentials import connections
 
 if TYPE_CHECKING:
     from gateway.credentials import CredentialUnavailable
     from gateway.credentials.equipment import Equipment
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
     from registry.tables import Connection
 
 ELSEWHERE = "the server is at another address now; connect it again"

@@ -16,9 +16,9 @@ from urllib.parse import quote, unquote_to_bytes
 
 from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
 from registry.addresses import exception_line
-from registry.auth_modes import AwsSettings
-from registry.authenticating import owner
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.credentials.auth_modes import AwsSettings
+from registry.credentials.authenticating import owner
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from gateway.credentials.renewing import give_back
 from gateway.credentials.shelf import cut_key
 from gateway.credentials.static import header_of
 from gateway.credentials.telling import label
-from registry import connections
-from registry.auth_modes import OAuthSettings, StaticSettings, read_auth
-from registry.connections import Given
+from registry.credentials import connections
+from registry.credentials.auth_modes import OAuthSettings, StaticSettings, read_auth
+from registry.credentials.connections import Given
 from registry.database import Concern
 from registry.errors import RegistryError, SecretRefused
 from registry.tables import Server, ServerState
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from gateway.credentials.equipment import Equipment
-    from registry.auth_modes import AuthSettings
-    from registry.catalog import Upstream
-    from registry.connections import Tokens
+    from registry.catalogue import Upstream
+    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.connections import Tokens
     from registry.tables import Connection
 
 ENDED = "it was ended here; connect it again to use it"

@@ -13,15 +13,15 @@ from gateway.credentials.oauth.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
 from registry.addresses import exception_line
+from registry.credentials.tls import own_authorities
 from registry.servers import exception_lines
-from registry.tls import own_authorities
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authz.tokens.keys import Key
     from gateway.office import Office
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
     Way = tuple[tuple[str, ...], tuple[tuple[str, str], ...]]
 

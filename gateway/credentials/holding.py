@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
     from gateway.snapshots import Snapshot
     from gateway.upstream.messages import CredentialRefused
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 THREADS: Final = 12  # of their own: an authorization server that hangs holds nothing else up
 AT_ONCE: Final = 4  # of one server

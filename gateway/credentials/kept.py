@@ -10,17 +10,17 @@ from gateway.credentials import CredentialUnavailable, Held
 from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
 from gateway.credentials.oauth.moving import MOVED, has_moved
 from gateway.credentials.renewing import renew_once
-from registry import connections
 from registry.addresses import exception_line
-from registry.auth_modes import OAuthSettings
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.credentials import connections
+from registry.credentials.auth_modes import OAuthSettings
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked
     from gateway.credentials.equipment import Equipment
-    from registry.catalog import Upstream
-    from registry.connections import Tokens
+    from registry.catalogue import Upstream
+    from registry.credentials.connections import Tokens
     from registry.tables import Connection
 
 MARGIN: Final = 30.0  # seconds before its end (or a quarter of its life) that a token is not sent: clocks differ

@@ -17,7 +17,7 @@ import msgspec
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 LIFE: Final = 1800  # seconds: a model may take a while to show the link, a person to follow it
 _CONTEXT: Final = b"connect-link\x00"

@@ -19,13 +19,14 @@ from authz.ids import fresh_id
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.telling import note
 from gateway.journal import JournalDown
-from registry import connection_states as states
-from registry import connections, leases
+from registry import leases
+from registry.credentials import connection_states as states
+from registry.credentials import connections
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
-    from registry.catalog import Upstream
-    from registry.connections import Tokens
+    from registry.catalogue import Upstream
+    from registry.credentials.connections import Tokens
     from registry.tables import Connection
 
 LEASE: Final = 90.0  # seconds; longer than an authorization server may take in all

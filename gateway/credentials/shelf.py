@@ -11,7 +11,7 @@ from authz.tokens.cutoffs import Cut
 if TYPE_CHECKING:
     from authz.tokens.cutoffs import CutOffs
     from gateway.credentials import Key
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 MOST: Final = 10_000
 TRUSTED: Final = (

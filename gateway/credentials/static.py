@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
 from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
-from registry import connections
 from registry.addresses import exception_line
-from registry.auth_modes import StaticSettings
-from registry.authenticating import HEADER, credential, owner, split_header
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.credentials import connections
+from registry.credentials.auth_modes import StaticSettings
+from registry.credentials.authenticating import HEADER, credential, owner, split_header
 from registry.errors import RegistryError, SecretRefused
 from registry.servers import find
 from registry.tables import Secret

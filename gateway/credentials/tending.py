@@ -22,9 +22,10 @@ from gateway.credentials.renewing import renew_once
 from gateway.credentials.telling import enqueue, note
 from gateway.credentials.webhook import Webhook
 from gateway.journal import JournalDown
-from registry import connection_states as states
-from registry import connections, leases
-from registry.assembling import upstream_of
+from registry import leases
+from registry.catalogue.assembling import upstream_of
+from registry.credentials import connection_states as states
+from registry.credentials import connections
 from registry.errors import AddressRefused, RegistryError, SecretRefused
 from registry.servers import exception_lines
 from registry.tables import ConnectionState, Server, ServerState
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.credentials.equipment import Equipment
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
     from registry.tables import Connection
 
 LOOK: Final = 5.0  # seconds between looks at what is due

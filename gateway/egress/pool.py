@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from gateway.egress.reply import Reply, Terms
     from gateway.egress.routes import Key, Route
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 PER_SERVER = 256  # connections to one server; a call beyond them is refused rather than queued
 RESOLVED_FOR = 30.0  # seconds a name's addresses are remembered

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from registry.addresses import Address
 
 if TYPE_CHECKING:
-    from registry.catalog import Upstream
-    from registry.tls import Tls
+    from registry.catalogue import Upstream
+    from registry.credentials.tls import Tls
 
 _COMMON = (
     b"\r\nUser-Agent: ostiary\r\nAccept-Encoding: identity\r\n"  # an encoded answer could grow without bound: refused

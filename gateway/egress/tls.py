@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.egress.routes import Route
-    from registry.tls import Tls
+    from registry.credentials.tls import Tls
 
 UNUSABLE = "our certificate for this server cannot be used; an administrator must set it again; nothing was sent"
 

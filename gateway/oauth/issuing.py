@@ -22,7 +22,7 @@ from authz.tokens import dpop
 from authz.tokens.access import Minting, mint
 from authz.tokens.assertions import LEEWAY
 from gateway import clock
-from gateway.oauth.client import AUTH_METHODS, AskingClient
+from gateway.oauth.clients.client import AUTH_METHODS, AskingClient
 from gateway.oauth.evidence import Evidence
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidScope, InvalidTarget, Refused
 from gateway.oauth.replies import Reply

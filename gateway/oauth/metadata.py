@@ -12,14 +12,14 @@ from starlette.responses import Response
 from authz.clients.known import TOKEN_EXCHANGE
 from authz.jose import ALGORITHM, FOREIGN_ALGORITHMS
 from authz.scopes import ALL
-from gateway.oauth.client import PROVING_METHODS
+from gateway.oauth.clients.client import PROVING_METHODS
 from gateway.oauth.evidence import JWT_BEARER
 from gateway.oauth.grants.device import DEVICE_CODE
 from gateway.oauth.grants.subjects import SUBJECT_TOKEN_TYPES
 from gateway.oauth.replies import document
 from gateway.oauth.resources import WELL_KNOWN, is_mount_path, resource_of
 from gateway.pages.session import world_of
-from registry.catalog import PORTAL_PATH
+from registry.catalogue import PORTAL_PATH
 
 if TYPE_CHECKING:
     from starlette.requests import Request

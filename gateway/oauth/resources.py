@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from registry.catalog import PORTAL_PATH
+from registry.catalogue import PORTAL_PATH
 
 if TYPE_CHECKING:
     from gateway.snapshots import Snapshot

@@ -5,7 +5,9 @@ from __future__ import annotations
 from starlette.routing import BaseRoute, Route
 
 from gateway.credentials.oauth.own_documents import PATHS
-from gateway.oauth import authorize, device, metadata, our_clients, registering, revoke, token
+from gateway.oauth import metadata, revoke, token
+from gateway.oauth.browser import authorize, device
+from gateway.oauth.clients import our_clients, registering
 from gateway.oauth.resources import WELL_KNOWN
 
 

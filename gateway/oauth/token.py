@@ -9,8 +9,9 @@ from authz.fingerprints import fingerprint
 from authz.tables import Code, RefreshToken
 from gateway.oauth.answering import catch_up, endpoint, new_desk, spread
 from gateway.oauth.asking import Ask, check_credentials
-from gateway.oauth.client import AUTH_METHODS
+from gateway.oauth.clients.client import AUTH_METHODS
 from gateway.oauth.evidence import JWT_BEARER, gather
+from gateway.oauth.evidence.vouching import authenticated, vouch, wants_voucher
 from gateway.oauth.grants.agent import AgentGrant
 from gateway.oauth.grants.assertion import AssertionGrant
 from gateway.oauth.grants.code import CodeGrant, S256Only
@@ -20,7 +21,6 @@ from gateway.oauth.grants.refresh import RefreshGrant
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import Refused, TooMany
 from gateway.oauth.replies import as_json
-from gateway.oauth.vouching import authenticated, vouch, wants_voucher
 from gateway.pages.forms import FormRefused, read_form
 from gateway.pages.gate import address_of
 from gateway.pages.session import world_of

@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from registry.hidden import visible
 from registry.openapi.plan import plan_of
 from registry.reviewing import Status
+from registry.screening.hidden import visible
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

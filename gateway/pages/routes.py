@@ -6,20 +6,11 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import Route
 
-from gateway.pages import (
-    account,
-    delegations,
-    external,
-    home,
-    leaving,
-    reviewing,
-    second_factor,
-    sessions,
-    signin,
-    tokens,
-)
+from gateway.pages import reviewing
 from gateway.pages.assets import serve_asset
 from gateway.pages.connecting import routes as connecting
+from gateway.pages.person import account, delegations, home, sessions, tokens
+from gateway.pages.signing_in import external, leaving, second_factor, signin
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute

@@ -14,7 +14,7 @@ from gateway.upstream.tasks import EXTENSION, offers
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
-    from registry.catalog import Mount, Upstream
+    from registry.catalogue import Mount, Upstream
 
 TTL_MS: Final = 30_000
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.snapshots import Snapshot
     from gateway.upstream import Answer
     from gateway.world import World
-    from registry.catalog import Mount
+    from registry.catalogue import Mount
 
 log = logging.getLogger("ostiary")
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.portal.wire import Message
     from gateway.snapshots import Snapshot
     from gateway.world import World
-    from registry.catalog import Mount, Upstream
+    from registry.catalogue import Mount, Upstream
 
 KEPT: Final = 1024  # bytes of capabilities up to which they are remembered
 WITH_TASKS: Final = frozenset(("tools/call", *METHODS))

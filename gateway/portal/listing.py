@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.portal.exchange import Exchange
     from gateway.snapshots import Snapshot
-    from registry.catalog import Entry, Mount
+    from registry.catalogue import Entry, Mount
 
 PAGE: Final = 1000
 KEPT_BYTES: Final = 64 * 1024 * 1024  # of ready lists; what does not fit is made again

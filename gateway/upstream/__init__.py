@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.upstream.connections import Strain
-    from registry.catalog import Credential, Entry, Upstream
+    from registry.catalogue import Credential, Entry, Upstream
     from registry.tables import Era
 
 

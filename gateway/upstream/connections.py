@@ -21,9 +21,9 @@ from gateway.upstream.legacy.parking import Parking
 from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.openapi.engine import Apis
+from registry.credentials.tls import TLS_KEY, owner
 from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
-from registry.tls import TLS_KEY, owner
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from gateway.upstream.channels.places import Places
     from gateway.upstream.limits import Plan
     from gateway.upstream.troubles import Trouble
-    from registry.catalog import Credential, Upstream
-    from registry.vault import Vault
+    from registry.catalogue import Credential, Upstream
+    from registry.secrets.vault import Vault
 
 SWEEP_EVERY = 60.0
 WHO = "gateway"  # in the record: nobody asked for it

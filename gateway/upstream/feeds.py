@@ -12,7 +12,7 @@ from gateway.upstream.following import ANY, UPDATED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 FIRST_PAUSE = 1.0  # seconds before a stream that ended is opened again; doubled up to
 LONGEST_PAUSE = 60.0

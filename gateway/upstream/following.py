@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from gateway.upstream.legacy.engine import Legacy
     from gateway.upstream.legacy.sessions import Session, Sessions
     from gateway.upstream.messages import Message
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 UPDATED = "notifications/resources/updated"
 ANY = {

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream, FeedEvent
     from gateway.upstream.legacy.parking import Parking
-    from registry.catalog import Credential, Upstream
-    from registry.vault import Vault
+    from registry.catalogue import Credential, Upstream
+    from registry.secrets.vault import Vault
 
 FAREWELL = 3.0  # seconds in which sessions are ended when the process ends
 

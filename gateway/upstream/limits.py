@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Terms
     from gateway.upstream import Ask, UpstreamError
     from gateway.upstream.breaker import Breaker
-    from registry.catalog import Entry, Upstream
+    from registry.catalogue import Entry, Upstream
     from registry.limits import Limits, ToolLimits
 
 STATE: Final = "requestState"

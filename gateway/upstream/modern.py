@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.egress.routes import Route
     from gateway.upstream import Ask, Downstream
     from gateway.upstream.messages import Message
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 NOT_REPEATABLE = frozenset({"tools/call"})
 OUR_FAULTS = {

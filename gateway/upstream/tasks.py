@@ -10,7 +10,7 @@ import msgspec
 from registry.tables import Era
 
 if TYPE_CHECKING:
-    from registry.catalog import Entry, Upstream
+    from registry.catalogue import Entry, Upstream
 
 EXTENSION: Final = "io.modelcontextprotocol/tasks"
 METHODS: Final = frozenset(("tasks/get", "tasks/update", "tasks/cancel"))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from registry.hidden import hidden
 from registry.openapi.reading import plain
 from registry.openapi.schemas import TooLarge, types
+from registry.screening.hidden import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

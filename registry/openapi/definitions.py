@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from registry.assembling import SERVER_WORDS
+from registry.catalogue.assembling import SERVER_WORDS
 from registry.errors import DescriptionRefused
 from registry.openapi.answers import LARGEST as LARGEST_ANSWER
 from registry.openapi.answers import answer_schema, is_json, loose

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from registry.catalogue.naming import skeleton
 from registry.errors import DescriptionRefused
-from registry.naming import skeleton
 from registry.openapi.reading import plain
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET, structs
 
-from registry.authenticating import NOT_OURS_TO_SET
-from registry.hidden import hidden
+from registry.credentials.authenticating import NOT_OURS_TO_SET
 from registry.openapi.answers import is_json
 from registry.openapi.operations import expressions
 from registry.openapi.plan import Parameter
 from registry.openapi.reading import plain
+from registry.screening.hidden import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from registry.errors import DescriptionRefused
-from registry.hidden import hidden
 from registry.openapi.yaml_text import from_yaml
+from registry.screening.hidden import hidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from registry.hidden import hidden
 from registry.openapi.reading import plain
-from registry.patterns import danger
+from registry.screening.hidden import hidden
+from registry.screening.patterns import danger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.credentials.links import Ticket, link
-from registry import connections
+from registry.credentials import connections
 from registry.tables import AddressException, ConnectionState
 from tests.browser.test_pages import sign_in, violations
 from tests.fakes.upstream_oauth import Upstream, serving

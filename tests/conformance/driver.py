@@ -29,8 +29,8 @@ from gateway.upstream import Answer, Ask, UpstreamError
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.refreshing.reading import read_server
 from registry.addresses import exception_line
-from registry.assembling import upstream_of
-from registry.authenticating import set_auth
+from registry.catalogue.assembling import upstream_of
+from registry.credentials.authenticating import set_auth
 from registry.database import Concern
 from registry.tables import Auth, Kind, Server, ServerState
 from tests.conformance import employee, through
@@ -39,7 +39,7 @@ from tests.fakes.raw import principal
 
 if TYPE_CHECKING:
     from gateway.world import World
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 HOME = "https://conformance-test.local"
 DOCUMENT = "/client-metadata.json"  # where the suite knows a document of ours to be

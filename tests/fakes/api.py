@@ -10,7 +10,7 @@ from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
-from registry.catalog import Entry
+from registry.catalogue import Entry
 from registry.openapi.definitions import draw
 from registry.openapi.operations import operations
 from registry.openapi.reading import read_description

@@ -16,9 +16,9 @@ from gateway.upstream import Ask
 from gateway.upstream.channels.declared import DeclaredServer
 from gateway.upstream.channels.stdio import StdioPlaces
 from gateway.upstream.connections import Servers
-from registry.catalog import Upstream
+from registry.catalogue import Upstream
+from registry.secrets.vault import Vault
 from registry.tables import Auth, Era, Transport
-from registry.vault import Vault
 from tests.fakes.raw import principal
 
 if TYPE_CHECKING:

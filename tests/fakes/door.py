@@ -34,9 +34,9 @@ from gateway.settings import Settings
 from gateway.snapshots import Snapshot
 from gateway.upstream import Answer
 from gateway.world import World
-from registry.catalog import Catalogue, Entry, Mount, Upstream
+from registry.catalogue import Catalogue, Entry, Mount, Upstream
+from registry.secrets.vault import Vault
 from registry.tables import Auth, Era, Kind
-from registry.vault import Vault
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from authz.principals import Principal, VerifiedClaims
-from registry.catalog import Upstream
+from registry.catalogue import Upstream
 from registry.tables import Auth, Era
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from gateway.upstream.channels.declared import DeclaredServer
 from registry.database import Database, sqlite_url
 from registry.errors import RegistryError
 from registry.schema import migrate
+from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose
 from registry.tables import Server, Transport
-from registry.vault import Vault
 from tests.fakes.channels import PYTHON, declared, upstream_of, workers
 from tests.fakes.gateway import CommandFailed, Gateway
 

@@ -262,7 +262,7 @@ def test_t_29_a_document_without_end_is_not_read_to_its_end(house: House) -> Non
 
 
 def test_t_29_a_document_that_takes_for_ever_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.oauth.documents.TIMEOUT", 0.3)
+    monkeypatch.setattr("gateway.oauth.clients.documents.TIMEOUT", 0.3)
     done = threading.Event()
     with speaking(house, lambda _: done.wait(20)) as (url, connections):
         assert "cannot be used" in refused(house, url)

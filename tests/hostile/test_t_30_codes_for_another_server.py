@@ -11,7 +11,7 @@ from sqlmodel import select
 from authz.tokens.cutoffs import Cut, cut_off
 from gateway.credentials import Refused, deeds
 from gateway.credentials.oauth.departures import ConnectRefused
-from registry.connections import Tokens
+from registry.credentials.connections import Tokens
 from registry.database import Concern
 from registry.errors import RegistryError
 from registry.servers import retire

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from registry.errors import NameRefused
-from registry.hidden import visible
 from registry.reviewing import Status
+from registry.screening.hidden import visible
 from tests.registry.shelf import Shelf, tool
 
 if TYPE_CHECKING:

@@ -12,14 +12,14 @@ from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Ask, UpstreamError
 from gateway.upstream.connections import Servers
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.errors import DescriptionRefused
 from registry.openapi.definitions import draw
 from registry.openapi.operations import operations
 from registry.openapi.reading import read_description
 from registry.screening import screen
+from registry.secrets.vault import Vault
 from registry.tables import Kind, Transport
-from registry.vault import Vault
 from tests.fakes.api import described, operation, tool
 from tests.fakes.raw import Asked, RawServer, http, principal, raw_server
 

@@ -9,7 +9,7 @@ from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Ask, UpstreamUnreachable
 from gateway.upstream.connections import Servers
-from registry.vault import Vault
+from registry.secrets.vault import Vault
 from tests.fakes.names import resolving
 from tests.fakes.raw import Asked, http, raw_server, result
 

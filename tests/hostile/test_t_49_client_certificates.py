@@ -12,9 +12,9 @@ from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Ask, UpstreamError
 from gateway.upstream.connections import Servers
+from registry.credentials.tls import Tls
+from registry.secrets.vault import Vault
 from registry.tables import Era
-from registry.tls import Tls
-from registry.vault import Vault
 from tests.fakes.certificates import Authority
 from tests.fakes.raw import Asked, http, raw_server, result
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
     from tests.fakes.raw import RawServer
 
 HOST = "localhost"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.credentials import deeds
-from registry.authenticating import set_auth
-from registry.connections import Tokens, listed
+from registry.credentials.authenticating import set_auth
+from registry.credentials.connections import Tokens, listed
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth, ConnectionState, Server

@@ -24,9 +24,9 @@ from gateway.identity.keeping import sealed
 from idp_adapters.common import ProviderConfig
 from idp_adapters.config import KINDS, Kind
 from idp_adapters.contract import Lent
-from registry import authenticating
-from registry.auth_modes import MODES, read_auth
-from registry.connections import Tokens
+from registry.credentials import authenticating
+from registry.credentials.auth_modes import MODES, read_auth
+from registry.credentials.connections import Tokens
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth

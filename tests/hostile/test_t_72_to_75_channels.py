@@ -12,9 +12,9 @@ from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import UpstreamBroken, UpstreamSlow
 from gateway.upstream.connections import Servers
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.secrets.vault import Vault
 from registry.tables import Auth, Era, Transport
-from registry.vault import Vault
 from tests.fakes.channels import MIB, alive, call, text_of, until, workers
 from tests.fakes.raw import STREAM, Asked, chunk, http, raw_server
 

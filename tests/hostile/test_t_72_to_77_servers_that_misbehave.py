@@ -17,9 +17,9 @@ from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Answer, Ask, UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow
 from gateway.upstream.connections import Servers
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.secrets.vault import Vault
 from registry.tables import Era
-from registry.vault import Vault
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, error, event, http, principal, raw_server, result
 
 if TYPE_CHECKING:

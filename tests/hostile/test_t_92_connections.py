@@ -12,7 +12,7 @@ from gateway.credentials.deeds import end, give
 from gateway.credentials.kept import Kept
 from gateway.credentials.static import Static
 from gateway.credentials.tending import Tending
-from registry.connections import HEADER, TOKENS, owner
+from registry.credentials.connections import HEADER, TOKENS, owner
 from registry.tables import Auth, Connection, ConnectionState, Secret
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from registry.catalog import Upstream as Reached
+    from registry.catalogue import Upstream as Reached
 
 PEOPLE = ("usr_alice", "usr_bob")
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import update
 
-from registry.authenticating import load_credentials
+from registry.credentials.authenticating import load_credentials
 from registry.errors import SecretRefused
+from registry.secrets.vault import Vault
 from registry.tables import Auth, Secret, VaultPage
-from registry.vault import Vault
 from tests.registry.shelf import Shelf
 
 if TYPE_CHECKING:

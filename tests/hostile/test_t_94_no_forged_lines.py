@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from authz.principals import Principal, VerifiedClaims
-from gateway.cli.audit_text import line_text, visible
+from gateway.cli.audit.text import line_text, visible
 from gateway.journal.records import LINE_LIMIT
 from gateway.journal.verify import verify
 from gateway.journal.writer import FileJournal, open_journal

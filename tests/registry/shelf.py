@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import SQLModel
 
-from registry.assembling import load_catalogue
+from registry.catalogue.assembling import load_catalogue
 from registry.database import Concern, Database, sqlite_url
 from registry.observing import Observation, Seen, observe
 from registry.reviewing import Approval, Approver, Item, approve, review
 from registry.screening import Described
+from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose
 from registry.tables import Epoch, Era, Kind, Server
-from registry.vault import Vault
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from registry.catalog import Catalogue
+    from registry.catalogue import Catalogue
 
 ALONE = Approver(name="operator:root", signed_in=False, admins=1)
 

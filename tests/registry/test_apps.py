@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from registry.apps import is_for_apps, page_of
-from registry.assembling import contested
+from registry.catalogue.apps import is_for_apps, page_of
+from registry.catalogue.assembling import contested
 from tests.registry.shelf import resource, template, tool
 
 if TYPE_CHECKING:

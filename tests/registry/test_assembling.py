@@ -6,8 +6,8 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from registry.assembling import contested
-from registry.catalog import DEFAULT_PORTAL
+from registry.catalogue import DEFAULT_PORTAL
+from registry.catalogue.assembling import contested
 from registry.screening import Described
 from registry.tables import Kind
 from tests.registry.shelf import resource, template, tool

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry import connection_states as states
-from registry.connection_states import ALIVE, Life, Standing
+from registry.credentials import connection_states as states
+from registry.credentials.connection_states import ALIVE, Life, Standing
 from registry.errors import WrongState
 from registry.tables import ConnectionState
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
-from registry import connection_states as states
-from registry import connections
-from registry.authenticating import load_credentials, set_auth
-from registry.connections import Tokens
+from registry.credentials import connection_states as states
+from registry.credentials import connections
+from registry.credentials.authenticating import load_credentials, set_auth
+from registry.credentials.connections import Tokens
 from registry.errors import SecretRefused
 from registry.servers import find, retire
 from registry.tables import Auth, Connection, ConnectionState, Secret

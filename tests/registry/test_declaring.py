@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from registry.assembling import SERVER_WORDS
+from registry.catalogue.assembling import SERVER_WORDS
 from registry.database import Concern
 from registry.declaring import COMMAND, GONE, Declaration, News, declare, drop, news_of, undeclared
 from registry.errors import RegistryError
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from registry.catalog import Catalogue
+    from registry.catalogue import Catalogue
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def tools(shelf: Shelf) -> list[str]:
 
 
 def catalogue(shelf: Shelf) -> Catalogue:
-    from registry.assembling import load_catalogue
+    from registry.catalogue.assembling import load_catalogue
 
     with shelf.database.read() as session:
         return load_catalogue(session, 1)

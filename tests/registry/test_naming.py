@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from registry.catalogue.naming import check_slug, expose, is_legal, skeleton, twins
 from registry.errors import NameRefused
-from registry.naming import check_slug, expose, is_legal, skeleton, twins
 
 slugs = st.from_regex(r"[a-z][a-z0-9]{0,15}(-[a-z0-9]{1,15})?", fullmatch=True)
 names = st.from_regex(r"[A-Za-z0-9_.-]{1,128}", fullmatch=True)

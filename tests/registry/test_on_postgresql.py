@@ -11,9 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from registry.database import Database, ensure, upsert
 from registry.errors import SecretRefused
-from registry.hidden import visible
 from registry.leases import give_back, take
 from registry.screening import Described
+from registry.screening.hidden import visible
 from registry.servers import retire
 from registry.tables import Auth, Kind, Lease, Secret, ServerState
 from tests.registry.shelf import Shelf, resource, tool

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from registry.hidden import hidden, visible
-from registry.patterns import danger
+from registry.catalogue.templates import TemplateError, compile_template
 from registry.screening import Severity, screen
+from registry.screening.hidden import hidden, visible
+from registry.screening.patterns import danger
 from registry.tables import Kind
-from registry.templates import TemplateError, compile_template
 
 words = st.sampled_from(
     [

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.authenticating import load_credentials, split_header
+from registry.credentials.authenticating import load_credentials, split_header
 from registry.errors import AddressRefused, NameRefused, RegistryError, SecretRefused, UnknownServer, WrongState
 from registry.servers import (
     STEPS,

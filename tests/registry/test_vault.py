@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry import master_key
 from registry.errors import SecretRefused
+from registry.secrets import master_key
+from registry.secrets.vault import Vault
 from registry.tables import Secret
-from registry.vault import Vault
 
 if TYPE_CHECKING:
     from tests.registry.shelf import Shelf

@@ -56,7 +56,7 @@ def server_add(
     A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
     from gateway.credentials.derived.fitting import check_provider
-    from registry.auth_modes import read_auth
+    from registry.credentials.auth_modes import read_auth
     from registry.servers import Proposal, propose
 
     auth, allow_address = Auth(given["auth"]), given["allow_address"]

@@ -12,7 +12,7 @@ from gateway.cli.secret import from_input, from_options
 from gateway.cli.server.help import ModesCommand
 from gateway.cli.server.show import show_step, the_server
 from gateway.office import operator
-from registry.auth_modes import MODES, SECRETS, option_of, read_auth
+from registry.credentials.auth_modes import MODES, SECRETS, option_of, read_auth
 from registry.database import Concern
 from registry.tables import Auth
 
@@ -87,7 +87,7 @@ def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
 def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given: Any) -> None:
     """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it."""
     from gateway.credentials.derived.fitting import check_provider
-    from registry.authenticating import set_auth
+    from registry.credentials.authenticating import set_auth
     from registry.servers import find
 
     auth = Auth(mode)
@@ -106,7 +106,7 @@ def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given:
 @with_office
 def server_credential(office: Office, slug: str, *, as_json: bool, **given: Any) -> None:
     """Replace a secret of SLUG's mode; a header line comes from standard input if no option names it."""
-    from registry.authenticating import set_auth
+    from registry.credentials.authenticating import set_auth
     from registry.servers import find
 
     with office.database.read() as session:

@@ -7,7 +7,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from registry.declaring import COMMAND
-from registry.hidden import visible
+from registry.screening.hidden import visible
 from registry.tables import Kind, Transport
 
 if TYPE_CHECKING:

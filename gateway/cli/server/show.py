@@ -82,7 +82,7 @@ def _joined(text: str, office: Office, found: Review) -> str:
 
 def _contested(office: Office, found: Review) -> dict[str, str]:
     """URIs that another server kept on the merged portal, with that server."""
-    from registry.assembling import contested
+    from registry.catalogue.assembling import contested
 
     with office.database.read() as session:
         return contested(session, found.server.slug)

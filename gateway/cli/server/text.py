@@ -9,10 +9,10 @@ import msgspec
 
 from gateway.cli.output import minute, table
 from gateway.cli.server.process import process_lines
-from registry.apps import is_for_apps
-from registry.hidden import visible
+from registry.catalogue.apps import is_for_apps
 from registry.openapi.plan import plan_of
 from registry.reviewing import Status
+from registry.screening.hidden import visible
 from registry.tables import Kind, Transport
 
 if TYPE_CHECKING:

@@ -38,8 +38,8 @@ def server_tls(office: Office, slug: str, *, clear: bool, as_json: bool, **given
     A server that wants a client certificate (mTLS) gets --cert with --key; one whose certificate is by an authority of
     your own gets --ca.
     """
+    from registry.credentials.tls import clear_tls, set_tls
     from registry.servers import find
-    from registry.tls import clear_tls, set_tls
 
     if not clear and not any(given.values()):
         with office.database.read() as session:

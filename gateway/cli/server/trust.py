@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.auth_modes import IdJagSettings, MintedSettings, TokenExchangeSettings, read_auth
+from registry.credentials.auth_modes import IdJagSettings, MintedSettings, TokenExchangeSettings, read_auth
 
 if TYPE_CHECKING:
     from gateway.office import Office
-    from registry.auth_modes import AuthSettings
+    from registry.credentials.auth_modes import AuthSettings
     from registry.tables import Server
 
 

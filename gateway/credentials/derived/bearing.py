@@ -9,7 +9,7 @@ import msgspec
 
 from gateway.credentials import Held
 from registry.addresses import exception_line
-from registry.catalog import Credential
+from registry.catalogue import Credential
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked

@@ -14,9 +14,9 @@ from gateway.credentials.derived.granting import granted, scopes
 from gateway.credentials.derived.sign_ins import borrowed, unable
 from gateway.credentials.derived.signing import Statement, sign
 from gateway.credentials.oauth import apps, tokens
-from gateway.oauth.token_types import ACCESS_TOKEN, ID_TOKEN, JWT
+from gateway.oauth.evidence.token_types import ACCESS_TOKEN, ID_TOKEN, JWT
 from idp_adapters.contract import Lending
-from registry.auth_modes import TokenExchangeSettings
+from registry.credentials.auth_modes import TokenExchangeSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held

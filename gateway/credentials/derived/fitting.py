@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from authz.tables import Provider
 from idp_adapters.config import KINDS, read_config
 from idp_adapters.entra.config import EntraConfig
-from registry.auth_modes import IdJagSettings, OnBehalfOfSettings
+from registry.credentials.auth_modes import IdJagSettings, OnBehalfOfSettings
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from registry.auth_modes import AuthSettings
+    from registry.credentials.auth_modes import AuthSettings
 
 
 def check_provider(session: Session, settings: AuthSettings) -> None:

@@ -14,15 +14,15 @@ from gateway.credentials.oauth import own_documents
 from gateway.credentials.oauth.discovery import configured_issuer
 from gateway.credentials.oauth.proving import App
 from gateway.credentials.oauth.registering import register
-from registry import upstream_clients
-from registry.authenticating import owner
+from registry.credentials import upstream_clients
+from registry.credentials.authenticating import owner
 from registry.errors import SecretRefused
 from registry.tables import UpstreamClient
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.discovery import Found
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 ENDING: Final = 3600.0  # seconds before its secret ends that a client is not used any more for something new
 

@@ -18,7 +18,7 @@ from registry.errors import SecretRefused
 from registry.tables import PendingConnect
 
 if TYPE_CHECKING:
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 LIFE: Final = 600.0  # seconds in which somebody has to have agreed there
 _WORDS: Final = (

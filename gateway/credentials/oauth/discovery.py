@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.credentials.oauth.authorities import Authority
     from gateway.credentials.oauth.resources import Resource
     from gateway.fetch import Fetcher
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 RESOURCE_LIFE: Final = 300.0  # seconds that a server is believed to take tokens of whom it said
 

@@ -18,8 +18,8 @@ from gateway.credentials.oauth.answers import read_answer
 from gateway.credentials.oauth.authorities import OFFLINE
 from gateway.credentials.oauth.departures import ConnectRefused, Journey
 from idp_adapters.contract import Departure
-from registry import connections
-from registry.assembling import upstream_of
+from registry.catalogue.assembling import upstream_of
+from registry.credentials import connections
 from registry.errors import SecretRefused
 from registry.servers import exception_lines, find
 from registry.tables import PendingConnect
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.authorities import Authority
     from gateway.credentials.oauth.discovery import Found
-    from registry.catalog import Upstream
-    from registry.connections import Tokens
+    from registry.catalogue import Upstream
+    from registry.credentials.connections import Tokens
     from registry.tables import Connection
 
 

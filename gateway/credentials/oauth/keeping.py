@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.credentials.oauth.authorities import OFFLINE
-from registry.connections import Tokens
+from registry.credentials.connections import Tokens
 
 if TYPE_CHECKING:
     from gateway.credentials.oauth.tokens import Granted

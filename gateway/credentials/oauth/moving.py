@@ -9,7 +9,7 @@ from gateway.credentials.oauth.discovery import configured_issuer
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 MOVED: Final = "the server takes tokens of another authorization server now; connect it again"
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.discovery import Found
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 UNSAID: Final = 300  # seconds that a token is used whose end is not said
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.authorities import Authority
     from gateway.credentials.oauth.proving import App
-    from registry.catalog import Upstream
-    from registry.connections import Tokens
+    from registry.catalogue import Upstream
+    from registry.credentials.connections import Tokens
     from registry.tables import Connection
 
 

@@ -20,7 +20,7 @@ from registry.tables import Transport
 if TYPE_CHECKING:
     from gateway.fetch import Fetcher
     from idp_adapters.contract import HttpAnswer
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 WELL_KNOWN: Final = "/.well-known/oauth-protected-resource"
 AUTHORITIES_MOST: Final = 16

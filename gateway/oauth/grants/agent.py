@@ -8,12 +8,12 @@ from authlib.oauth2.rfc6749 import grants
 
 from authz.clients.known import Origin
 from authz.tokens.families import Allowance
-from gateway.oauth.client import PROVING_METHODS
+from gateway.oauth.clients.client import PROVING_METHODS
 from gateway.oauth.problems import InvalidScope, UnauthorizedClient
 
 if TYPE_CHECKING:
     from gateway.oauth.asking import Ask
-    from gateway.oauth.client import AskingClient
+    from gateway.oauth.clients.client import AskingClient
     from gateway.oauth.issuing import IssuingServer
 
 

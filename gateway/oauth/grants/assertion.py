@@ -18,7 +18,7 @@ from authz.scopes import ALL, intersect, parse_scope, write_scope
 from authz.tokens.cutoffs import Cut, is_cut
 from authz.tokens.families import Allowance
 from authz.tokens.issuers import IssuerKind, agent_of, family_of
-from gateway.oauth.client import PROVING_METHODS
+from gateway.oauth.clients.client import PROVING_METHODS
 from gateway.oauth.evidence import JWT_BEARER, words
 from gateway.oauth.problems import InvalidGrant, InvalidScope, UnauthorizedClient
 

@@ -9,14 +9,14 @@ from authlib.oauth2.rfc7636 import CodeChallenge
 
 from authz.tokens import families
 from authz.tokens.families import Allowance, Reused, allowance_of
-from gateway.oauth.client import AUTH_METHODS
+from gateway.oauth.clients.client import AUTH_METHODS
 from gateway.oauth.grants.common import Presented, enabled
 from gateway.oauth.problems import InvalidRequest
 
 if TYPE_CHECKING:
     from authz.tables import Code, Person
     from gateway.oauth.asking import Ask
-    from gateway.oauth.client import AskingClient
+    from gateway.oauth.clients.client import AskingClient
     from gateway.oauth.issuing import IssuingServer
 
 

@@ -11,7 +11,7 @@ from gateway.oauth.problems import InvalidScope
 
 if TYPE_CHECKING:
     from authz.tables import Person
-    from gateway.oauth.client import AskingClient
+    from gateway.oauth.clients.client import AskingClient
     from gateway.oauth.issuing import IssuingServer
 
 

@@ -10,7 +10,7 @@ from authlib.oauth2.rfc8628.errors import AuthorizationPendingError
 from authz.clients.known import mark_used
 from authz.tokens import devices, families
 from authz.tokens.families import allowance_of
-from gateway.oauth.client import AUTH_METHODS
+from gateway.oauth.clients.client import AUTH_METHODS
 from gateway.oauth.grants.common import enabled
 from gateway.oauth.problems import AccessDenied, InvalidGrant, InvalidRequest, UnauthorizedClient
 from registry.database import Concern

@@ -18,11 +18,11 @@ from authz.scopes import ALL, parse_scope, write_scope
 from authz.tokens import delegations
 from authz.tokens.access import TOOL, Minting
 from authz.tokens.narrowing import narrow
-from gateway.oauth.client import PROVING_METHODS
+from gateway.oauth.clients.client import PROVING_METHODS
+from gateway.oauth.evidence.token_types import ACCESS_TOKEN, JWT
 from gateway.oauth.grants.subjects import proved_actor, proved_subject
 from gateway.oauth.offered import Offered, supposed
 from gateway.oauth.problems import InvalidGrant, InvalidRequest, InvalidScope, InvalidTarget, UnauthorizedClient
-from gateway.oauth.token_types import ACCESS_TOKEN, JWT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,7 @@ from authlib.oauth2.rfc6749 import grants
 
 from authz.tokens import families
 from authz.tokens.families import Reused, allowance_of
-from gateway.oauth.client import AUTH_METHODS
+from gateway.oauth.clients.client import AUTH_METHODS
 from gateway.oauth.grants.common import Presented, enabled, narrower
 from gateway.oauth.problems import InvalidGrant
 

@@ -15,8 +15,8 @@ from authz.errors import DelegationOver, TokenRefused
 from authz.scopes import ALL, parse_scope
 from authz.tokens import delegations
 from authz.tokens.access import TokenVerifier
+from gateway.oauth.evidence.token_types import ACCESS_TOKEN, DELEGATION, ID_TOKEN, JWT, SAML2
 from gateway.oauth.problems import InvalidGrant, InvalidRequest
-from gateway.oauth.token_types import ACCESS_TOKEN, DELEGATION, ID_TOKEN, JWT, SAML2
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -110,7 +110,7 @@ def _of_delegation(server: IssuingServer, ask: Ask) -> Subject:
 
 
 def _of_vouched(server: IssuingServer, ask: Ask) -> Subject:
-    """An ID token or a SAML assertion: judged by its provider before this transaction, see `gateway.oauth.vouching`."""
+    """An ID token or a SAML assertion: judged by its provider before this transaction (`evidence.vouching`)."""
     vouched = server.desk.evidence.vouched
     if vouched is None or vouched.client != ask.client.row.id:
         raise InvalidRequest("the subject_token was not brought by this client")

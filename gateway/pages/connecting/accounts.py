@@ -10,8 +10,8 @@ from sqlmodel import col, select
 
 from authz.policy.decisions import SEEN_AS
 from authz.tables import Person
-from registry import connections
-from registry.auth_modes import StaticSettings
+from registry.credentials import connections
+from registry.credentials.auth_modes import StaticSettings
 from registry.tables import Connection, ConnectionState
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.snapshots import Snapshot
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 # What a person reads of a state, and whether it is good, a warning or bad.
 STATES: Final = {

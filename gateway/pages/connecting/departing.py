@@ -25,7 +25,7 @@ from gateway.pages.render import message, not_found, page, see_other
 from gateway.pages.session import check_csrf, signed_in, world_of
 from gateway.problems import sentence
 from gateway.rendezvous import RendezvousDown
-from registry.auth_modes import OAuthSettings
+from registry.credentials.auth_modes import OAuthSettings
 from registry.errors import RegistryError, SecretRefused
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from authz.people.sessions import SignedIn
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 SERVER: Final = "server"  # the field that comes once for each of several
 MOST: Final = 50  # in one go

@@ -18,9 +18,10 @@ from gateway.pages.gate import for_admin
 from gateway.pages.render import not_found, page, see_other
 from gateway.pages.session import check_csrf, world_of
 from gateway.problems import sentence
-from registry import connections, servers
-from registry.assembling import upstream_of
-from registry.auth_modes import OAuthSettings
+from registry import servers
+from registry.catalogue.assembling import upstream_of
+from registry.credentials import connections
+from registry.credentials.auth_modes import OAuthSettings
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from authz.people.sessions import SignedIn
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 
 @for_admin

@@ -12,8 +12,8 @@ from gateway.identity.providers import title_of
 from gateway.pages.connecting.accounts import Account, account, accounts_of, is_theirs
 from gateway.pages.render import page
 from gateway.pages.session import world_of
-from registry import connections
-from registry.auth_modes import StaticSettings
+from registry.credentials import connections
+from registry.credentials.auth_modes import StaticSettings
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from authz.people.sessions import SignedIn
     from authz.principals import Principal
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 
 @dataclass(frozen=True, slots=True)

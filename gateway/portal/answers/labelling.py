@@ -9,10 +9,10 @@ import msgspec
 from gateway.portal.wire import join, members_of
 from gateway.problems import INTERNAL_ERROR, REFUSED
 from gateway.upstream import Answer
-from registry.hidden import visible
+from registry.screening.hidden import visible
 
 if TYPE_CHECKING:
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 LONGEST: Final = 2000  # characters of a message; the rest helps nobody
 

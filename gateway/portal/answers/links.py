@@ -20,7 +20,7 @@ from gateway.upstream import Answer
 if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 MOST: Final = 5
 _ELICITATION: Final = "elicitation/create"

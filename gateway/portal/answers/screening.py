@@ -25,7 +25,7 @@ from gateway.upstream.legacy.parked import ASKABLE
 if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 KINDS: Final = {method: kind for kind, method in ASKABLE.items()}
 REQUESTS: Final = "inputRequests"

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
     from gateway.portal.legacy.sessions import Session
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 OURS: Final = "dev.ostiary/"
 PROGRESS_TOKEN: Final = "progressToken"  # noqa: S105 - a word of the protocol

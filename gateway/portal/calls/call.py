@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.portal.calls.rounds import Waiting
     from gateway.portal.exchange import Exchange
     from gateway.upstream import Answer, Ask
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 METHODS: Final = frozenset(TARGETS)
 UNREAD: Final = frozenset({Trouble.NOT_CONNECTED, Trouble.CREDENTIAL})

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.portal.legacy.sessions import Session
     from gateway.upstream import Answer, Ask
     from gateway.world import World
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 KEY: Final = "dev.ostiary/connect"
 NO: Final = "You said no, so nothing was done."

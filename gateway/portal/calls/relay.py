@@ -15,7 +15,7 @@ from gateway.upstream.legacy.parked import unanswered
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 
 class Relay:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
     from gateway.upstream import Ask
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 NOT_CONNECTED: Final = "not-connected"  # the outcome where the server wants what somebody has to connect first
 

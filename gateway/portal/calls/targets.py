@@ -12,15 +12,15 @@ from gateway.portal.exchange import check_declared
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import METHOD_NOT_FOUND, Problem
 from gateway.upstream.tasks import offers
+from registry.catalogue.uris import meanings
 from registry.tables import Kind
-from registry.uris import meanings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authz.policy.decisions import Decision
     from gateway.portal.exchange import Exchange
-    from registry.catalog import Entry
+    from registry.catalogue import Entry
 
 _encode: Final = msgspec.json.Encoder().encode
 _WORDS: Final = {Kind.TOOL: "tool", Kind.PROMPT: "prompt", Kind.RESOURCE: "resource", Kind.TEMPLATE: "resource"}

@@ -19,7 +19,7 @@ from gateway.upstream.tasks import EXTENSION
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 NOT_FOUND: Final = -32002
 _NEW: Final = ("resultType", "ttlMs", "cacheScope")

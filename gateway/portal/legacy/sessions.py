@@ -22,7 +22,7 @@ from registry.errors import SecretRefused
 if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.world import World
-    from registry.catalog import Mount
+    from registry.catalogue import Mount
 
 LIFE: Final = 24 * 3600  # seconds; then the client shakes hands again
 MOMENT: Final = 2.0  # seconds for which a session's state may be remembered: a DELETE elsewhere is felt then

@@ -14,7 +14,7 @@ from gateway.credentials import CredentialUnavailable
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.portal.listening.hub import Listener
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 UPDATED: Final = "notifications/resources/updated"
 WITHOUT: Final = 10.0  # seconds between looks for the account of whoever has none

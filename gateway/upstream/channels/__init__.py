@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from gateway.egress.reply import Terms
     from gateway.upstream import UpstreamError
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 
 class Hearer(Protocol):

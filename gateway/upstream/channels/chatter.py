@@ -6,7 +6,7 @@ import logging
 import re
 from typing import TYPE_CHECKING
 
-from registry.hidden import visible
+from registry.screening.hidden import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.upstream.channels.places import Place, Places
     from gateway.upstream.channels.talk import Talk
     from gateway.upstream.legacy.parking import Parking
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 SHORT = Terms(10.0, 10.0, 256 * 1024)
 ASLEEP_MOST = 3600.0  # seconds after which a sleepy server is woken, merely to be read

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.upstream.channels import Wire
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

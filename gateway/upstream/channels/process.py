@@ -19,7 +19,7 @@ from gateway.upstream.troubles import Trouble
 if TYPE_CHECKING:
     from gateway.egress.reply import Terms
     from gateway.upstream.channels import Hearer
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 KEEPER = str(Path(__file__).with_name("keeper.py"))
 FAREWELL = 2.0  # seconds from the end of its stdin to SIGTERM

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
     from gateway.upstream.channels import Hearer
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 STREAM: Final = Terms(3600.0, 86400.0, 0)  # a quiet stream is a good one; a dead peer is found out by TCP keep-alive
 ENDPOINT_WITHIN: Final = 10.0  # seconds

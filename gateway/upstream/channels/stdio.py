@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.upstream.channels.declared import DeclaredServer
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 MOST: Final = 32  # processes of one server in one worker
 FOLDER: Final = "stdio"  # in the data directory: what is theirs

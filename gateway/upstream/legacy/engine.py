@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from gateway.upstream.legacy.parking import Parking
     from gateway.upstream.legacy.sessions import Session, Sessions
     from gateway.upstream.messages import Message
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 SHORT = Terms(10.0, 10.0, 256 * 1024)
 SHORTEST_WAIT = 1.0  # seconds before the rest of a stream is asked for, unless the server names a time

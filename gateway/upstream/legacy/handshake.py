@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
     from gateway.upstream.messages import Message
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 HANDSHAKE_TERMS = Terms(20.0, 20.0, 4 * 1024 * 1024)
 _SESSION_ID = re.compile(rb"[!-~]{1,1024}")  # visible ASCII

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 TAKEN_WITHIN: Final = 30.0  # seconds in which the process that holds a call fetches what its client said
 CONTEXT: Final = b"parked-call"

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from gateway.egress.routes import Route
     from gateway.rendezvous import Rendezvous
     from gateway.upstream.legacy.beside import Beside
-    from registry.catalog import Credential
-    from registry.vault import Vault
+    from registry.catalogue import Credential
+    from registry.secrets.vault import Vault
 
 IDLE_LIFE = 600.0  # seconds without use after which a session is ended
 SESSIONS_MOST = 16  # of one principal with one server, in one process

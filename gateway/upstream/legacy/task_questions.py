@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.rendezvous import Rendezvous
     from gateway.upstream import Ask, Downstream
-    from registry.vault import Vault
+    from registry.secrets.vault import Vault
 
 CONTEXT: Final = b"task-questions"
 SOON: Final = 2.0  # seconds for which the first question is waited for

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from gateway.office import Office
     from gateway.upstream import Upstreams
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
     from registry.observing import Seen
     from registry.tables import ApiDescription
 

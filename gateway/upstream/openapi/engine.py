@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply, Terms
     from gateway.upstream import Ask, Downstream, FeedEvent
     from gateway.upstream.openapi.requests import Request
-    from registry.catalog import Credential, Entry, Upstream
+    from registry.catalogue import Credential, Entry, Upstream
     from registry.openapi.plan import Plan
 
 CAPABILITIES: Final[dict[str, Any]] = {"tools": {}}

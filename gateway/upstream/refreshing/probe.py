@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
     from gateway.upstream.messages import Message
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 TERMS = Terms(10.0, 10.0, 4 * 1024 * 1024)
 FINAL_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403, 429, 503})  # say nothing of the era, and end the probe

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.upstream import Ask, AskRefused, UpstreamBroken
-from registry.assembling import SERVER_WORDS
-from registry.hidden import visible
+from registry.catalogue.assembling import SERVER_WORDS
 from registry.observing import Seen
 from registry.screening import Described
+from registry.screening.hidden import visible
 from registry.tables import Kind
 
 if TYPE_CHECKING:
     from gateway.upstream import Probed, Upstreams
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
 
 MOST_PAGES = 1000  # a cursor that never ends is no list
 MOST_DEFINITIONS = 20_000

@@ -24,7 +24,7 @@ from gateway.upstream.refreshing.news import spread
 from gateway.upstream.refreshing.reading import read_server
 from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import Trouble
-from registry.assembling import upstream_of
+from registry.catalogue.assembling import upstream_of
 from registry.database import Concern
 from registry.errors import AddressRefused, UnknownServer, WrongState
 from registry.leases import give_back, take
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
     from gateway.upstream import Upstreams
     from gateway.world import World
-    from registry.catalog import Credential, Upstream
+    from registry.catalogue import Credential, Upstream
     from registry.observing import Observation, Seen
 
 WHO = "gateway"  # in the record: nobody asked for it

@@ -14,7 +14,7 @@ from authz.tokens.access import TokenVerifier
 from authz.tokens.keys import AFTERLIFE, OVERLAP, PERIOD, KeySet, load_keys, rotate, rotation_due
 from registry.database import Database, sqlite_url
 from registry.errors import SecretRefused
-from registry.vault import Vault
+from registry.secrets.vault import Vault
 from tests.fakes.tokens import ISSUER, RESOURCE, Judge, good
 
 if TYPE_CHECKING:

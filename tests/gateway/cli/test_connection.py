@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import main
-from registry.connections import owner
+from registry.credentials.connections import owner
 from registry.tables import Auth, ConnectionState, Secret
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_oauth import Upstream, serving

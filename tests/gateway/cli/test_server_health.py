@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.credentials.tls import TLS_KEY, owner, read_tls
 from registry.errors import SecretRefused
 from registry.servers import find
 from registry.tables import Connection, ConnectionState
-from registry.tls import TLS_KEY, owner, read_tls
 from tests.fakes.certificates import Authority
 from tests.fakes.processes import running
 from tests.gateway.cli.test_server import Console

@@ -17,7 +17,7 @@ from gateway.credentials import Asked
 from gateway.credentials.equipment import Equipment
 from gateway.credentials.kept import Kept
 from gateway.settings import load
-from registry.assembling import upstream_of
+from registry.catalogue.assembling import upstream_of
 from registry.tables import Server
 from tests.fakes.raw import principal
 

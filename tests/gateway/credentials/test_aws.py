@@ -21,14 +21,14 @@ from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
 from gateway.upstream import Ask, UpstreamError
 from gateway.upstream.connections import Servers
-from registry.assembling import upstream_of
-from registry.auth_modes import read_auth
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.catalogue.assembling import upstream_of
+from registry.credentials.auth_modes import read_auth
 from registry.database import Concern
 from registry.errors import RegistryError
+from registry.secrets.vault import Vault
 from registry.servers import Proposal, find, propose
 from registry.tables import Auth, Transport
-from registry.vault import Vault
 from tests.fakes.api import operation, tool
 from tests.fakes.raw import Asked as Arrived
 from tests.fakes.raw import http, principal, raw_server, result

@@ -13,8 +13,8 @@ from authz.tables import Person
 from gateway.assembly import open_office
 from gateway.credentials import deeds
 from gateway.credentials.equipment import Equipment
-from registry.authenticating import set_auth
-from registry.connections import Tokens
+from registry.credentials.authenticating import set_auth
+from registry.credentials.connections import Tokens
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth

@@ -17,8 +17,8 @@ from authz.tokens.cutoffs import CutOffs
 from gateway.credentials import Asked, ConnectionNeeded, CredentialUnavailable, Held, holding
 from gateway.credentials.holding import Credentials
 from gateway.upstream.messages import CredentialRefused
-from registry.auth_modes import MintedSettings, OAuthPersonSettings, OAuthSettings, StaticSettings
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.credentials.auth_modes import MintedSettings, OAuthPersonSettings, OAuthSettings, StaticSettings
 from registry.tables import Auth
 from tests.fakes.door import eventually
 from tests.fakes.door import upstream as reached
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.credentials import Key
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 ORIGIN = "http://127.0.0.1:9"
 

@@ -16,7 +16,7 @@ from tests.fakes.openid import Heard, Reply
 
 if TYPE_CHECKING:
     from gateway.credentials import Held
-    from registry.catalog import Upstream as Reached
+    from registry.catalogue import Upstream as Reached
     from tests.fakes.upstream_oauth import Upstream
     from tests.gateway.credentials.oauth.settled import Settled
 
@@ -185,7 +185,7 @@ def test_tokens_are_for_the_server_where_it_was_and_not_where_it_is(fake: Upstre
     with office.office.database.change(Concern.CATALOGUE) as session:
         session.get_one(Server, "notes").url = fake.url.replace("127.0.0.1", "127.0.0.2")
     with office.office.database.read() as session:
-        from registry.assembling import upstream_of
+        from registry.catalogue.assembling import upstream_of
 
         moved = upstream_of(session.get_one(Server, "notes"), [fake.origin.replace("127.0.0.1", "127.0.0.2")])
     with pytest.raises(ConnectionNeeded, match="at another address now"):

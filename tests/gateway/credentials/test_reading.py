@@ -14,7 +14,7 @@ from gateway.portal.calls.call import is_stale
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import open_upstreams
 from gateway.upstream.refreshing.refresh import refresh
-from registry.authenticating import load_credentials
+from registry.credentials.authenticating import load_credentials
 from registry.database import Concern
 from registry.tables import Auth, Secret, Server, ServerState
 from tests.fakes.raw import principal

@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from gateway.credentials import CredentialUnavailable, renewing
 from gateway.credentials.deeds import end
 from gateway.credentials.kept import Kept
-from registry import connections
+from registry.credentials import connections
 from registry.tables import ConnectionState
 from tests.servers import on_postgresql
 

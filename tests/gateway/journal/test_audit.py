@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from gateway.assembly import open_office
 from gateway.cli import main
-from gateway.cli.audit_text import line_text
+from gateway.cli.audit.text import line_text
 from gateway.settings import Settings
 from tests.gateway.journal.conftest import intend
 

@@ -12,8 +12,8 @@ import pytest
 
 from authz.errors import AssertionRefused
 from gateway.fetch import FetchFailed
-from gateway.oauth import keysets
-from gateway.oauth.keysets import AT_ONCE, FRESH, PAUSE, REMEMBERED, KeySets
+from gateway.oauth.evidence import keysets
+from gateway.oauth.evidence.keysets import AT_ONCE, FRESH, PAUSE, REMEMBERED, KeySets
 from idp_adapters.contract import HttpAnswer, ProviderDown
 
 URI = "https://keys.example/jwks"

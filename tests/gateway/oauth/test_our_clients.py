@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.credentials.oauth.own_documents import PATHS, address
-from gateway.oauth.documents import is_document_id, read_document
+from gateway.oauth.clients.documents import is_document_id, read_document
 from gateway.oauth.metadata import AUTH_METHODS
 from idp_adapters.contract import HttpAnswer
 from registry.database import Concern

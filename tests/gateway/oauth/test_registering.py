@@ -10,7 +10,7 @@ import pytest
 from authz.clients.known import UNUSED_LIFE, load_clients
 from authz.tables import Client
 from gateway.journal import flood
-from gateway.oauth import registering
+from gateway.oauth.clients import registering
 from tests.gateway.oauth.house import LOOPBACK, REDIRECT, House, answer_of, pkce
 
 if TYPE_CHECKING:

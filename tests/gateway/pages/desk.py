@@ -26,10 +26,10 @@ from gateway.pages.problems import HANDLERS
 from gateway.pages.routes import admin_routes, routes
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
-from registry.catalog import Catalogue, Entry, Mount, Upstream
+from registry.catalogue import Catalogue, Entry, Mount, Upstream
 from registry.database import Concern, Database, sqlite_url
+from registry.secrets.vault import Vault
 from registry.tables import Auth, Epoch, Era, Kind
-from registry.vault import Vault
 
 if TYPE_CHECKING:
     from pathlib import Path

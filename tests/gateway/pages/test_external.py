@@ -10,7 +10,7 @@ from sqlmodel import select
 
 from authz.people.accounts import add_group
 from authz.tables import BrowserSession, ClaimMapping, ForeignSession, Membership, Person, Provider
-from gateway.oauth.stepping_up import AGAIN
+from gateway.oauth.browser.stepping_up import AGAIN
 from gateway.rendezvous import RendezvousDown
 from gateway.snapshots import Snapshots
 from idp_adapters.contract import IdentityRefused
@@ -302,7 +302,7 @@ def test_people_of_a_provider_have_no_password_and_no_second_factor_here(
 def test_one_address_begins_so_many_sign_ins_in_a_minute(
     desk: Desk, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.pages.external.PER_MINUTE", 3)
+    monkeypatch.setattr("gateway.pages.signing_in.external.PER_MINUTE", 3)
     assert [desk.browser().get("/signin/corp").status_code for _ in range(5)] == [303, 303, 303, 429, 429]
 
 
@@ -312,7 +312,7 @@ def test_where_nobody_can_count_nobody_departs(
     def down(*_: object) -> int:
         raise RendezvousDown
 
-    monkeypatch.setattr("gateway.pages.external.count", down)
+    monkeypatch.setattr("gateway.pages.signing_in.external.count", down)
     assert desk.browser().get("/signin/corp").status_code == 503
 
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from gateway.pages.qr import _drawn, _interleaved, _padded, matrix, svg_path
+from gateway.pages.signing_in.qr import _drawn, _interleaved, _padded, matrix, svg_path
 
 ADDRESS = "otpauth://totp/Ostiary%3Aalice?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Ostiary%20door.example"
 DRAWN_ELSEWHERE = [

@@ -21,8 +21,8 @@ from gateway.credentials.news import Connected, spread
 from gateway.portal.calls import connecting
 from gateway.upstream import Answer
 from gateway.upstream.messages import CredentialRefused
-from registry.auth_modes import OAuthPersonSettings
-from registry.catalog import Credential
+from registry.catalogue import Credential
+from registry.credentials.auth_modes import OAuthPersonSettings
 from registry.tables import Auth
 from tests.fakes.door import NOTES, Door, Got, Legacy, Line, ask, catalogue, eventually, modern, open_door, upstream
 from tests.gateway.portal.test_two_processes import two_doors

@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from gateway.assembly import open_office
 from gateway.settings import Settings
-from registry import master_key, vault
 from registry.database import Database, sqlite_url
 from registry.errors import SecretRefused
 from registry.schema import scripts
+from registry.secrets import master_key, vault
 
 if TYPE_CHECKING:
     from pathlib import Path

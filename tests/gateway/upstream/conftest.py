@@ -11,7 +11,7 @@ from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import AskRefused
 from gateway.upstream.connections import Servers
-from registry.vault import Vault
+from registry.secrets.vault import Vault
 from tests.fakes.raw import principal
 
 if TYPE_CHECKING:

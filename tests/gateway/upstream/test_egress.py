@@ -9,7 +9,7 @@ from msgspec import structs
 from gateway.egress.tls import common
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.messages import CredentialRefused
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.tables import Auth
 from tests.fakes.certificates import make_certificate
 from tests.fakes.names import resolving

@@ -7,7 +7,7 @@ import pytest
 
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.legacy.sessions import SESSIONS_MOST
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.tables import Era
 from tests.fakes.processes import running
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, error, event, http, principal, raw_server, result, upstream_at

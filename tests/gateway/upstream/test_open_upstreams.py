@@ -13,9 +13,9 @@ from gateway.settings import Settings
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy
 from gateway.upstream.breaker import FAILURES
 from gateway.upstream.connections import open_upstreams
-from registry.assembling import upstream_of
+from registry.catalogue.assembling import upstream_of
+from registry.credentials.tls import set_tls
 from registry.servers import Proposal, exception_lines, find, propose
-from registry.tls import set_tls
 from tests.fakes.certificates import Authority
 from tests.fakes.raw import Asked, http, raw_server, result
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from gateway.office import Office
     from gateway.upstream import Upstreams
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 CALL = Ask(method="tools/call", params={"name": b'"t"'}, principal=None)
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.upstream import Ask
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.tables import Auth, Era
 from tests.fakes.raw import Asked, http, principal, raw_server, result
 
 if TYPE_CHECKING:
     from gateway.upstream.connections import Servers
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
     from tests.fakes.raw import RawServer
 
 PEOPLE = [f"p{number}" for number in range(20)]

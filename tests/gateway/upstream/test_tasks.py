@@ -18,7 +18,7 @@ from tests.gateway.upstream.test_legacy_servers import Clockwork, call
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 ASKABLE = b'{"elicitation":{}}'

@@ -18,10 +18,10 @@ from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Ask, UpstreamBroken, UpstreamUnreachable
 from gateway.upstream.connections import Servers
 from gateway.upstream.troubles import Trouble
+from registry.credentials.tls import Tls
 from registry.errors import SecretRefused
+from registry.secrets.vault import Vault
 from registry.tables import Era
-from registry.tls import Tls
-from registry.vault import Vault
 from tests.fakes.certificates import Authority
 from tests.fakes.raw import Asked, http, raw_server, result, upstream_at
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
     from tests.fakes.raw import RawServer
 
 CALL = Ask(method="tools/call", params={"name": b'"t"'}, principal=None)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from registry.catalogue.naming import is_legal, twins
 from registry.errors import DescriptionRefused
-from registry.naming import is_legal, twins
 from registry.openapi.operations import Choice, Operation, chosen, operations
 from registry.openapi.reading import read_description
 from tests.fakes.api import described

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from registry.errors import DescriptionRefused
-from registry.hidden import hidden
 from registry.openapi.reading import plain, read_description
+from registry.screening.hidden import hidden
 from tests.fakes.api import described
 
 HEAD = "openapi: 3.1.0\npaths: {}\n"

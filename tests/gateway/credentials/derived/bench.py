@@ -19,8 +19,8 @@ from gateway.oauth.metadata import server_metadata
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
 from registry.addresses import exception_line, parse
-from registry.auth_modes import read_auth
-from registry.catalog import Upstream
+from registry.catalogue import Upstream
+from registry.credentials.auth_modes import read_auth
 from registry.database import Concern
 from registry.tables import AddressException, Auth, Era, Server, ServerState
 from tests.fakes.parties import principal
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from authz.principals import Principal
     from authz.tokens.keys import KeySet
     from gateway.office import Office
-    from registry.catalog import Credential
+    from registry.catalogue import Credential
 
 URL = "https://notes.example/mcp"
 
@@ -75,7 +75,7 @@ class Bench:
 
     def server(self, auth: Auth, settings: Mapping[str, Any], url: str = URL, **secrets: bytes) -> Upstream:
         """Registered under that mode, and as the data plane has it."""
-        from registry.authenticating import set_auth
+        from registry.credentials.authenticating import set_auth
 
         with self.office.database.change(Concern.CATALOGUE) as session:
             row = session.get(Server, "notes") or Server(slug="notes", title="Notes", url=url)

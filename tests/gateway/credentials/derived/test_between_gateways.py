@@ -23,7 +23,7 @@ from tests.gateway.oauth.market import Market
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.gateway.credentials.derived.company import EXCHANGE, TYPE, Service, j
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 SECRET = b"canary-7f3a9-exchange"
 APP = "ostiary-at-the-service"

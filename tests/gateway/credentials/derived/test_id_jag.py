@@ -19,7 +19,7 @@ from tests.gateway.credentials.derived.company import JWT_BEARER, Service, join,
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 SECRET = b"canary-7f3a9-redeem"
 APP = "ostiary-there"

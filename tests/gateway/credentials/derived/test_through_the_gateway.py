@@ -11,8 +11,8 @@ from sqlmodel import select
 
 from authz.tables import Person
 from gateway.identity.registering import Described, register
-from registry import authenticating
 from registry.addresses import exception_line
+from registry.credentials import authenticating
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth

@@ -15,9 +15,9 @@ from gateway.credentials.equipment import Equipment
 from gateway.credentials.oauth import flow
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
-from registry import connections
-from registry.assembling import upstream_of
-from registry.authenticating import set_auth
+from registry.catalogue.assembling import upstream_of
+from registry.credentials import connections
+from registry.credentials.authenticating import set_auth
 from registry.database import Concern
 from registry.servers import exception_lines
 from registry.tables import Auth, Connection, Server, ServerState, UpstreamClient
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from gateway.credentials.oauth.flow import Arrived
     from gateway.office import Office
-    from registry.catalog import Upstream
-    from registry.connections import Tokens
+    from registry.catalogue import Upstream
+    from registry.credentials.connections import Tokens
     from tests.fakes.upstream_authority import Authority
 
 BROWSER = "the-cookie-of-a-browser"

@@ -10,7 +10,7 @@ from gateway.upstream import Answer, UpstreamBroken, UpstreamBusy, UpstreamSlow,
 from gateway.upstream.channels import sandbox, stdio
 from gateway.upstream.channels.opened import OF_ONE
 from gateway.upstream.channels.process import Process
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.tables import Era
 from tests.fakes.channels import (
     MIB,

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow
 from gateway.upstream.channels import sse
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.tables import Auth, Era, Transport
 from tests.fakes.channels import until
 from tests.fakes.processes import running

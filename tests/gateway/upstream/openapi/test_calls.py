@@ -10,7 +10,7 @@ import pytest
 
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy
 from gateway.upstream.messages import CredentialRefused
-from registry.catalog import Credential
+from registry.catalogue import Credential
 from registry.tables import Transport
 from tests.fakes.api import described, operation, tool
 from tests.fakes.raw import LAST, STREAM, Asked, RawServer, chunk, http, principal, raw_server
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.upstream.connections import Servers
-    from registry.catalog import Upstream
+    from registry.catalogue import Upstream
 
 DOING = described()
 

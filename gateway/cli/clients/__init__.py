@@ -1,0 +1,1 @@
+"""Verbs about clients, agents and tokens."""

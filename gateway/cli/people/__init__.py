@@ -1,0 +1,1 @@
+"""Verbs about people: users, groups, administrators, and provisioning by SCIM."""

@@ -1,0 +1,1 @@
+"""What is a person's own: their account, servers, tokens, delegations and sessions."""

@@ -1,0 +1,1 @@
+"""How we authenticate to servers: modes and their settings, connected accounts, our clients, certificates."""

@@ -1,0 +1,1 @@
+"""Sealed secrets: the master key, the vault, and the pages that say which secrets there should be."""
