@@ -25,6 +25,11 @@ def spend(session: Session, kind: str, key: str, until: float) -> bool:
     return bool(made.rowcount)
 
 
+def is_spent(session: Session, kind: str, key: str) -> bool:
+    """Whether `key` was seen before. For what only reads: who counts on it spends it."""
+    return session.get(Spent, fingerprint(f"{kind}\n{key}")) is not None
+
+
 def first_time(database: Database, kind: str, key: str, until: float) -> bool:
     """The same in a transaction of its own: a refusal that follows keeps the mark."""
     with database.change() as session:

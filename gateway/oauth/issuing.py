@@ -170,14 +170,17 @@ class IssuingServer(AuthorizationServer):
 
     # What happens once the core is content
 
-    def issue(self, grant: str, allowed: Allowance, scope: str, family: str = "") -> dict[str, Any]:
+    def issue(
+        self, grant: str, allowed: Allowance, scope: str, family: str = "", actors: tuple[str, ...] = ()
+    ) -> dict[str, Any]:
         """The answer with a fresh access token; asks again whether the principal and the resource are still there."""
         self.check_target(allowed.resource, allowed.resource)
         client = self.query_client(allowed.client)
         reach = client.get_allowed_scope(scope) if client is not None else None
         if reach is None:
             raise InvalidScope("nothing of this is within the reach of this client any more")
-        return self.hand_out("token.issued", self._minting(allowed, reach, family), grant=grant)
+        minting = replace(self._minting(allowed, reach, family), act=actors)
+        return self.hand_out("token.issued", minting, grant=grant)
 
     def hand_out(self, event: str, minting: Minting, **facts: Any) -> dict[str, Any]:
         """What is said to the client, and put on record; nobody gets anything who is not enabled now."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from authz.clients.known import TOKEN_EXCHANGE
 from authz.fingerprints import fingerprint
 from authz.tables import Code, RefreshToken
 from gateway.oauth.answering import catch_up, endpoint, new_desk, spread
@@ -12,6 +13,7 @@ from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.clients.client import AUTH_METHODS
 from gateway.oauth.evidence import JWT_BEARER, gather
 from gateway.oauth.evidence.vouching import authenticated, vouch, wants_voucher
+from gateway.oauth.evidence.welcoming import may_welcome, welcome
 from gateway.oauth.grants.agent import AgentGrant
 from gateway.oauth.grants.assertion import AssertionGrant
 from gateway.oauth.grants.code import CodeGrant, S256Only
@@ -68,7 +70,7 @@ def _reply(request: Request) -> Reply:
     if refused is not None:
         return refused
     evidence = gather(world, parameters, request.headers.getlist("dpop"))
-    (spread if evidence.granted and evidence.granted.newcomer else catch_up)(world)
+    (spread if _welcomed(request, world, evidence, ask) else catch_up)(world)
     if wants_voucher(ask):
         evidence = _vouched(request, world, evidence, ask)
     with world.office.database.change() as session:
@@ -104,10 +106,19 @@ def _has_hope(server: IssuingServer, ask: Ask) -> bool:
     return table is None or session.get(table, fingerprint(parameters.get(name, ""))) is not None
 
 
+def _welcomed(request: Request, world: World, evidence: Evidence, ask: Ask) -> bool:
+    """Whether somebody was let in whom nobody here knew: only for a client that has proved itself."""
+    with world.office.database.read() as session:
+        welcomed = may_welcome(IssuingServer(new_desk(request, session, evidence)), ask)
+    if welcomed and evidence.granted is not None:
+        welcome(world, evidence.granted)
+    return welcomed
+
+
 def _vouched(request: Request, world: World, evidence: Evidence, ask: Ask) -> Evidence:
     """An identity provider is asked before the transaction, and only for a client that has proved itself."""
     with world.office.database.read() as session:
-        client = authenticated(IssuingServer(new_desk(request, session, evidence)), ask)
+        client = authenticated(IssuingServer(new_desk(request, session, evidence)), ask, TOKEN_EXCHANGE)
     found = vouch(world, client, ask)
     if found.newcomer:
         spread(world)

@@ -19,8 +19,7 @@ from authz.tokens import dpop
 from authz.tokens.assertions import ID_JAG, Assertion, judge
 from authz.tokens.issuers import IssuerKind, trusted
 from gateway.oauth.problems import InvalidClient, InvalidGrant, InvalidProof, InvalidRequest
-from idp_adapters.contract import ExternalIdentity, IdentityRefused, Verified
-from registry.database import Concern
+from idp_adapters.contract import IdentityRefused, Verified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from authz.tokens.dpop import Proof
     from gateway.oauth.evidence.keysets import Keys
     from gateway.world import World
+    from idp_adapters.contract import ExternalIdentity
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 CLIENT_ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
@@ -146,7 +146,7 @@ def _granted(world: World, parameters: Mapping[str, str]) -> Granted:
         row = _issuer(world, said, kind)
         verified = _verified(world, token, said, row.keys, row.keys_uri)
         assertion = _judged(world, verified, kind)
-        newcomer = kind is IssuerKind.IDENTITY and _welcome(world, row.provider, assertion)
+        newcomer = kind is IssuerKind.IDENTITY and _is_newcomer(world, row.provider, assertion)
     except (AssertionRefused, IdentityRefused) as refused:
         world.telemetry.refused(f"assertion_{refused.reason}")
         raise InvalidGrant("the assertion is not valid here") from refused
@@ -165,32 +165,13 @@ def _judged(world: World, verified: Verified, kind: IssuerKind) -> Assertion:
     return assertion
 
 
-def _welcome(world: World, provider: str, said: Assertion) -> bool:
-    """Somebody who never came before is let in as at a first sign-in; in no group until they sign in themselves."""
+def _is_newcomer(world: World, provider: str, said: Assertion) -> bool:
+    """Whether nobody here has this identity yet. Only read here: who asks has proved nothing about itself by now."""
     with world.office.database.read() as session:
         vouching = session.get(Provider, provider)
         if vouching is None or vouching.disabled_at is not None:
             raise AssertionRefused("provider")
-        if external.find(session, said.issuer, said.subject) is not None:
-            return False
-    facts = {"provider": provider, "issuer": said.issuer}
-    with world.office.change("person.admitted", Concern.PEOPLE, who="ostiary", **facts) as (session, noted):
-        person = external.admit(session, provider, _identity(said), time.time(), 0)
-        noted["person"] = f"user:{person.handle}"
-    return True
-
-
-def _identity(said: Assertion) -> ExternalIdentity:
-    claims = said.claims
-    email = words(claims.get("email"))
-    return ExternalIdentity(
-        issuer=said.issuer,
-        subject=said.subject,
-        login=words(claims.get("preferred_username")) or email.partition("@")[0] or said.subject,
-        name=words(claims.get("name")),
-        email=email,
-        authenticated_at=time.time(),
-    )
+        return external.find(session, said.issuer, said.subject) is None
 
 
 def words(value: Any) -> str:

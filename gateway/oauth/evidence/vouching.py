@@ -45,16 +45,18 @@ def wants_voucher(ask: Ask) -> bool:
     return parameters.get("grant_type") == TOKEN_EXCHANGE and foreign
 
 
-def authenticated(server: IssuingServer, ask: Ask) -> Client:
-    """The client, without spending its assertion, which is done where the token is issued. Raises Refused."""
+def authenticated(server: IssuingServer, ask: Ask, grant: str) -> Client:
+    """The client, if it may use `grant`, without spending its assertion, which is done where the token is issued.
+    Raises Refused.
+    """
     said, desk = server.desk.evidence.client, server.desk
     if said is None:
         proved: AskingClient = server.authenticate_client(ask, SECRET_METHODS, "token")
         row: Client | None = proved.row
     else:
         row = find_client(desk.session, said.subject, desk.now)
-    if row is None or TOKEN_EXCHANGE not in row.grant_types:
-        raise UnauthorizedClient("this client may not exchange tokens")
+    if row is None or grant not in row.grant_types:
+        raise UnauthorizedClient(f"this client may not use the grant {grant}")
     return row
 
 

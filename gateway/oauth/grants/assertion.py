@@ -6,27 +6,40 @@ them. Neither gets a refresh token: whoever signed may change their mind.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from authz import once
+from authz.acting import read_chain
 from authz.clients.agents import find_agent_by_id
-from authz.errors import AssertionRefused, ScopeRefused
+from authz.errors import AssertionRefused, ScopeRefused, TokenRefused
 from authz.people import external
 from authz.scopes import ALL, intersect, parse_scope, write_scope
 from authz.tokens.cutoffs import Cut, is_cut
 from authz.tokens.families import Allowance
-from authz.tokens.issuers import IssuerKind, agent_of, family_of
+from authz.tokens.issuers import IssuerKind, agent_of, family_of, trusted
 from gateway.oauth.clients.client import PROVING_METHODS
 from gateway.oauth.evidence import JWT_BEARER, words
 from gateway.oauth.problems import InvalidGrant, InvalidScope, UnauthorizedClient
 
 if TYPE_CHECKING:
+    from sqlmodel import Session
+
     from authz.tables import Person
     from gateway.oauth.asking import Ask
     from gateway.oauth.evidence import Granted
     from gateway.oauth.issuing import IssuingServer
+
+
+_ACTOR: Final = (
+    "the assertion names somebody who acts for the person (act) and is no agent here: ask an administrator for a rule "
+    "(ostiary issuer allow)"
+)
+
+
+class UnknownActor(AssertionRefused):
+    """An `act` claim that cannot become part of our chain."""
 
 
 class AssertionGrant(BaseGrant, TokenEndpointMixin):
@@ -36,6 +49,7 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
     TOKEN_ENDPOINT_AUTH_METHODS = PROVING_METHODS
     server: IssuingServer
     request: Ask
+    actors: tuple[str, ...]
 
     def validate_token_request(self) -> None:
         granted = self.server.desk.evidence.granted
@@ -43,12 +57,16 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
         self.family = family_of(granted.assertion.issuer) if granted.kind is IssuerKind.IDENTITY else ""
         try:
             self.allowed = self._person(granted) if granted.kind is IssuerKind.IDENTITY else self._agent(granted)
+            self.actors = acting_for(self.server.desk.session, granted)
+        except UnknownActor as refused:
+            self.server.desk.refusals.append({"reason": f"assertion.act_{refused.reason}"})
+            raise InvalidGrant(_ACTOR) from refused
         except AssertionRefused as refused:
             self.server.desk.refusals.append({"reason": f"assertion.{refused.reason}"})
             raise InvalidGrant("the assertion is not valid here") from refused
 
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
-        token = self.server.issue(self.GRANT_TYPE, self.allowed, self.allowed.scope, self.family)
+        token = self.server.issue(self.GRANT_TYPE, self.allowed, self.allowed.scope, self.family, self.actors)
         return 200, token, self.TOKEN_RESPONSE_HEADER
 
     def _person(self, granted: Granted) -> Allowance:
@@ -108,6 +126,23 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
         if not isinstance(single, str):
             raise AssertionRefused("claim_resource")
         return self.server.check_target(asked, self.server.check_target(single, None))
+
+
+def acting_for(session: Session, granted: Granted) -> tuple[str, ...]:
+    """Who acts for the person, nearest first, as agents of ours (RFC 8693 section 4.1): those that a rule about the
+    issuer's workloads knows. Whoever acts and is nobody here would act unseen, so that is refused (M-12).
+    """
+    said = granted.assertion
+    if "act" not in said.claims:
+        return ()
+    if granted.kind is IssuerKind.WORKLOAD:
+        raise UnknownActor("of_a_workload")
+    try:
+        named = read_chain(said.claims)
+        trusted(session, said.issuer, IssuerKind.WORKLOAD)
+        return tuple(agent_of(session, said.issuer, {"sub": actor}) for actor in named)
+    except (AssertionRefused, TokenRefused) as refused:
+        raise UnknownActor(refused.reason) from refused
 
 
 def _name(granted: Granted) -> str:

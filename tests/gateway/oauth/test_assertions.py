@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from authz.tables import Person, Provider
+from authz.clients.agents import disable_client
+from authz.people import external
+from authz.tables import Client, Person, Provider
 from authz.tokens.assertions import ID_JAG
 from authz.tokens.issuers import IssuerKind, add_issuer, add_rule
 from gateway.oauth.evidence import JWT_BEARER
@@ -18,7 +20,6 @@ from tests.fakes.issuers import Signer
 if TYPE_CHECKING:
     import httpx2
 
-    from authz.tables import Client
     from tests.gateway.oauth.house import House
 
 COMPANY = "https://idp.corp.example"
@@ -87,6 +88,85 @@ def test_somebody_who_never_came_before_is_let_in_as_at_a_first_sign_in(house: H
     assert present(house, said, (client.id, secret)).status_code == 200
 
     assert any(member.label == "user:zoe@corp" for member in house.members().values())
+
+
+@pytest.mark.parametrize("how", ["no client", "a wrong secret", "another client", "no such grant", "elsewhere"])
+def test_nobody_is_let_in_by_a_client_that_has_not_proved_itself(house: House, company: Signer, how: str) -> None:
+    (client, secret), (other, theirs) = app(house), house.confidential()
+    subject = f"unproved-{how}"
+    said = jag(house, company, other if how == "no such grant" else client, sub=subject)
+    auth = {
+        "no client": None, "a wrong secret": (client.id, "wrong"), "another client": app_auth(house),
+        "no such grant": (other.id, theirs), "elsewhere": (client.id, "wrong"),
+    }[how]  # fmt: skip
+
+    if how == "elsewhere":
+        answer = house.post("/oauth/revoke", {"grant_type": JWT_BEARER, "assertion": said, "token": "x"}, auth)
+    else:
+        answer = present(house, said, auth)
+
+    assert answer.status_code in {400, 401}, answer.text
+    with house.office.database.read() as session:
+        assert external.find(session, COMPANY, subject) is None
+    assert present(house, jag(house, company, client, sub=subject), (client.id, secret)).status_code == 200
+
+
+def app_auth(house: House) -> tuple[str, str]:
+    client, secret = app(house)
+    return client.id, secret
+
+
+def test_whoever_acts_is_an_agent_of_ours_by_a_rule_and_stays_in_the_chain(house: House, company: Signer) -> None:
+    (client, secret), (agent, _) = app(house), house.agent()
+    known(house, "delegating")
+    with house.office.database.change() as session:
+        add_issuer(session, COMPANY, IssuerKind.WORKLOAD, keys=company.jwks)
+        add_rule(session, COMPANY, {"sub": "their-agent"}, agent.id)
+
+    given = present(
+        house, jag(house, company, client, sub="delegating", act={"sub": "their-agent"}), (client.id, secret)
+    )
+
+    assert given.status_code == 200, given.text
+    issued = house.records("token.issued")[-1]
+    assert (issued["who"], issued["actors"]) == ("user:delegating@corp", [f"agent:{agent.handle}"])
+    assert house.call(given.json()["access_token"]) == 200
+    with house.office.database.change(Concern.PEOPLE, Concern.CUTOFFS) as session:
+        disable_client(session, session.get_one(Client, agent.id), time.time())
+    house.until_call(given.json()["access_token"], 401)
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        {"sub": "nobody-here"},
+        {"sub": "operator:root"},
+        {"sub": "their-agent", "act": {"sub": "nobody-here"}},
+        {"sub": "a", "iss": "https://elsewhere.example"},
+        {"act": {"sub": "a"}},
+        {},
+        "their-agent",
+        7,
+    ],
+    ids=str,
+)
+def test_t_16_whoever_acts_and_is_nobody_here_makes_the_assertion_worth_nothing(
+    house: House, company: Signer, act: Any
+) -> None:
+    client, secret = app(house)
+    known_once(house, "acted-for")
+
+    answer = present(house, jag(house, company, client, sub="acted-for", act=act), (client.id, secret))
+
+    assert (answer.status_code, answer.json()["error"]) == (400, "invalid_grant")
+    assert "is no agent here" in answer.json()["error_description"]
+
+
+def known_once(house: House, subject: str) -> None:
+    with house.office.database.read() as session:
+        missing = external.find(session, COMPANY, subject) is None
+    if missing:
+        known(house, subject)
 
 
 def test_an_identity_assertion_counts_once_also_when_twenty_present_it_at_once(house: House, company: Signer) -> None:
