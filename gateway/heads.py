@@ -1,10 +1,14 @@
-"""Heads of HTTP messages, known again by all of their bytes (RFC 9112 section 2.1)."""
+"""Heads of HTTP messages, known again by all of their bytes but the digits of the length (RFC 9112 section 2.1)."""
 
 from __future__ import annotations
 
 from typing import Final, Generic, TypeVar
 
 END: Final = b"\r\n\r\n"
+_LENGTH: Final = b"\r\ncontent-length: "  # so most say it; some with capitals
+_CAPITAL: Final = b"\r\nContent-Length: "
+_DIGITS: Final = 9
+_UNMEASURED: Final = (b"", 0, 0)
 
 Key = TypeVar("Key")
 Head = TypeVar("Head")
@@ -31,6 +35,27 @@ class Kept(Generic[Key, Head]):
 
     def clear(self) -> None:
         self._kept.clear()
+
+
+def apart(data: bytes) -> tuple[bytes, int, int]:
+    """The head that `data` begins with, without the digits of its Content-Length; that length; where the body begins.
+
+    Messages say the same head again and again, but for their length. Nothing at all for a head that is not whole or
+    says no length. What is taken away is digits and nothing else, so two heads of which the same is left differ in
+    their length alone.
+    """
+    end = data.find(END) + len(END)
+    at = data.find(_LENGTH, 0, end)
+    if at < 0:
+        at = data.find(_CAPITAL, 0, end)
+        if at < 0:
+            return _UNMEASURED
+    at += len(_LENGTH)
+    stop = data.find(b"\r", at)
+    digits = data[at:stop]
+    if not digits.isdigit() or len(digits) > _DIGITS:
+        return _UNMEASURED
+    return data[:at] + data[stop:end], int(digits), end
 
 
 def ends_plainly(raw: bytes, fields: int) -> bool:

@@ -17,7 +17,7 @@ from gateway.edge.answer import Cycle, cycle
 from gateway.edge.heads import Head, raw_head
 from gateway.edge.patience import Patience
 from gateway.edge.request import Request
-from gateway.heads import END
+from gateway.heads import apart
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -119,9 +119,9 @@ class EdgeProtocol(Patience):
 
     def _again(self, data: bytes) -> bool:
         """Whether this is all of a request, and nothing else, whose head is known: then there is nothing to parse."""
-        end = data.find(END) + len(END)
-        head = self.edge.heads.find((self.peer, data[:end]))
-        if head is None or head.length != len(data) - end or self.transport.is_closing():
+        raw, length, start = apart(data)
+        head = self.edge.heads.find((self.peer, raw))
+        if head is None or length != len(data) - start or length > self.edge.limit or self.transport.is_closing():
             return False
         if self.cycle is not None and not self.cycle.response_complete:
             return False
@@ -131,7 +131,7 @@ class EdgeProtocol(Patience):
         request.keep_alive, request.head = head.keep_alive, head
         self.cycle = self._serving = request  # type: ignore[assignment] # uvicorn's name for it
         try:
-            request.start_whole(data[end:])
+            request.start_whole(data[start:])
         except Exception as error:  # noqa: BLE001 - as what is raised in a callback of the parser
             self._refuse(self._broke(error))
         return True
@@ -196,8 +196,7 @@ class EdgeProtocol(Patience):
         if b"content-length" not in fields or self._chunked or self.expect_100_continue or not self._data:
             return None
         raw = raw_head(self._data, self.url)
-        length = int(fields[b"content-length"])
-        return Head(raw, request.path, request.query, fields, lines, request.keep_alive, length) if raw else None
+        return Head(raw, request.path, request.query, fields, lines, request.keep_alive) if raw else None
 
     def _scope(
         self, version: str, method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]

@@ -1,4 +1,4 @@
-"""Heads of requests that came before, byte for byte: a client says the same head with each call.
+"""Heads of requests that came before, but for their length: a client says the same head with each call.
 
 What was found out by reading one holds for the next as far as it hangs on its bytes and the peer alone; what hangs on
 more (whose token it is, under which snapshot) is kept beside it by whoever knows until when it holds. Only heads of
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.heads import END, Kept, ends_plainly
+from gateway.heads import Kept, apart, ends_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,7 @@ LONGEST: Final = 4096  # bytes
 
 
 class Head(msgspec.Struct):
-    """A well-formed head of a POST to the data plane with a Content-Length, and what the edge made of it.
+    """A well-formed head of a POST to the data plane, without the digits of its length; what the edge made of it.
 
     `found` is what the data plane has found out about whoever sends it.
     """
@@ -32,7 +32,6 @@ class Head(msgspec.Struct):
     headers: Mapping[bytes, bytes]
     lines: list[tuple[bytes, bytes]]
     keep_alive: bool
-    length: int
     doubled: frozenset[bytes] = frozenset()
     source: str = ""
     origin: bytes | None = None
@@ -63,7 +62,7 @@ class Heads:
 
 
 def raw_head(data: bytes, target: bytes) -> bytes:
-    """The bytes of the head that `data` begins with, if it is a POST to `target` and all of it is there."""
+    """The head that `data` begins with, as it is kept, if it is a POST to `target` and all of it is there."""
     if not data.startswith(b"POST %b HTTP/1.1\r\n" % target):
         return b""
-    return data[: data.find(END) + len(END)] if END in data else b""
+    return apart(data)[0]

@@ -16,7 +16,7 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.egress import heads
 from gateway.egress.reply import Reply, Terms
 from gateway.egress.tls import why_not
-from gateway.heads import END
+from gateway.heads import apart
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.troubles import Trouble
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES = 64 * 1024
 HEAD_LINES = 100
-TOLD = frozenset({b"link", b"x-total-count"})  # what an HTTP API says of its answer beside it
+TOLD = frozenset({b"link", b"x-total-count", b"dpop-nonce"})  # what a server says of an answer beside it
 INTERIM_REPLIES = 8  # 1xx answers that one request may be sent
 DRAIN_TIME = 1.0  # seconds in which an event stream must end after its answer
 DRAIN_BYTES = 4096
@@ -166,17 +166,17 @@ class Connection(asyncio.Protocol):
 
     def _again(self, reply: Reply, data: bytes) -> bool:
         """Whether this is all of an answer whose head is known: then there is nothing to parse."""
-        end = data.find(END) + len(END)
-        head = heads.known.find(data[:end])
-        if head is None or head.length != len(data) - end or 0 < reply.terms.size < head.length:
+        raw, length, start = apart(data)
+        head = heads.known.find(raw)
+        if head is None or length != len(data) - start or 0 < reply.terms.size < length:
             return False
-        if not reply.hold(head.length):
+        if not reply.hold(length):
             self._fault = _too_much_in_flight()
             self._conclude(reply)
             return True
         head.tell(reply)
         self.life = head.life
-        reply.push(data[end:])
+        reply.push(data[start:])
         self._reply = None
         self._idle_since = self._heard
         self._freed(self, self._heard)

@@ -1,4 +1,4 @@
-"""Heads of answers that came before, byte for byte: a server says the same one with each answer of a second.
+"""Heads of answers that came before, but for their length: a server says the same with each answer of a second.
 
 What one says is found out by the parser; what comes after the same bytes needs none, if all of it is there at once.
 """
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.heads import END, Kept, ends_plainly
+from gateway.heads import Kept, apart, ends_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply
 
 LONGEST: Final = 2048  # bytes
+BODILESS: Final = frozenset({204, 304})  # whatever length they say (RFC 9112 section 6.3)
 
 
 class Head(msgspec.Struct, frozen=True):
     """Of a whole answer with a length, after which the connection stays; what `Reply` says of one."""
 
-    length: int
     status: int
     content_type: bytes
     session: bytes
@@ -42,10 +42,11 @@ known: Final[Kept[bytes, Head]] = Kept(256)  # of all servers: it hangs on the b
 
 def learn(data: bytes, reply: Reply, fields: int, life: float) -> None:
     """`data` was one whole answer: the next one that begins like it need not be parsed."""
-    end = data.find(END) + len(END)
-    raw, length = data[:end], len(data) - end
-    if end > LONGEST or length != reply.received or reply.stream:  # what came in chunks is shorter than its bytes
+    raw, length, start = apart(data)
+    if not raw or start > LONGEST or reply.stream or reply.status in BODILESS:
+        return
+    if length != reply.received or length != len(data) - start:  # what came in chunks is shorter than its bytes
         return
     if ends_plainly(raw, fields):
         told = (reply.status, reply.content_type, reply.session, reply.retry_after, reply.challenge, reply.told)
-        known.keep(raw, Head(length, *told, life))
+        known.keep(raw, Head(*told, life))

@@ -17,7 +17,7 @@ from registry.addresses import admit
 from registry.errors import AddressRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from gateway.egress.reply import Reply, Terms
     from gateway.egress.routes import Key, Route
@@ -42,7 +42,7 @@ class Egress:
         self._resolved: dict[tuple[str, int], tuple[float, tuple[str, ...]]] = {}
         self._contexts = Contexts(keys)
 
-    async def exchange(
+    def exchange(
         self,
         route: Route,
         method: str,
@@ -53,7 +53,7 @@ class Egress:
         credential: Credential | None = None,
         repeatable: bool = False,
         target: bytes = b"",
-    ) -> Reply:
+    ) -> Coroutine[None, None, Reply]:
         """One request and its reply, which the caller closes.
 
         Without a `target` it is a message of MCP to the registered address; with one it goes to that path and query of
@@ -67,8 +67,30 @@ class Egress:
         if body or method in WITH_CONTENT:
             head = b"%bContent-Length: %d\r\n" % (head, len(body))
         head += lines
-        secret = b"" if credential is None else _secret(route, credential, head, body)
-        request = b"%b%b\r\n%b" % (head, secret, body)
+        if credential is not None and credential.heard is not None:
+            return self._proved(route, credential, head, body, terms, repeatable=repeatable)
+        return self._sent(route, _request(route, credential, head, body), terms, repeatable=repeatable)
+
+    async def _proved(
+        self, route: Route, credential: Credential, head: bytes, body: bytes, terms: Terms, *, repeatable: bool
+    ) -> Reply:
+        """The same, where what is signed is good once: signed for each time that it is sent (RFC 9449 section 11.1)."""
+        assert credential.heard is not None
+        for last in (False, True):
+            request = _request(route, credential, head, body)
+            try:
+                reply = await self._sent(route, request, terms, repeatable=False)
+            except Stale:
+                if last or not repeatable:
+                    raise
+                continue
+            if not credential.heard(reply.status, reply.challenge, reply.told) or last:
+                return reply
+            reply.close()
+        raise AssertionError
+
+    async def _sent(self, route: Route, request: bytes, terms: Terms, *, repeatable: bool) -> Reply:
+        """Over a connection that waits for it, or a new one."""
         connection = self._take_idle(route.key)
         if connection is not None:
             reply = connection.send(request, terms)
@@ -228,6 +250,11 @@ def _forget(connection: Connection, opened: set[Connection], idle: list[Connecti
     opened.discard(connection)
     if connection in idle:
         idle.remove(connection)
+
+
+def _request(route: Route, credential: Credential | None, head: bytes, body: bytes) -> bytes:
+    secret = b"" if credential is None else _secret(route, credential, head, body)
+    return b"%b%b\r\n%b" % (head, secret, body)
 
 
 def _secret(route: Route, credential: Credential, head: bytes, body: bytes) -> bytes:

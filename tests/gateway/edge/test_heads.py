@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.edge.heads import LONGEST, MOST, Head, Heads
+from gateway.heads import apart
 from tests.fakes.door import Door, Line, eventually, open_door
 from tests.gateway.edge.test_requests import written
 
@@ -52,6 +53,25 @@ async def test_a_head_is_parsed_once(tmp_path, parsed: list[bytes]) -> None:
             got = await line.raw(call(door, number))
             assert got.json["id"] == number
         assert parsed == [b"/mcp"]
+
+
+async def test_a_head_is_known_whatever_length_it_says(tmp_path, parsed: list[bytes]) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        for number in (1, 22, 333, 4444):
+            assert (await line.raw(call(door, number))).json["id"] == number
+        assert parsed == [b"/mcp"]
+
+
+async def test_a_known_head_with_a_length_beyond_the_limit_is_refused_like_any(tmp_path) -> None:
+    async with open_door(tmp_path, request_limit=4096) as door, Line(door) as line:
+        assert (await line.raw(call(door, 1))).status == 200
+        data = call(door, 2)
+        start = data.find(b"\r\n\r\n") + 4
+        length = b"content-length: %d" % (len(data) - start)
+        assert length in data.lower()
+        longer = data[start:-1] + b" " * 5000 + b"}"
+        head = data[:start].replace(b"%d" % (len(data) - start), b"%d" % len(longer))
+        assert (await line.raw(head + longer)).status == 413
 
 
 async def test_another_connection_of_the_same_client_profits_too(tmp_path, parsed: list[bytes]) -> None:
@@ -158,6 +178,22 @@ async def test_t_57_a_head_with_bare_line_ends_is_refused_before_it_could_be_kno
         assert not kept(door)
 
 
+@given(
+    before=st.lists(st.sampled_from([b"X: 1", b"content-length: 7", b"Content-Length: 7", b"X-Content-Length: 3"])),
+    body=st.binary(max_size=30),
+)
+def test_what_is_taken_from_a_head_is_digits_and_nothing_else(before: list[bytes], body: bytes) -> None:
+    data = b"\r\n".join([b"POST /mcp HTTP/1.1", *before]) + b"\r\n\r\n" + body
+    raw, length, start = apart(data)
+    if not raw:
+        assert not any(line.lower().startswith(b"content-length") for line in before)
+        return
+    assert length == 7
+    assert data[start:] == body
+    at = data.lower().find(b"\r\ncontent-length: ") if b"\r\ncontent-length: " in raw else data.find(b"\r\nContent-")
+    assert raw[: at + 18] + b"7" + raw[at + 18 :] == data[:start] or data[:start].count(b": 7") > 1
+
+
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(1, 400), max_size=12), count=st.integers(2, 5))
 async def test_however_the_bytes_are_cut_each_request_has_its_own_answer(tmp_path_factory, cuts, count) -> None:
@@ -173,4 +209,4 @@ async def test_however_the_bytes_are_cut_each_request_has_its_own_answer(tmp_pat
 
 
 def head(raw: bytes, lines: int) -> Head:
-    return Head(raw, b"/mcp", b"", {}, [(b"x", b"y")] * lines, True, 0)
+    return Head(raw, b"/mcp", b"", {}, [(b"x", b"y")] * lines, True)
