@@ -29,6 +29,7 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
     "profiles": "authorization_grant_profiles_supported",
     "promises_iss": "authorization_response_iss_parameter_supported",
     "reads_documents": "client_id_metadata_document_supported",
+    "proofs": "dpop_signing_alg_values_supported",
 }):  # fmt: skip
     """The parts that we use. `scopes` are None where it does not say which it has."""
 
@@ -44,6 +45,7 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
     profiles: tuple[str, ...] = ()
     promises_iss: bool = False
     reads_documents: bool = False
+    proofs: tuple[str, ...] = ()  # RFC 9449 section 5.1
 
     @property
     def offers_offline(self) -> bool:

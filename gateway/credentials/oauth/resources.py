@@ -39,13 +39,16 @@ class _Document(msgspec.Struct):
     resource: str
     authorization_servers: list[str] = []
     scopes_supported: list[str] = []
+    dpop_signing_alg_values_supported: list[str] = []
+    dpop_bound_access_tokens_required: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Resource:
     """A server as the resource of tokens. `issuers` are those that it names, or the one that stands for them.
 
-    `old` is one that has no metadata: of revision 2025-03-26, its authorization server is at its own origin.
+    `old` is one that has no metadata: of revision 2025-03-26, its authorization server is at its own origin. `proofs`
+    are the algorithms of proofs of possession that it takes (RFC 9449), and `bound` says that it wants them.
     """
 
     name: str  # what tokens are asked for (RFC 8707)
@@ -53,6 +56,8 @@ class Resource:
     scopes: tuple[str, ...] = ()
     wanted: tuple[str, ...] = ()  # what its challenge named
     old: bool = False
+    proofs: tuple[str, ...] = ()
+    bound: bool = False
 
 
 def read_resource(fetcher: Fetcher, upstream: Upstream) -> Resource:
@@ -64,7 +69,8 @@ def read_resource(fetcher: Fetcher, upstream: Upstream) -> Resource:
     for url in _places(upstream.url, challenge):
         document = fetch(fetcher, url, _Document, _WHAT)
         if document is not None:
-            return replace(_judge(document, upstream.url), wanted=challenge.scopes)
+            judged = _judge(document, upstream.url)
+            return replace(judged, wanted=challenge.scopes, proofs=judged.proofs or challenge.proofs)
     if challenge.resource_metadata:
         raise Unanswered(f"{_WHAT} is not where the server says, nor anywhere else")
     origin = origin_of(upstream.url)
@@ -131,4 +137,6 @@ def _judge(document: _Document, url: str) -> Resource:
         name=document.resource,
         issuers=tuple(document.authorization_servers),
         scopes=read_scopes(" ".join(document.scopes_supported)),
+        proofs=tuple(document.dpop_signing_alg_values_supported),
+        bound=document.dpop_bound_access_tokens_required,
     )
