@@ -80,6 +80,13 @@ def sign(payload: Mapping[str, Any], key: PrivateKey, *, kid: str, typ: str) -> 
     return jws.serialize_compact(header, body, key, [ALGORITHM])
 
 
+def sign_with_own_key(payload: Mapping[str, Any], key: PrivateKey, *, typ: str) -> str:
+    """The same, bringing the public half along: what `verify_own_key` reads."""
+    header = {"alg": ALGORITHM, "typ": typ, "jwk": dict(key.as_dict(private=False))}
+    body = json.dumps(payload, separators=(",", ":")).encode()
+    return jws.serialize_compact(header, body, key, [ALGORITHM])
+
+
 def read_header(token: bytes) -> dict[str, Any]:
     """The header, before anything is proved: good for choosing a key and for refusing, and for nothing else."""
     if len(token) > TOKEN_LIMIT:

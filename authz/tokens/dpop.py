@@ -1,6 +1,7 @@
 """Proofs of possession (RFC 9449): that whoever presents a token holds the key that it is bound to.
 
-Judged here is the proof itself; that its `jti` counts once is for the caller, who knows where things meet.
+Judged here is the proof itself; that its `jti` counts once is for the caller, who knows where things meet. Made here
+are those that we bring to others.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 
 from authz import jose
 from authz.errors import ProofRefused
+from authz.ids import fresh_id
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +53,16 @@ def judge(proof: str, *, method: str, url: str, now: float, token: bytes | None 
     return Proof(jkt, _mark(claims, jkt))
 
 
+def make(
+    key: jose.PrivateKey, *, method: str, url: str, now: float, token: bytes = b"", more: Mapping[str, str] | None = None
+) -> str:
+    """A proof for one request (section 4.2), and with `token` for that token; `more` are claims besides."""
+    claims: dict[str, Any] = {"jti": fresh_id(), "htm": method, "htu": url, "iat": int(now), **(more or {})}
+    if token:
+        claims["ath"] = _digest(token).decode()
+    return jose.sign_with_own_key(claims, key, typ=TYP)
+
+
 def _check_age(claims: Mapping[str, Any], now: float) -> None:
     made = claims.get("iat")
     if isinstance(made, bool) or not isinstance(made, int | float) or not now - OLDEST <= made <= now + NEWEST:
@@ -60,8 +72,11 @@ def _check_age(claims: Mapping[str, Any], now: float) -> None:
 def _speaks_of(claims: Mapping[str, Any], token: bytes) -> bool:
     """Section 4.2: `ath` is the SHA-256 of the token that it comes with."""
     said = claims.get("ath")
-    right = base64.urlsafe_b64encode(sha256(token).digest()).rstrip(b"=")
-    return isinstance(said, str) and compare_digest(said.encode("utf-8", "replace"), right)
+    return isinstance(said, str) and compare_digest(said.encode("utf-8", "replace"), _digest(token))
+
+
+def _digest(token: bytes) -> bytes:
+    return base64.urlsafe_b64encode(sha256(token).digest()).rstrip(b"=")
 
 
 def _mark(claims: Mapping[str, Any], jkt: str) -> str:
