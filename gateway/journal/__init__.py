@@ -16,6 +16,17 @@ class JournalDown(Exception):
     """A record cannot be written: nothing may leave, nothing may be answered but 503."""
 
 
+class About:
+    """What is the same for call after call of a principal to a tool: the facts, and the same as members of a record."""
+
+    __slots__ = ("facts", "principal", "written")
+
+    def __init__(self, principal: Principal, facts: dict[str, Any], written: bytes) -> None:
+        self.principal = principal
+        self.facts = facts
+        self.written = written
+
+
 class Journal(Protocol):
     """What the rest of the gateway may do with the record.
 
@@ -23,22 +34,21 @@ class Journal(Protocol):
     `signin.refused`, `token.issued`, `policy.changed`, `server.approved` …; field names are those of docs/journal.md.
     """
 
-    def intend(
+    def about(
         self,
         principal: Principal,
         *,
-        call: str,
         method: str,
         server: str,
         object: str,  # noqa: A002
-        arguments: bytes,
-        decision: str,
         rule: str,
         epoch: int,
         portal: str,
-        request_id: str,
         era: str,
-    ) -> None:
+    ) -> About:
+        """Who does what where, and by which rule."""
+
+    def intend(self, about: About, *, call: str, decision: str, request_id: str, arguments: bytes) -> None:
         """Written before the call leaves; `call` is the id that the outcome will repeat. Raises JournalDown."""
 
     def conclude(self, call: str, outcome: str, **facts: Any) -> None:

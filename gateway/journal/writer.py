@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from gateway.journal import JournalDown
+from gateway.journal import About, JournalDown
 from gateway.journal.book import Book
 from gateway.journal.flood import Flood
 from gateway.journal.ledger import Ledger
@@ -82,7 +82,7 @@ class FileJournal:
         self._redactor = redactor
         self.book = book
         self._strict = strict
-        self._abouts: dict[Key, _About] = {}
+        self._abouts: dict[Key, About] = {}
         self._flood = Flood(self.note)
         ledger.syncing.chores.append(self._count_flood)
 
@@ -94,46 +94,37 @@ class FileJournal:
     def writer(self) -> str:
         return self._ledger.writer
 
-    def intend(
+    def about(
         self,
         principal: Principal,
         *,
-        call: str,
         method: str,
         server: str,
         object: str,  # noqa: A002
-        arguments: bytes,
-        decision: str,
         rule: str,
         epoch: int,
         portal: str,
-        request_id: str,
         era: str,
-    ) -> None:
+    ) -> About:
         key = (id(principal), portal, method, server, object, rule, epoch, era)
         known = self._abouts.get(key)
-        if known is None or known.principal is not principal:
-            known = self._know(key, principal)
+        return known if known is not None and known.principal is principal else self._know(key, principal)
+
+    def intend(self, about: About, *, call: str, decision: str, request_id: str, arguments: bytes) -> None:
         ids, readable = f"{call}{decision}{request_id}", self._redactor.members(arguments)
         if readable is None or not _is_plain(ids):
             facts = {"at": time.time(), "event": "call.intent", "call": call, "decision": decision}
-            facts |= {"request_id": request_id} | known.facts | self._redactor.facts(arguments)
+            facts |= {"request_id": request_id} | about.facts | self._redactor.facts(arguments)
             body = encode(facts)
         else:
-            body = _INTENT % (
-                time.time(),
-                call.encode(),
-                decision.encode(),
-                request_id.encode(),
-                known.written,
-                readable,
-            )
+            names = (call.encode(), decision.encode(), request_id.encode())
+            body = _INTENT % (time.time(), *names, about.written, readable)
         self._ledger.append(body, opens=call)
 
-    def _know(self, key: Key, principal: Principal) -> _About:
-        """Who does what where by which rule: the same for call after call, so it is written once."""
+    def _know(self, key: Key, principal: Principal) -> About:
+        """Written once, because it is the same for call after call."""
         _, portal, method, server, object_, rule, epoch, era = key
-        about: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "who": principal.label,
             "subject": principal.subject,
             "client": principal.client,
@@ -146,10 +137,10 @@ class FileJournal:
             "era": era,
         }
         if principal.actor is not None:
-            about["actors"] = _actors(principal.actor)
+            facts["actors"] = _actors(principal.actor)
         if len(self._abouts) >= KNOWN:
             self._abouts.clear()
-        known = self._abouts[key] = _About(principal, about)
+        known = self._abouts[key] = About(principal, facts, encode(facts)[1:-1])
         return known
 
     def conclude(self, call: str, outcome: str, **facts: Any) -> None:
@@ -203,17 +194,6 @@ class FileJournal:
         with suppress(JournalDown):
             return self._flood.tell()
         return True
-
-
-class _About:
-    """Facts about a principal's calls, and the same as members of a record."""
-
-    __slots__ = ("facts", "principal", "written")
-
-    def __init__(self, principal: Principal, facts: dict[str, Any]) -> None:
-        self.principal = principal
-        self.facts = facts
-        self.written = encode(facts)[1:-1]
 
 
 def _is_plain(ids: str) -> bool:

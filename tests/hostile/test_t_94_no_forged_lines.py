@@ -78,10 +78,10 @@ def test_t_94_hostile_names_and_arguments_of_a_call_stay_in_its_line(journal: Fi
         scopes=frozenset(), resource="", expires_at=0,
     )  # fmt: skip
     arguments = json.dumps({value: value, "list": [value]}).encode()
-    journal.intend(
-        who, call=value, method="tools/call", server=value, object=value, arguments=arguments, decision="d", rule="r",
-        epoch=1, portal=value, request_id=value, era="modern",
-    )  # fmt: skip
+    about = journal.about(
+        who, method="tools/call", server=value, object=value, rule="r", epoch=1, portal=value, era="modern"
+    )
+    journal.intend(about, call=value, decision="d", request_id=value, arguments=arguments)
     journal.conclude(value, "error", reason=value)
     check(journal, 2)
     assert verify(journal.directory, KEY).problems == []

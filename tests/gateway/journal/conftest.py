@@ -28,7 +28,9 @@ def intend(journal: FileJournal, call: str = "c1", arguments: bytes = b"{}", **f
     facts: dict[str, Any] = {"method": "tools/call", "server": "notes", "object": "notes.add", "decision": f"d-{call}"}
     facts |= {"rule": "r1", "epoch": 3, "portal": "default", "request_id": "q1", "era": "modern"}
     who = fields.pop("who", None) or principal()
-    journal.intend(who, call=call, arguments=arguments, **facts | fields)
+    facts |= fields
+    ids = {name: facts.pop(name) for name in ("decision", "request_id")}
+    journal.intend(journal.about(who, **facts), call=call, arguments=arguments, **ids)
 
 
 def lines(directory: Path) -> list[dict[str, Any]]:
