@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Self
 from authz.tokens.keys import load_keys
 from gateway.credentials.oauth.crowd import Crowd
 from gateway.credentials.oauth.discovery import Discovery
+from gateway.credentials.oauth.possession import Nonces
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
 from registry.addresses import exception_line
@@ -39,6 +40,7 @@ class Equipment:
         self.clock = clock
         self.discovery = Discovery()
         self.crowd = Crowd()
+        self.nonces = Nonces()
         self._home: str | None = None
         self._own: dict[str, str] = {}
         self._ways: dict[Way, Fetcher] = {}

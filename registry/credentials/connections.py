@@ -40,6 +40,7 @@ class Tokens(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     access: str
     refresh: str = ""
     type: str = "Bearer"
+    key: bytes = b""  # that they are bound to, where they are (RFC 9449); the refresh token may be, the other not
     expires_at: float | None = None
     ends_at: float | None = None  # of the refresh token, where that is said
     scopes: tuple[str, ...] = ()

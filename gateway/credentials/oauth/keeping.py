@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from gateway.credentials import Refused
 from gateway.credentials.oauth.authorities import OFFLINE
 from registry.credentials.connections import Tokens
 
@@ -13,8 +14,20 @@ if TYPE_CHECKING:
     from gateway.credentials.oauth.tokens import Granted
 
 
+BEARER: Final = "Bearer"
+BOUND: Final = "DPoP"
+UNBOUND: Final = "its authorization server gave a token that is bound to no key, where one is wanted that is"
+
+
 def first(
-    granted: Granted, now: float, *, issuer: str, audience: str, scopes: tuple[str, ...], client_id: str
+    granted: Granted,
+    now: float,
+    *,
+    issuer: str,
+    audience: str,
+    scopes: tuple[str, ...],
+    client_id: str,
+    key: bytes = b"",
 ) -> Tokens:
     """Of a connection that was just made. An answer without scopes gave those that were asked for (RFC 6749, 5.1)."""
     given = scopes if granted.scopes is None else granted.scopes
@@ -22,6 +35,8 @@ def first(
     return Tokens(
         access=granted.access,
         refresh=granted.refresh,
+        type=BOUND if granted.bound else BEARER,
+        key=key,
         expires_at=_after(now, granted.expires_in),
         ends_at=_after(now, granted.refresh_expires_in) if granted.refresh else None,
         scopes=given,
@@ -40,12 +55,19 @@ def following(fresh: Tokens, before: Tokens | None) -> Tokens:
     return msgspec.structs.replace(fresh, times=before.times + 1)
 
 
-def renewed(granted: Granted, before: Tokens, now: float) -> Tokens:
-    """The next of the same connection. A refresh token that was not replaced is still good (RFC 6749 section 6)."""
+def renewed(granted: Granted, before: Tokens, now: float, key: bytes = b"") -> Tokens:
+    """The next of the same connection. A refresh token that was not replaced is still good (RFC 6749 section 6).
+
+    Raises Refused for a token that is less than the one before: what is bound to a key stays so.
+    """
+    if before.type == BOUND and not granted.bound:
+        raise Refused(f"{UNBOUND}; connect it again")
     ends_at = _after(now, granted.refresh_expires_in)
     return Tokens(
         access=granted.access,
         refresh=granted.refresh or before.refresh,
+        type=BOUND if granted.bound else BEARER,
+        key=before.key or key,
         expires_at=_after(now, granted.expires_in),
         ends_at=before.ends_at if ends_at is None and not granted.refresh else ends_at,
         scopes=before.scopes if granted.scopes is None else granted.scopes,

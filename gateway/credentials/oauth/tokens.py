@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
@@ -12,12 +12,15 @@ import msgspec
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.challenges import read_scopes
 from gateway.credentials.oauth.documents import ask
+from gateway.credentials.oauth.possession import NONCE, USE_NONCE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.credentials.equipment import Equipment
+    from gateway.credentials.oauth.possession import Holder
     from gateway.credentials.oauth.proving import App
+    from idp_adapters.contract import HttpAnswer
 
 LIMIT: Final = 128 * 1024  # bytes of an answer
 TIMEOUT: Final = 10.0  # seconds for all of it
@@ -35,6 +38,7 @@ _FAULTS: Final = {
     "invalid_scope": "the authorization server does not give the scopes that are asked for",
     "invalid_target": "the authorization server gives no tokens for this server",
     "access_denied": "the authorization server says no",
+    "invalid_dpop_proof": "the authorization server does not accept our proof of the key that the token is bound to",
 }
 
 
@@ -52,7 +56,9 @@ class ClientForgotten(Denied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """What was given. `scopes` is None where the answer does not say: then it is what was asked for."""
+    """What was given. `scopes` is None where the answer does not say: then it is what was asked for; `bound` says
+    whether the token is worth nothing without the key that was proved.
+    """
 
     access: str = field(repr=False)
     refresh: str = field(default="", repr=False)
@@ -60,40 +66,70 @@ class Granted:
     refresh_expires_in: int | None = None
     scopes: tuple[str, ...] | None = None
     issued_type: str = ""  # RFC 8693 section 2.2.1
+    bound: bool = False
 
 
-def request(equipment: Equipment, endpoint: str, app: App, form: Mapping[str, str]) -> Granted:
-    """A bearer token. Raises Refused for an answer that stays, Unanswered for one that may pass.
+def request(
+    equipment: Equipment, endpoint: str, app: App, form: Mapping[str, str], holder: Holder | None = None
+) -> Granted:
+    """A token, with a `holder` one that is bound to its key where the authorization server binds them for us.
 
-    `form` has `grant_type` and what belongs to it; members that are empty are left out.
+    `form` has `grant_type` and what belongs to it; members that are empty are left out. Raises Refused for an answer
+    that stays, Unanswered for one that may pass.
     """
-    return judge(post(equipment, endpoint, app, form))
+    return judge(post(equipment, endpoint, app, form, holder), proved=holder is not None)
 
 
-def post(equipment: Equipment, endpoint: str, app: App, form: Mapping[str, str]) -> dict[str, Any]:
+def post(
+    equipment: Equipment, endpoint: str, app: App, form: Mapping[str, str], holder: Holder | None = None
+) -> dict[str, Any]:
     """The members of a good answer, not judged yet; and of any other, what it means."""
-    headers, proof = app.proof(equipment, endpoint)
-    told = {name: value for name, value in (*form.items(), *proof.items()) if value}
-    head = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json", **headers}
-    fetcher = equipment.fetcher
-    answer = ask(
-        lambda: fetcher.send(
-            "POST", endpoint, headers=head, body=urlencode(told).encode(), limit=LIMIT, timeout=TIMEOUT
-        ),
-        "the authorization server's token endpoint",
-    )
+    answer = _post(equipment, endpoint, app, form, holder)
+    if holder is not None and _wants_nonce(holder, endpoint, answer):  # before it looked at anything else
+        answer = _post(equipment, endpoint, app, form, holder)
+        _wants_nonce(holder, endpoint, answer)
     members = _members(answer.body)
     if answer.status in {200, 201} and members is not None and "error" not in members:
         return members
     raise _problem(answer.status, answer.headers.get("retry-after", ""), (members or {}).get("error"))
 
 
-def judge(members: Mapping[str, Any]) -> Granted:
-    """RFC 6749 section 5.1, RFC 6750; what is not as it has to be cannot be used."""
+def _post(equipment: Equipment, endpoint: str, app: App, form: Mapping[str, str], holder: Holder | None) -> HttpAnswer:
+    headers, proof = app.proof(equipment, endpoint)
+    if holder is not None:
+        headers = {**headers, "dpop": holder.proof("POST", _plain(endpoint), endpoint)}
+    told = {name: value for name, value in (*form.items(), *proof.items()) if value}
+    head = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json", **headers}
+    fetcher = equipment.fetcher
+    return ask(
+        lambda: fetcher.send(
+            "POST", endpoint, headers=head, body=urlencode(told).encode(), limit=LIMIT, timeout=TIMEOUT
+        ),
+        "the authorization server's token endpoint",
+    )
+
+
+def _wants_nonce(holder: Holder, endpoint: str, answer: HttpAnswer) -> bool:
+    """Whether it wants the same again, with the nonce that it gives (RFC 9449 section 8)."""
+    given = holder.keep(endpoint, answer.headers.get(NONCE, ""))
+    return given and answer.status in {400, 401} and (_members(answer.body) or {}).get("error") == USE_NONCE
+
+
+def _plain(endpoint: str) -> str:
+    """RFC 9449 section 4.2: without query and fragment."""
+    return endpoint.partition("?")[0]
+
+
+def judge(members: Mapping[str, Any], *, proved: bool = False) -> Granted:
+    """RFC 6749 section 5.1, RFC 6750, RFC 9449 section 5; what is not as it has to be cannot be used.
+
+    A token that is bound to a key which nobody proved is of no use to us.
+    """
     kind = members.get("token_type")
-    if not isinstance(kind, str) or kind.lower() != "bearer":
-        raise Unanswered("the authorization server gave a token of a type that is not spoken here (only Bearer is)")
-    return judge_any(members)
+    said = kind.lower() if isinstance(kind, str) else ""
+    if said not in ({"bearer", "dpop"} if proved else {"bearer"}):
+        raise Unanswered("the authorization server gave a token of a type that was not asked for")
+    return replace(judge_any(members), bound=said == "dpop")
 
 
 def judge_any(members: Mapping[str, Any]) -> Granted:
