@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import CredentialUnavailable, Held
 from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
+from gateway.credentials.oauth import possession
+from gateway.credentials.oauth.keeping import BOUND
 from gateway.credentials.oauth.moving import MOVED, has_moved
+from gateway.credentials.oauth.possession import Bound
 from gateway.credentials.renewing import renew_once
 from registry.addresses import exception_line
 from registry.catalogue import Credential
@@ -57,7 +60,7 @@ class Kept:
             raise _lacking(asked, found.tokens, missing)
         if self._is_over(found, asked, now):
             found = self._renewed(found, asked)
-        return Held(credential=_credential(asked, found), renew_at=min(now + LOOKED_AT, found.good_until))
+        return Held(credential=_credential(self._equipment, asked, found), renew_at=min(now + LOOKED_AT, found.good_until))
 
     def _look(self, upstream: Upstream, subject: str) -> Found:
         """The connection, if it was made for this server as it is now (T-49)."""
@@ -132,20 +135,31 @@ def _moved(upstream: Upstream, tokens: Tokens) -> str:
     return ""
 
 
-def _credential(asked: Asked, found: Found) -> Credential:
+def _credential(equipment: Equipment, asked: Asked, found: Found) -> Credential:
+    origin, bound = exception_line(asked.upstream.url), _bound(equipment, asked, found.tokens)
     return Credential(
         server=asked.upstream.slug,
-        origin=exception_line(asked.upstream.url),
+        origin=origin,
         header=b"authorization",
         value=_value(found.tokens),
         subject=asked.subject,
         account=found.row.account,
         until=math.inf if found.tokens.expires_at is None else found.tokens.expires_at,
+        sign=None if bound is None else bound.sign,
+        heard=None if bound is None else bound.heard,
     )
 
 
+def _bound(equipment: Equipment, asked: Asked, tokens: Tokens) -> Bound | None:
+    """For a token that is bound to a key: what proves that we have it, with each request."""
+    holder = possession.opened(equipment, tokens.key) if tokens.type == BOUND else None
+    if holder is None:
+        return None
+    return Bound(holder=holder, token=tokens.access.encode(), origin=exception_line(asked.upstream.url))
+
+
 def _value(tokens: Tokens) -> bytes:
-    return b"Bearer " + tokens.access.encode()
+    return f"{tokens.type} {tokens.access}".encode()
 
 
 def _later(upstream: Upstream, row: Connection, now: float) -> str:

@@ -36,13 +36,18 @@ class ConnectRefused(Refused):
 
 
 class Journey(msgspec.Struct, frozen=True, kw_only=True):
-    """What the token request needs. Not shown to anybody, in no repr."""
+    """What the token request needs. Not shown to anybody, in no repr.
+
+    `key` is what the tokens are to be bound to, and `bound` says that no other will do.
+    """
 
     verifier: str
     client_id: str
     redirect_uri: str
     resource: str
     scopes: tuple[str, ...]
+    key: bytes = b""
+    bound: bool = False
 
     def __repr__(self) -> str:
         return f"Journey(resource={self.resource!r})"

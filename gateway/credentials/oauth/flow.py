@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from gateway.credentials import Refused, deeds
-from gateway.credentials.oauth import apps, departures, keeping, tokens
+from gateway.credentials.oauth import apps, departures, keeping, possession, tokens
 from gateway.credentials.oauth.answers import read_answer
 from gateway.credentials.oauth.authorities import OFFLINE
 from gateway.credentials.oauth.departures import ConnectRefused, Journey
@@ -67,6 +67,7 @@ def begin(
         held = _held(equipment, upstream, subject, found.authority) if scopes else ()
         wanted = _scopes(upstream, found, held, scopes)
         app = apps.app_for(equipment, upstream, found, wanted)
+    holder = possession.fresh(equipment) if possession.wanted(found) else None
     state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
     journey = Journey(
         verifier=verifier,
@@ -74,6 +75,8 @@ def begin(
         redirect_uri=apps.callback_of(office.settings.base_url, upstream.slug),
         resource=found.resource.name,
         scopes=wanted,
+        key=b"" if holder is None else holder.exported(),
+        bound=found.resource.bound,
     )
     row = PendingConnect(
         state="", server=upstream.slug, subject=subject, person=person, browser=browser, sealed=b"",
@@ -81,7 +84,7 @@ def begin(
     )  # fmt: skip
     with office.database.change() as session:
         departures.remember(session, office.vault, state, row, journey)
-    return Departure(url=_with(endpoint, _asked(journey, state)))
+    return Departure(url=_with(endpoint, _asked(journey, state, "" if holder is None else holder.jkt)))
 
 
 def is_awaited(equipment: Equipment, parameters: Mapping[str, str]) -> bool:
@@ -146,13 +149,14 @@ def _held(equipment: Equipment, upstream: Upstream, subject: str, authority: Aut
     return tuple(row.scopes) if row is not None and row.issuer == authority.issuer else ()
 
 
-def _asked(journey: Journey, state: str) -> dict[str, str]:
-    """RFC 6749 section 4.1.1, RFC 7636, RFC 8707; OpenID Connect Core section 11 for `prompt`."""
+def _asked(journey: Journey, state: str, jkt: str) -> dict[str, str]:
+    """RFC 6749 section 4.1.1, RFC 7636, RFC 8707, RFC 9449 section 10; OpenID Connect Core section 11 for `prompt`."""
     challenge = base64.urlsafe_b64encode(hashlib.sha256(journey.verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code", "client_id": journey.client_id, "redirect_uri": journey.redirect_uri, "state": state,
         "code_challenge": challenge, "code_challenge_method": "S256", "resource": journey.resource,
         "scope": " ".join(journey.scopes), "prompt": "consent" if OFFLINE in journey.scopes else "",
+        "dpop_jkt": jkt,
     }  # fmt: skip
     return {name: value for name, value in asked.items() if value}
 
@@ -182,14 +186,18 @@ def _redeemed(
         "grant_type": "authorization_code", "code": code, "redirect_uri": journey.redirect_uri,
         "code_verifier": journey.verifier, "resource": journey.resource,
     }  # fmt: skip
+    holder = possession.opened(equipment, journey.key)
     try:
-        return tokens.request(equipment, authority.for_tokens(), app, form)
+        granted = tokens.request(equipment, authority.for_tokens(), app, form, holder)
     except tokens.ClientForgotten as forgotten:
         apps.forget(equipment, upstream, authority.issuer)
         raise Refused(f"{forgotten}; begin anew, and we register anew where we may") from forgotten
     except Refused:
         equipment.discovery.forget(upstream, authority.issuer)
         raise
+    if journey.bound and not granted.bound:
+        raise Refused(keeping.UNBOUND)
+    return granted
 
 
 def _kept(equipment: Equipment, row: PendingConnect, journey: Journey, granted: tokens.Granted, who: str) -> Connection:
@@ -201,6 +209,7 @@ def _kept(equipment: Equipment, row: PendingConnect, journey: Journey, granted: 
         audience=journey.resource,
         scopes=journey.scopes,
         client_id=journey.client_id,
+        key=journey.key,
     )
     counted = keeping.following(kept, _before(equipment, row))
     began = row.expires_at - departures.LIFE

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.granting import check_set
-from gateway.credentials.oauth import apps, tokens
+from gateway.credentials.oauth import apps, keeping, possession, tokens
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.discovery import Found
+    from gateway.credentials.oauth.possession import Holder
     from registry.catalogue import Upstream
 
 UNSAID: Final = 300  # seconds that a token is used whose end is not said
@@ -29,15 +30,18 @@ class Ourselves:
         equipment = self._equipment.toward(upstream)
         try:
             found = equipment.discovery.find(equipment.fetcher, upstream, fresh=asked.instead_of is not None)
-            granted = self._granted(equipment, asked, found)
+            holder = possession.fresh(equipment) if possession.wanted(found) else None
+            granted = self._granted(equipment, asked, found, holder)
         except Unanswered as later:
             raise _unavailable(upstream, str(later), "it may pass", int(later.retry_after)) from later
         except Refused as refused:
             raise _unavailable(upstream, str(refused), "an administrator has to mend it") from refused
         life = UNSAID if granted.expires_in is None else granted.expires_in
-        return bearer(asked, granted.access, now, now + life)
+        return bearer(asked, granted.access, now, now + life, holder if granted.bound else None)
 
-    def _granted(self, equipment: Equipment, asked: Asked, found: Found) -> tokens.Granted:
+    def _granted(
+        self, equipment: Equipment, asked: Asked, found: Found, holder: Holder | None
+    ) -> tokens.Granted:
         upstream, issuer = asked.upstream, found.authority.issuer
         app = apps.app_for(equipment, upstream, found, ())
         form = {
@@ -46,10 +50,13 @@ class Ourselves:
             "scope": " ".join(_scopes(asked, found)),
         }
         try:
-            return tokens.request(equipment, found.authority.for_tokens(), app, form)
+            granted = tokens.request(equipment, found.authority.for_tokens(), app, form, holder)
         except (Refused, Unanswered):
             equipment.discovery.forget(upstream, issuer)
             raise
+        if found.resource.bound and not granted.bound:
+            raise Refused(keeping.UNBOUND)
+        return granted
 
 
 def _scopes(asked: Asked, found: Found) -> tuple[str, ...]:

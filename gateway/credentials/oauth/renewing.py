@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth import apps, keeping, tokens
+from gateway.credentials.oauth import apps, keeping, possession, tokens
+from gateway.credentials.oauth.discovery import Found
 from gateway.credentials.oauth.documents import ask
 from gateway.credentials.oauth.moving import MOVED, has_moved
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.authorities import Authority
+    from gateway.credentials.oauth.possession import Holder
     from gateway.credentials.oauth.proving import App
     from registry.catalogue import Upstream
     from registry.credentials.connections import Tokens
@@ -32,8 +35,9 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
     authority = _authority(equipment, upstream, kept.issuer)
     app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
     form = {"grant_type": "refresh_token", "refresh_token": kept.refresh, "resource": kept.audience}
+    holder = possession.opened(equipment, kept.key) or _begun(equipment, upstream, authority)
     try:
-        granted = tokens.request(equipment, authority.for_tokens(), app, form)
+        granted = tokens.request(equipment, authority.for_tokens(), app, form, holder)
     except tokens.ClientForgotten as forgotten:
         apps.forget(equipment, upstream, kept.issuer)
         raise Refused(f"{forgotten}; connect it again") from forgotten
@@ -42,7 +46,7 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
     except Unanswered:
         equipment.discovery.forget(upstream, kept.issuer)
         raise
-    return keeping.renewed(granted, kept, equipment.clock())
+    return keeping.renewed(granted, kept, equipment.clock(), b"" if holder is None else holder.exported())
 
 
 def revoke(equipment: Equipment, upstream: Upstream, connection: Connection, kept: Tokens) -> None:  # noqa: ARG001
@@ -53,6 +57,14 @@ def revoke(equipment: Equipment, upstream: Upstream, connection: Connection, kep
         return
     app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
     _tell(equipment, authority.revocation_endpoint, app, kept.refresh or kept.access, refresh=bool(kept.refresh))
+
+
+def _begun(equipment: Equipment, upstream: Upstream, authority: Authority) -> Holder | None:
+    """A key for a connection that has none, where the server has come to want tokens that are bound to one."""
+    with suppress(Refused, Unanswered):  # then it is as it was
+        if possession.wanted(Found(equipment.discovery.resource(equipment.fetcher, upstream), authority)):
+            return possession.fresh(equipment)
+    return None
 
 
 def _authority(equipment: Equipment, upstream: Upstream, issuer: str) -> Authority:
