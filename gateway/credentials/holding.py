@@ -172,12 +172,13 @@ class Credentials:
         return entry
 
     def _obtain(self, asked: Asked) -> Held:
+        since = time.time()
         try:
             held = self._sources.of(asked.upstream.auth).obtain(asked)
         except SQLAlchemyError as error:
             raise CredentialUnavailable("credentials cannot be had now: the database does not answer") from error
         _check(asked, held.credential)
-        return held
+        return replace(held, credential=replace(held.credential, since=since))
 
     def _check_vain(self, asked: Asked) -> None:
         until, why = self._vain.get(asked.key, (0.0, ""))

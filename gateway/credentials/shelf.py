@@ -88,5 +88,12 @@ def is_cut(cutoffs: CutOffs, key: Key, since: float) -> bool:
     return bool(key.subject) and cutoffs.cuts(Cut.PERSON, key.subject, since)
 
 
+def has_ended(cutoffs: CutOffs, credential: Credential) -> bool:
+    """Whether the connection that it is of was ended, or begun anew, since it was obtained."""
+    if not credential.since or not cutoffs.moments:
+        return False
+    return cutoffs.cuts(Cut.CONNECTION, cut_key(credential.server, credential.subject), credential.since)
+
+
 def _place(upstream: Upstream) -> tuple[object, ...]:
     return upstream.slug, upstream.url, upstream.transport, upstream.auth, upstream.auth_settings

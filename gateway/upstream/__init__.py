@@ -14,12 +14,15 @@ import msgspec
 from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from authz.principals import Principal
     from gateway.upstream.connections import Strain
+    from gateway.upstream.modern import Way
     from registry.catalogue import Credential, Entry, Upstream
     from registry.tables import Era
+
+    Ended = Callable[[Credential], bool]  # whether the account that it is of is not to be used any more
 
 
 class Ask(msgspec.Struct, kw_only=True, gc=False):
@@ -138,11 +141,24 @@ class FeedEvent:
 class Upstreams(Protocol):
     """All approved servers, as one process reaches them."""
 
-    async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
+    def send(
+        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None
+    ) -> Coroutine[None, None, Answer]:
         """Ask and wait for the answer. Cancelling this task cancels the ask at the server, as its era has it.
 
         Raises UpstreamError. Bytes of the answer are counted against the budget in flight until it returns.
         """
+
+    def way(self, server: Upstream, ask: Ask) -> Way | None:
+        """For a call of a tool: what is the same with each such call but for its arguments. None where that is not so.
+
+        Good for as long as `server` is the one that is registered.
+        """
+
+    def along(
+        self, way: Way, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
+    ) -> Coroutine[None, None, Answer]:
+        """As `send`, for a call like the one that `way` was found for."""
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         """Which era the server speaks and what it says of itself (protocol revision 2026-07-28, versioning)."""
@@ -157,6 +173,9 @@ class Upstreams(Protocol):
 
     def leave(self, server: str) -> None:
         """It is not approved any more: end what runs for it here."""
+
+    def forsake(self, ended: Ended) -> None:
+        """Accounts have ended: give up what waits with them, and end what is kept open with them."""
 
     async def close(self) -> None:
         """End sessions, feeds and connections."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
 from gateway.journal import JournalDown
-from gateway.upstream import Answer, Probed, UpstreamError
+from gateway.upstream import Answer, Probed, UpstreamError, modern
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.channels.engine import Channels
 from gateway.upstream.channels.sse import SsePlaces
@@ -26,14 +26,15 @@ from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 
     from authz.principals import Principal
     from gateway.office import Office
     from gateway.rendezvous import Rendezvous
-    from gateway.upstream import Ask, Downstream, FeedEvent, Upstreams
+    from gateway.upstream import Ask, Downstream, Ended, FeedEvent, Upstreams
     from gateway.upstream.channels.places import Places
     from gateway.upstream.limits import Plan
+    from gateway.upstream.modern import Way
     from gateway.upstream.troubles import Trouble
     from registry.catalogue import Credential, Upstream
     from registry.secrets.vault import Vault
@@ -142,12 +143,29 @@ class Servers:
             for slug, gate in list(self._gates.items())
         }
 
-    async def send(self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None) -> Answer:
+    def send(
+        self, server: Upstream, ask: Ask, down: Downstream, credential: Credential | None
+    ) -> Coroutine[None, None, Answer]:
         gate = self._gate(server)
-        plan = gate.enter(ask)
+        plan = gate.plan(ask)
+        return self._passed(gate, ask, self._twice if plan.repeat else self._send, server, ask, down, credential, plan)
+
+    def way(self, server: Upstream, ask: Ask) -> Way | None:
+        gate = self._gate(server)
+        plan = gate.plan(ask)
+        engine = self._engines[server.transport]
+        return engine.way(server, ask, gate, plan.terms) if isinstance(engine, Http) and not plan.repeat else None
+
+    def along(
+        self, way: Way, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
+    ) -> Coroutine[None, None, Answer]:
+        return self._passed(way.gate, way.ask, modern.along, self._egress, way, arguments, credential, down)
+
+    async def _passed(self, gate: Gate, ask: Ask, act: Callable[..., Awaitable[Answer]], *details: object) -> Answer:
+        """Through the gate of its server: counted, and told to the breaker."""
+        gate.enter(ask)
         try:
-            way = self._twice if plan.repeat else self._send
-            answer = await way(server, ask, down, credential, plan)
+            answer = await act(*details)
         except UpstreamError as error:
             gate.failed(error)
             raise
@@ -173,6 +191,12 @@ class Servers:
         for engine in self._engines.values():
             if isinstance(engine, Channels):
                 engine.leave(server)
+
+    def forsake(self, ended: Ended) -> None:
+        self._parking.forsake(ended)
+        for engine in self._engines.values():
+            if isinstance(engine, Http | Channels):
+                engine.forsake(ended)
 
     async def close(self) -> None:
         self._sweeping.cancel()

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Terms
     from gateway.rendezvous import Rendezvous
-    from gateway.upstream import Ask, Downstream, FeedEvent
+    from gateway.upstream import Ask, Downstream, Ended, FeedEvent
     from gateway.upstream.legacy.parking import Parking
+    from gateway.upstream.limits import Gate
+    from gateway.upstream.modern import Way
     from registry.catalogue import Credential, Upstream
     from registry.secrets.vault import Vault
 
@@ -53,6 +55,12 @@ class Http:
             return modern.send(self.egress, route, ask, down, credential, terms)
         return self._legacy.send(route, ask, down, credential, terms)
 
+    def way(self, server: Upstream, ask: Ask, gate: Gate, terms: Terms) -> Way | None:
+        """For calls like this one, if each of them is one request of the modern era."""
+        if server.era is not Era.MODERN or needs_driving(ask):
+            return None
+        return modern.way(self._route(server), ask, gate, terms)
+
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         """Asks afresh each time. A legacy server's session is kept, for refreshing."""
         route = self._route(server)
@@ -76,6 +84,9 @@ class Http:
 
     def _follower(self, server: Upstream, route: Route, credential: Credential | None) -> Follower:
         return Follower(self.egress, self._sessions, self._legacy, route, credential, server.era)
+
+    def forsake(self, ended: Ended) -> None:
+        self._legacy.forsake(ended)
 
     async def sweep(self) -> None:
         await self._sessions.sweep()

@@ -1,8 +1,13 @@
-"""Ending what runs for a server that was suspended, retired, or is to be run in another way: in every process."""
+"""Ending what runs for a server that was suspended, retired, or is to be run in another way, and what runs with an
+account that was ended: in every process.
+"""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
+
+from gateway.credentials.shelf import has_ended
 
 if TYPE_CHECKING:
     from gateway.world import World
@@ -10,9 +15,11 @@ if TYPE_CHECKING:
 
 async def leave_forever(world: World) -> None:
     """Until cancelled."""
-    known = world.snapshots.current.catalogue.upstreams.keys()
+    known, cut = world.snapshots.current.catalogue.upstreams.keys(), world.snapshots.current.cutoffs
     async for snapshot in world.snapshots.changes():
         now = snapshot.catalogue.upstreams.keys()
         for slug in known - now:
             world.upstreams.leave(slug)
-        known = now
+        if snapshot.cutoffs != cut:
+            world.upstreams.forsake(partial(has_ended, snapshot.cutoffs))
+        known, cut = now, snapshot.cutoffs

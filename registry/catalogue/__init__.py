@@ -58,7 +58,8 @@ class Credential:
 
     `subject` is the id of the person whose it is, empty when it is shared. `account` tells accounts apart: it stays
     when a token is renewed, so that what was begun with the old one (a session) goes on with the new one; where nobody
-    says it, another value is another account. `until` is when it ends, in seconds since the epoch. With `sign` nothing
+    says it, another value is another account. `until` is when it ends, in seconds since the epoch; `since` when whoever
+    obtained it began to look, 0 for what is no account's. With `sign` nothing
     is sent but what it makes of each request: given the head, as far as it is written, and the content, it gives the
     lines that follow. With `heard` it is told what each answer says beside its content (status, challenge, other
     headers), and answers whether the same request is to be signed and sent once more: nothing was done then.
@@ -72,6 +73,7 @@ class Credential:
     account: str = ""
     scope: str = ""  # the tool it is good for, where it is good for one alone
     until: float = math.inf
+    since: float = field(default=0.0, compare=False)
     sign: Callable[[bytes, bytes], bytes] | None = field(default=None, repr=False, compare=False)
     heard: Callable[[int, bytes, Mapping[bytes, bytes]], bool] | None = field(default=None, repr=False, compare=False)
 

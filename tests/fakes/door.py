@@ -143,6 +143,13 @@ class ScriptedUpstreams:
         self.servers.append(server)
         return await self.script(server, ask, down)
 
+    def way(self, server: Upstream, ask: Ask) -> Any:
+        return server, ask
+
+    async def along(self, way: Any, arguments: bytes, credential: object, down: Any) -> Answer:
+        server, ask = way
+        return await self.send(server, replace(ask, params={**ask.params, "arguments": arguments}), down(), credential)
+
     async def events(self, *_: object) -> AsyncIterator[FeedEvent]:
         while True:
             yield await self.feeds.get()
@@ -154,6 +161,7 @@ class ScriptedUpstreams:
         return {}
 
     def leave(self, server: str) -> None: ...
+    def forsake(self, ended: object) -> None: ...
 
     async def close(self) -> None: ...
 

@@ -7,21 +7,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from authz.ids import fresh_id
 from gateway.credentials import ConnectionNeeded
-from gateway.portal.answers.finishing import finished
+from gateway.portal.answers.finishing import finished, is_plain
 from gateway.portal.answers.unseen import unseen
 from gateway.portal.calls import connecting
 from gateway.portal.calls.relay import Relay
 from gateway.problems import of_upstream
-from gateway.settings import Durability
 from gateway.upstream import Answer, UpstreamError, UpstreamSlow
 from gateway.upstream.messages import CredentialRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Coroutine
+
+    from authz.policy.decisions import Decision
+    from gateway.journal import About
     from gateway.operating.tracing import Trace
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
-    from gateway.upstream import Ask
+    from gateway.upstream import Ask, Downstream
     from registry.catalogue import Credential
 
 NOT_CONNECTED: Final = "not-connected"  # the outcome where the server wants what somebody has to connect first
@@ -38,56 +42,124 @@ class _Peek(msgspec.Struct):
 _peek: Final = msgspec.json.Decoder(_Peek)
 
 
-async def send(exchange: Exchange, target: Target, ask: Ask, record: str, credential: Credential | None) -> Answer:
-    """The answer; its outcome is on record before anybody hears of it."""
-    world = exchange.world
-    upstream = exchange.snapshot.catalogue.upstreams[target.server]
+class Call:
+    """One call that is decided and may leave."""
+
+    __slots__ = ("_ask", "_exchange", "_target", "credential", "decision", "record", "request", "upstream", "world")
+
+    final = False  # whether an answer with nothing unusual in it may go on as it is
+
+    def __init__(
+        self, exchange: Exchange, target: Target, ask: Ask, decision: Decision, credential: Credential | None
+    ) -> None:
+        self._exchange: Exchange | None = exchange
+        self._target, self._ask, self.decision = target, ask, decision
+        self.world = exchange.world
+        self.request = exchange.arrival.request
+        self.upstream = exchange.snapshot.catalogue.upstreams[target.server]
+        self.credential = credential
+        self.record = fresh_id()
+
+    @property
+    def exchange(self) -> Exchange:
+        assert self._exchange is not None
+        return self._exchange
+
+    @property
+    def target(self) -> Target:
+        return self._target
+
+    @property
+    def ask(self) -> Ask:
+        return self._ask
+
+    @property
+    def recalled(self) -> bool:
+        """Whether what let it begin was revoked, so that it was cancelled; see `gateway.portal.calls.underway`."""
+        return self.request is not None and self.request.recalled
+
+    def about(self) -> About:
+        """Who does what, for the record."""
+        exchange, target = self.exchange, self.target
+        return self.world.journal.about(
+            exchange.principal,
+            method=exchange.message.method,
+            server=target.server,
+            object=target.object,
+            rule=self.decision.rule,
+            epoch=exchange.snapshot.epoch,
+            portal=exchange.mount.portal,
+            era=exchange.era,
+        )
+
+    def intend(self) -> None:
+        """On record before anything leaves. Raises JournalDown."""
+        self.world.journal.intend(
+            self.about(),
+            call=self.record,
+            decision=self.decision.id,
+            request_id=self.exchange.arrival.request_id,
+            arguments=self.target.arguments,
+        )
+
+    def leave(self) -> Awaitable[Answer]:
+        """Over to its server, whose answer comes back."""
+        return self.world.upstreams.send(self.upstream, self.ask, self.down(), self.credential)
+
+    def down(self) -> Downstream:
+        """Who hears what the server says before its answer."""
+        return Relay(self.exchange, self.upstream)
+
+
+def send(call: Call) -> Coroutine[None, None, Answer]:
+    """The answer, which is awaited at once; its intent is on record now, and its outcome before anybody hears of it."""
+    call.intend()
+    return _sent(call)
+
+
+async def _sent(call: Call) -> Answer:
+    world, record = call.world, call.record
     outcome, started = "cancelled", time.perf_counter()
     facts: dict[str, Any] = {}
-    trace = begin_trace(exchange, target, ask) if world.telemetry.traces else None
-    world.underway.begin(record, exchange, target)
+    trace = begin_trace(call.exchange, call.target, call.ask) if world.telemetry.traces else None
+    world.underway.begin(call)
     try:
-        if world.settings.journal_durability is Durability.STRICT:
+        if world.journal.strict:
             await world.journal.durable()
         try:
-            answer = await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
+            answer = await call.leave()
         except CredentialRefused as refused:
-            if credential is None:
+            if call.credential is None:
                 raise
-            answer = await _again(exchange, target, ask, credential, refused)
-        outcome = outcome_of(answer)
-        if hidden := unseen(answer.result):
+            answer = await _again(call, call.credential, refused)
+        plain = is_plain(answer.result)
+        outcome = "ok" if plain else outcome_of(answer)
+        if not plain and (hidden := unseen(answer.result)):
             facts["hidden"] = hidden
     except ConnectionNeeded as needed:
         outcome = NOT_CONNECTED
-        return connecting.ask_person(exchange, target, ask, needed, connecting.mark(credential))
+        return connecting.ask_person(call.exchange, call.target, call.ask, needed, connecting.mark(call.credential))
     except UpstreamError as error:
         outcome = "timeout" if isinstance(error, UpstreamSlow) else "broken"
         facts["trouble"] = str(error.trouble)
         raise of_upstream(error) from error
     finally:
         world.underway.end(record)
-        if outcome == "cancelled" and was_recalled(exchange):
+        if outcome == "cancelled" and call.recalled:
             outcome = "revoked"
         world.journal.conclude(record, outcome, **facts)
-        world.telemetry.concluded(target.server, outcome, time.perf_counter() - started)
+        world.telemetry.concluded(call.upstream.slug, outcome, time.perf_counter() - started)
         if trace is not None:
             trace.end(outcome)
-    return finished(exchange, target, answer)
+    return answer if plain and call.final else finished(call.exchange, call.target, answer)
 
 
-async def _again(exchange: Exchange, target: Target, ask: Ask, used: Credential, refused: CredentialRefused) -> Answer:
+async def _again(call: Call, used: Credential, refused: CredentialRefused) -> Answer:
     """Once more with another credential: the server refused the one it was sent before it looked at the call."""
-    world, upstream = exchange.world, exchange.snapshot.catalogue.upstreams[target.server]
+    world, principal = call.world, call.exchange.principal
     now = world.snapshots.current
-    credential = await world.credentials.again(now, upstream, exchange.principal, used, refused, target.object)
-    return await world.upstreams.send(upstream, ask, Relay(exchange, upstream), credential)
-
-
-def was_recalled(exchange: Exchange) -> bool:
-    """Whether what let the call begin was revoked, so that it was cancelled; see `gateway.portal.calls.underway`."""
-    request = exchange.arrival.request
-    return request is not None and request.recalled
+    call.credential = await world.credentials.again(now, call.upstream, principal, used, refused, call.target.object)
+    return await call.leave()
 
 
 def begin_trace(exchange: Exchange, target: Target, ask: Ask) -> Trace | None:

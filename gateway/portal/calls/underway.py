@@ -1,41 +1,36 @@
 """Calls under way: what waits for a server here, taken back when what let it begin is revoked (P-4).
 
-A token, a person, a right or a tool may end while a call waits. Each new snapshot judges what is under way; a call that
-could not begin now is cancelled, its outcome says `revoked`, and nobody gets its answer.
+A token, a person, a right, a tool or an account at the server may end while a call waits. Each new snapshot judges what
+is under way; a call that could not begin now is cancelled, its outcome says `revoked`, and nobody gets its answer.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
+from gateway.credentials.shelf import has_ended
 from gateway.portal.calls.targets import TARGETS, decided
 from gateway.portal.lasting import judged_by
 from gateway.problems import REFUSED, Problem
 
 if TYPE_CHECKING:
-    from gateway.portal.calls.targets import Target
-    from gateway.portal.exchange import Exchange
+    from gateway.portal.calls.sending import Call
     from gateway.snapshots import Snapshot, Snapshots
 
 REVOKED: Final = "What allowed this call was ended while it was under way."
-
-
-class _Call(NamedTuple):
-    exchange: Exchange
-    target: Target
 
 
 class Underway:
     """The calls of one process, by the id of their record."""
 
     def __init__(self) -> None:
-        self._calls: dict[str, _Call] = {}
+        self._calls: dict[str, Call] = {}
 
     def __len__(self) -> int:
         return len(self._calls)
 
-    def begin(self, record: str, exchange: Exchange, target: Target) -> None:
-        self._calls[record] = _Call(exchange, target)
+    def begin(self, call: Call) -> None:
+        self._calls[call.record] = call
 
     def end(self, record: str) -> None:
         del self._calls[record]
@@ -48,13 +43,15 @@ class Underway:
     def recall(self, snapshot: Snapshot) -> None:
         """Cancels what could not begin now."""
         for call in tuple(self._calls.values()):
-            request = call.exchange.arrival.request
+            request = call.request
             if request is not None and not request.recalled and not _holds(call, snapshot):
                 request.recalled = True
                 request.run.cancel()
 
 
-def _holds(call: _Call, snapshot: Snapshot) -> bool:
+def _holds(call: Call, snapshot: Snapshot) -> bool:
+    if call.credential is not None and has_ended(snapshot.cutoffs, call.credential):
+        return False
     judged = judged_by(call.exchange, snapshot, in_time=False)
     if judged is None:
         return False

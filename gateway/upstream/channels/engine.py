@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Hashable
 
     from gateway.egress.budget import Budget
-    from gateway.upstream import Ask, Downstream, FeedEvent, Probed
+    from gateway.upstream import Ask, Downstream, Ended, FeedEvent, Probed
     from gateway.upstream.channels.places import Place, Places
     from gateway.upstream.channels.talk import Talk
     from gateway.upstream.legacy.parking import Parking
@@ -63,6 +63,7 @@ class Channels:
             down,
             lambda asked, heard, caps: self._ask(server, asked, heard, credential, terms, caps),
             terms.total,
+            credential,
         )
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
@@ -93,6 +94,9 @@ class Channels:
         """Nobody may ask it any more, so it does not run on for as long as it might be idle."""
         self._opened.leave(server)
         self._read_at.clear()
+
+    def forsake(self, ended: Ended) -> None:
+        self._opened.forsake(ended)
 
     async def sweep(self) -> None:
         await self._opened.sweep()

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
 
     from gateway.egress.budget import Budget
+    from gateway.upstream import Ended
     from gateway.upstream.channels.places import Place
     from registry.tables import Era
 
@@ -54,6 +55,8 @@ class Opened:
         talk = self.at(place.key)
         if talk is None:
             talk = await self._once(place, era)
+        elif place.credential is not self._talks[place.key][0].credential:
+            self._talks[place.key] = (place, talk)  # of the same account, and newer
         talk.wire.use(place.credential)
         return talk
 
@@ -73,6 +76,12 @@ class Opened:
         """Close every channel to it; whoever waits for an answer hears so."""
         for place, talk in list(self._talks.values()):
             if place.server == server:
+                self._leave(place.key, talk)
+
+    def forsake(self, ended: Ended) -> None:
+        """Close every channel of an account that has ended."""
+        for place, talk in list(self._talks.values()):
+            if place.credential is not None and ended(place.credential):
                 self._leave(place.key, talk)
 
     async def close(self) -> None:

@@ -23,10 +23,12 @@ from gateway.upstream.messages import failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply
     from gateway.egress.routes import Route
-    from gateway.upstream import Ask, Downstream
+    from gateway.upstream import Ask, Downstream, Ended
     from gateway.upstream.legacy.parking import Parking
     from gateway.upstream.legacy.sessions import Session, Sessions
     from gateway.upstream.messages import Message
@@ -36,6 +38,7 @@ SHORT = Terms(10.0, 10.0, 256 * 1024)
 SHORTEST_WAIT = 1.0  # seconds before the rest of a stream is asked for, unless the server names a time
 LONGEST_WAIT = 10.0
 _LAST_ID = re.compile(rb"[!-~]{1,1024}")
+CANCELLED_FIRST = 0.2  # seconds in which a server hears what is cancelled in a session before the session ends
 UNKNOWN_SESSION = -32000  # with HTTP 400: how several servers say that they do not know a session
 
 
@@ -62,6 +65,7 @@ class Legacy:
             down,
             lambda one, heard, caps: self._converse(route, one, heard, credential, terms, caps),
             terms.total,
+            credential,
         )
 
     async def _converse(
@@ -106,6 +110,11 @@ class Legacy:
         reply.close()
         if not 200 <= reply.status < 300:
             raise refusal(reply)
+
+    def forsake(self, ended: Ended) -> None:
+        """Ends the sessions of accounts that have ended; that, and what is cancelled, is the last use of them."""
+        for session in self._sessions.forsake(ended):
+            self._keep(self._end(session))
 
     async def close(self) -> None:
         await asyncio.gather(*self._background, return_exceptions=True)
@@ -187,9 +196,16 @@ class Legacy:
 
     def _cancel(self, session: Session, number: int) -> None:
         body = notification("notifications/cancelled", b'{"requestId":%d,"reason":"no longer wanted"}' % number)
-        task = asyncio.create_task(self._try_to_tell(session, body))
+        self._keep(self._try_to_tell(session, body))
+
+    def _keep(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+    async def _end(self, session: Session) -> None:
+        await asyncio.sleep(CANCELLED_FIRST)
+        await self._sessions.finish(session)
 
     async def _try_to_tell(self, session: Session, body: bytes) -> None:
         try:

@@ -17,6 +17,7 @@ from gateway.upstream.messages import joined, members
 if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.upstream import Downstream
+    from registry.catalogue import Credential
 
 LIFE: Final = 600.0  # seconds for which a question may be thought about, within the time of the call
 TOGETHER: Final = 0.02  # seconds in which questions that a server asks at once become one
@@ -60,7 +61,12 @@ class Parked:
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     early: dict[str, bytes] = field(default_factory=dict)  # what the client said before it was asked
     full: bool = False
+    credential: Credential | None = None  # what it began with
     keys: set[str] = field(default_factory=set)
+
+    @property
+    def account(self) -> str:
+        return account_of(self.credential)
 
     async def notify(self, method: str, params: bytes) -> None:
         if self.down is not None:
@@ -116,6 +122,11 @@ class Parked:
         return _encode(
             {key: {"method": method, "params": msgspec.Raw(params)} for key, (method, params, _) in self.open.items()}
         )
+
+
+def account_of(credential: Credential | None) -> str:
+    """What a credential has in common with the next one of the same account."""
+    return "" if credential is None else credential.account
 
 
 def answers_in(said: bytes) -> dict[str, bytes]:

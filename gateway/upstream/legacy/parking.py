@@ -26,6 +26,7 @@ from gateway.upstream.legacy.parked import (
     STATE,
     TOGETHER,
     Parked,
+    account_of,
     answers_in,
     name_for,
 )
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
     from gateway.rendezvous import Rendezvous
-    from gateway.upstream import Ask, Downstream
+    from gateway.upstream import Ask, Downstream, Ended
+    from registry.catalogue import Credential
     from registry.secrets.vault import Vault
 
 TAKEN_WITHIN: Final = 30.0  # seconds in which the process that holds a call fetches what its client said
@@ -50,6 +52,7 @@ class _Letter(msgspec.Struct, array_like=True):
 
     said: bytes
     box: str
+    account: str  # that the client's next round would go with
 
 
 class _Said(msgspec.Struct, array_like=True):
@@ -81,6 +84,7 @@ class Parking:
         offered: bytes,
         down: Downstream,
         converse: Callable[[Downstream], Coroutine[None, None, Answer]],
+        credential: Credential | None = None,
     ) -> Answer:
         """The answer of a conversation, or its first question; `offered` is what the client may be asked."""
         await as_task()
@@ -88,24 +92,36 @@ class Parking:
         server = ask.entry.server if ask.entry is not None else ""
         full = len(self._parked) >= PARKED_MOST
         early = answers_in(bytes(ask.params.get(RESPONSES, b"")))
-        parked = Parked(down, down, methods, ask.principal, server, early=early, full=full)
+        parked = Parked(down, down, methods, ask.principal, server, early=early, full=full, credential=credential)
         parked.task = asyncio.create_task(converse(parked))
         parked.task.add_done_callback(lambda task: task.cancelled() or task.exception())  # perhaps nobody else looks
         return await self._round(parked)
 
-    async def go_on(self, ask: Ask, down: Downstream) -> Answer:
-        """The rest of a call that was parked, here or elsewhere."""
+    async def go_on(self, ask: Ask, down: Downstream, credential: Credential | None = None) -> Answer:
+        """The rest of a call that was parked, here or elsewhere; nothing of it under another account."""
         await as_task()
         nonce = name_for(ask.principal, msgspec.json.decode(ask.params[STATE], type=str))
         said = bytes(ask.params.get(RESPONSES, b""))
         parked = self._parked.pop(nonce, None)
         if parked is None:
-            return await self._go_on_elsewhere(nonce, said, down)
+            return await self._go_on_elsewhere(nonce, said, down, account_of(credential))
         if parked.keeper is not None:
             parked.keeper.cancel()
+        if parked.account != account_of(credential):
+            parked.task.cancel()
+            return Answer(error=GONE)
         parked.down = down
         parked.take(said)
         return await self._round(parked)
+
+    def forsake(self, ended: Ended) -> None:
+        """Cancels what waits with an account that has ended."""
+        for nonce, parked in list(self._parked.items()):
+            if parked.credential is not None and ended(parked.credential):
+                del self._parked[nonce]
+                parked.task.cancel()
+                if parked.keeper is not None:
+                    parked.keeper.cancel()
 
     async def close(self) -> None:
         await self.tasks.close()
@@ -149,6 +165,10 @@ class Parking:
             parked.task.cancel()
             return
         came = msgspec.msgpack.decode(opened, type=_Letter)
+        if came.account != parked.account:
+            parked.task.cancel()
+            await self._told_gone(came.box)
+            return
         parked.down = _Far(self, came.box, parked.first)
         parked.take(came.said)
         given_up = asyncio.create_task(self._given_up(nonce, parked))
@@ -158,6 +178,10 @@ class Parking:
             parked.task.cancel()
         finally:
             given_up.cancel()
+
+    async def _told_gone(self, box: str) -> None:
+        with suppress(RendezvousDown):
+            await self.post(box, _Said(error=GONE))
 
     async def _given_up(self, nonce: str, parked: Parked) -> None:
         """Ends the call when the client hangs up on the process that it came back to."""
@@ -180,9 +204,9 @@ class Parking:
         """To the process that the client came back to."""
         await self._rendezvous.send(box, self._vault.wrap(CONTEXT, msgspec.msgpack.encode(said)), LIFE)
 
-    async def _go_on_elsewhere(self, nonce: str, said: bytes, down: Downstream) -> Answer:
+    async def _go_on_elsewhere(self, nonce: str, said: bytes, down: Downstream, account: str) -> Answer:
         box = f"parked-answer/{urandom(16).hex()}"
-        letter = self._vault.wrap(CONTEXT, msgspec.msgpack.encode(_Letter(said, box)))
+        letter = self._vault.wrap(CONTEXT, msgspec.msgpack.encode(_Letter(said, box, account)))
         try:
             if await self._rendezvous.take(_here(nonce)) is None:
                 return Answer(error=GONE)

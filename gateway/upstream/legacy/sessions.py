@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.egress.pool import Egress
     from gateway.egress.routes import Route
     from gateway.rendezvous import Rendezvous
+    from gateway.upstream import Ended
     from gateway.upstream.legacy.beside import Beside
     from registry.catalogue import Credential
     from registry.secrets.vault import Vault
@@ -130,14 +131,23 @@ class Sessions:
             if await self._fetch(session.parcel) is None:
                 await end(self._egress, session.route, session.lines, session.credential, SWEEP_TERMS)
 
+    def forsake(self, ended: Ended) -> list[Session]:
+        """Those of accounts that have ended, which nobody finds here any more; the caller says so to their servers."""
+        found = [one for one in self._open.values() if one.credential is not None and ended(one.credential)]
+        for session in found:
+            del self._open[session.key]
+            _hush(session)
+        return found
+
     async def close(self) -> None:
         """End all of them; of several processes that share one, the first does."""
         sessions, self._open = list(self._open.values()), {}
         for task in self._opening.values():
             task.cancel()
-        await asyncio.gather(*(self._finish(session) for session in sessions if session.id))
+        await asyncio.gather(*(self.finish(session) for session in sessions if session.id))
 
-    async def _finish(self, session: Session) -> None:
+    async def finish(self, session: Session) -> None:
+        """Ends it at its server; of several processes that share one, the first does."""
         _hush(session)
         try:
             mine = await self._rendezvous.take(session.parcel)
@@ -191,7 +201,7 @@ class Sessions:
         mine.sort(key=lambda one: one.used)
         for session in mine[: max(0, len(mine) - SESSIONS_MOST + 1)]:
             self._open.pop(session.key, None)
-            await self._finish(session)
+            await self.finish(session)
 
     def _parcel_name(self, key: Key) -> str:
         """An HMAC: the name leaves this process, and a key says who has an account where."""
