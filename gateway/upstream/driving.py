@@ -16,8 +16,9 @@ from msgspec.structs import replace
 from gateway.running import as_task
 from gateway.upstream import Answer, AskRefused, UpstreamError, UpstreamSlow
 from gateway.upstream.legacy.parked import DECLINED
-from gateway.upstream.messages import joined, members, read
-from gateway.upstream.tasks import EXTENSION
+from gateway.upstream.legacy.task_words import knows_tasks
+from gateway.upstream.messages import read
+from gateway.upstream.tasks import EXTENSION, declaring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -54,7 +55,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 def needs_driving(ask: Ask) -> bool:
     """Whether this is a call of a client that cannot be told of tasks, at a server that may insist on them."""
-    return ask.tasks and bool(ask.legacy_session) and ask.method == "tools/call"
+    return ask.tasks and bool(ask.legacy_session) and ask.method == "tools/call" and not knows_tasks(ask)
 
 
 async def driven(ask: Ask, down: Downstream, send: Send, limit: float) -> Answer:
@@ -63,7 +64,7 @@ async def driven(ask: Ask, down: Downstream, send: Send, limit: float) -> Answer
     answer = await send(ask)
     if not _insists(answer):
         return answer
-    able = replace(ask, capabilities=_with_tasks(ask.capabilities))
+    able = replace(ask, capabilities=declaring(ask.capabilities))
     begun = await send(able)
     task: _Task = read(begun.result, _Task) if begun.result else _Task()
     if task.resultType != "task":
@@ -124,12 +125,6 @@ def _insists(answer: Answer) -> bool:
         return False
     error: Any = msgspec.json.decode(answer.error)
     return bool(error.get("code") == -32021)
-
-
-def _with_tasks(capabilities: bytes) -> bytes:
-    parts = members(capabilities)
-    extensions = members(parts.get("extensions", Raw(b"{}")))
-    return joined({**parts, "extensions": joined({**extensions, EXTENSION: b"{}"})})
 
 
 def _about(ask: Ask, method: str, task: str, **more: bytes) -> Ask:

@@ -54,8 +54,16 @@ def knows_tasks(ask: Ask) -> bool:
 
 
 def as_task(ask: Ask) -> Ask:
-    """The same call, to be begun as a task."""
-    return replace(ask, params={**ask.params, "task": b'{"ttl":%d}' % TTL_MS})
+    """The same call, to be begun as a task. A client of that revision says for how long it wants it kept."""
+    wish = ask.params.get("task") if ask.legacy_session else None
+    return replace(ask, params={**ask.params, "task": wish or b'{"ttl":%d}' % TTL_MS})
+
+
+def without_wish(ask: Ask) -> Ask:
+    """The same call, to be begun as no task, whatever its client said: it would not know what to make of one."""
+    if "task" not in ask.params or ask.method != "tools/call":
+        return ask
+    return replace(ask, params={name: raw for name, raw in ask.params.items() if name != "task"})
 
 
 def about(ask: Ask, method: str, task: str) -> Ask:
