@@ -57,9 +57,11 @@ class Exchange(msgspec.Struct):
 
 
 def knows_tasks(exchange: Exchange) -> bool:
-    """Whether the client said, on this very request, that it knows tasks (SEP-2663)."""
+    """Whether the client said, on this very request, that it knows tasks (SEP-2663); see `legacy.tasks` for those of
+    2025-11-25, which say it by asking for one.
+    """
     if not exchange.modern:
-        return False
+        return exchange.message.method in METHODS or exchange.message.value("task") is not None
     extensions = exchange.message.meta_value(CAPABILITIES_KEY).get("extensions")
     return isinstance(extensions, dict) and EXTENSION in extensions
 
