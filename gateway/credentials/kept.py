@@ -16,7 +16,6 @@ from gateway.credentials.renewing import renew_once
 from registry.addresses import exception_line
 from registry.catalogue import Credential
 from registry.credentials import connections
-from registry.credentials.auth_modes import OAuthSettings
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
@@ -60,7 +59,9 @@ class Kept:
             raise _lacking(asked, found.tokens, missing)
         if self._is_over(found, asked, now):
             found = self._renewed(found, asked)
-        return Held(credential=_credential(self._equipment, asked, found), renew_at=min(now + LOOKED_AT, found.good_until))
+        return Held(
+            credential=_credential(self._equipment, asked, found), renew_at=min(now + LOOKED_AT, found.good_until)
+        )
 
     def _look(self, upstream: Upstream, subject: str) -> Found:
         """The connection, if it was made for this server as it is now (T-49)."""
@@ -126,8 +127,7 @@ def _is_refused(found: Found, asked: Asked) -> bool:
 
 def _moved(upstream: Upstream, tokens: Tokens) -> str:
     """Why tokens are for another server than this one has become since; empty if they are for it."""
-    settings = upstream.auth_settings
-    wanted = settings.issuer if isinstance(settings, OAuthSettings) else ""
+    wanted = upstream.auth_settings.authority
     if wanted and wanted != tokens.issuer:
         return MOVED
     if tokens.audience and exception_line(tokens.audience) != exception_line(upstream.url):

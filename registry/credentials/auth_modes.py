@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from registry.credentials.endpoints import is_endpoint
 from registry.errors import RegistryError
 from registry.tables import Auth
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
+
+_NO_ENDPOINT: Final = "that is no address, whole and with https, without a fragment"
 
 ClientAuth = Literal["none", "client_secret_basic", "client_secret_post", "private_key_jwt"]
 
@@ -42,6 +45,11 @@ class AuthSettings(BaseModel):
     def personal(self) -> bool:
         """Whether each person must connect, or give, something of their own."""
         return self.per_person
+
+    @property
+    def authority(self) -> str:
+        """What identifies the authorization server that an administrator wrote down; empty where none is."""
+        return ""
 
 
 class StaticSettings(AuthSettings):
@@ -70,15 +78,63 @@ class StaticSettings(AuthSettings):
         return self.per == "person"
 
 
-class OAuthSettings(AuthSettings):
-    """An account at the server, connected in a browser (MCP authorization)."""
+class AppSettings(AuthSettings):
+    """Tokens of an authorization server, where we are an app."""
 
     secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
 
     issuer: str = Field("", description="the authorization server; without it the one that the server names")
+    token_endpoint: str = Field(
+        "", description="where tokens are given; for an authorization server that publishes no metadata"
+    )
+    resource: str = Field("", description="the resource to ask for (RFC 8707), where it is not the one that is known")
     scopes: tuple[str, ...] = Field((), description="scopes to ask for; without them those that the server asks for")
     client_id: str = Field("", description="the app registered for us there; without it we register ourselves")
     client_auth: ClientAuth = Field("none", description="how that app proves itself")
+
+    @model_validator(mode="after")
+    def _sends_secrets_where_somebody_said(self) -> Self:
+        """What a server names may change; a secret is for the authorization server that gave it, and for no other."""
+        if self.client_auth.startswith("client_secret") and not self.authority:
+            raise ValueError(
+                "--issuer is missing: say which authorization server the app's secret is for; one that publishes no "
+                "metadata is written down with --token-endpoint"
+            )
+        if self.token_endpoint:
+            self._check_written()
+        return self
+
+    @property
+    def authority(self) -> str:
+        """ADR 33: one that is written down is its token endpoint, unless it has a name."""
+        return self.issuer or self.token_endpoint
+
+    def _check_written(self) -> None:
+        if not is_endpoint(self.token_endpoint, self.token_endpoint):
+            raise ValueError(f"--token-endpoint: {_NO_ENDPOINT}")
+        if not self.client_id:
+            raise ValueError("--client-id is missing: nobody registers by themselves where nothing is published")
+        if self.client_auth == "none":
+            raise ValueError(
+                "--client-auth is missing: nobody says whether codes are guarded by PKCE there, so the app has to have "
+                "a secret or a key"
+            )
+
+
+class OAuthSettings(AppSettings):
+    """An account at the server, connected in a browser (MCP authorization)."""
+
+    authorization_endpoint: str = Field(
+        "", description="where a person agrees; goes with --token-endpoint, of an authorization server without metadata"
+    )
+
+    @model_validator(mode="after")
+    def _is_written_down_whole(self) -> Self:
+        if bool(self.authorization_endpoint) != bool(self.token_endpoint):
+            raise ValueError("--authorization-endpoint and --token-endpoint go together: give both")
+        if self.authorization_endpoint and not is_endpoint(self.authorization_endpoint, self.token_endpoint):
+            raise ValueError(f"--authorization-endpoint: {_NO_ENDPOINT}")
+        return self
 
 
 class OAuthPersonSettings(OAuthSettings):
@@ -87,15 +143,11 @@ class OAuthPersonSettings(OAuthSettings):
     per_person: ClassVar[bool] = True
 
 
-class ClientCredentialsSettings(AuthSettings):
+class ClientCredentialsSettings(AppSettings):
     """We ask for a token as ourselves (RFC 6749 section 4.4; SEP-1046)."""
-
-    secrets: ClassVar[frozenset[str]] = frozenset({"client_secret", "client_key"})
 
     client_id: str = Field(description="the app registered for us")
     client_auth: ClientAuth = Field("client_secret_basic", description="how that app proves itself")
-    issuer: str = Field("", description="the authorization server; without it the one that the server names")
-    scopes: tuple[str, ...] = Field((), description="scopes to ask for")
 
 
 class TokenExchangeSettings(AuthSettings):
@@ -160,7 +212,13 @@ class IdJagSettings(AuthSettings):
             raise ValueError("--provider goes with --source provider: say whose sign-in is to be used")
         if self.source == "ours" and not self.issuer:
             raise ValueError("--issuer is missing: we vouch for people to none that an administrator has not named")
+        if self.client_auth.startswith("client_secret") and not self.issuer:
+            raise ValueError("--issuer is missing: say which authorization server the app's secret is for")
         return self
+
+    @property
+    def authority(self) -> str:
+        return self.issuer
 
 
 class MintedSettings(AuthSettings):

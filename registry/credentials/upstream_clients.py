@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlmodel import select
-
 from registry.database import upsert
-from registry.tables import UpstreamClient
 
 if TYPE_CHECKING:
     from sqlmodel import Session
 
     from registry.secrets.vault import Vault
+    from registry.tables import UpstreamClient
 
 SECRET: Final = "client_secret"  # noqa: S105 - the purpose
 
@@ -40,11 +38,3 @@ def secret_of(session: Session, vault: Vault, row: UpstreamClient) -> str:
 def forget(session: Session, vault: Vault, row: UpstreamClient) -> None:
     vault.forget(session, owner(row))
     session.delete(row)
-
-
-def home_of(session: Session, slug: str, client_id: str) -> str:
-    """The issuer at which a configured client was first used; empty if it was not yet."""
-    query = select(UpstreamClient.issuer).where(
-        UpstreamClient.server == slug, UpstreamClient.client_id == client_id, UpstreamClient.how == "configured"
-    )
-    return session.exec(query.order_by(UpstreamClient.registered_at)).first() or ""  # type: ignore[arg-type]

@@ -22,6 +22,7 @@ import httpx2
 
 from gateway.assembly import open_office, open_world
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused, Unanswered
+from gateway.credentials.equipment import Equipment
 from gateway.credentials.oauth import flow, own_documents
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
@@ -38,6 +39,7 @@ from tests.conformance.willing import WillingFetcher
 from tests.fakes.raw import principal
 
 if TYPE_CHECKING:
+    from gateway.office import Office
     from gateway.world import World
     from registry.catalogue import Credential, Upstream
 
@@ -69,6 +71,8 @@ async def authorize(data: Path, url: str, scenario: str, context: dict[str, Any]
     office = open_office(settings, create=True)
     ensure_signing_key(office)
     mode, facts, secrets = how(scenario, context)
+    if "client_secret" in secrets and "issuer" not in facts:
+        facts["issuer"] = named(office, url)
     with office.database.change(Concern.CATALOGUE) as session:
         server = Server(slug="suite", url=url, state=ServerState.APPROVED)
         session.add(server)
@@ -81,6 +85,13 @@ async def authorize(data: Path, url: str, scenario: str, context: dict[str, Any]
             await Caller(world, upstream).everything()
     finally:
         office.close()
+
+
+def named(office: Office, url: str) -> str:
+    """The authorization server that an administrator reads before they give a secret away."""
+    upstream = upstream_of(Server(slug="suite", title="suite", url=url), office.settings.allow_addresses)
+    equipment = Equipment(office).toward(upstream)
+    return equipment.discovery.find(equipment.fetcher, upstream).authority.issuer
 
 
 def how(scenario: str, context: dict[str, Any]) -> tuple[Auth, dict[str, Any], dict[str, bytes]]:

@@ -109,8 +109,9 @@ def test_t_49_the_secret_of_a_configured_app_is_not_sent_to_an_issuer_that_a_ser
     with serving(Upstream()) as thief, settled(tmp_path, fake.origin, thief.origin) as office:
         fake.add_app("ours", "canary-secret")
         upstream = office.server(
-            fake.url, client_id="ours", client_auth="client_secret_post", secrets={"client_secret": b"canary-secret"}
-        )
+            fake.url, client_id="ours", client_auth="client_secret_post", issuer=fake.issuer,
+            secrets={"client_secret": b"canary-secret"},
+        )  # fmt: skip
         office.connect(fake, upstream)
         fake.authorities = [thief.issuer]
         with pytest.raises(Refused, match="--issuer"):
@@ -122,8 +123,9 @@ def test_t_49_nor_is_that_of_an_app_that_asks_as_itself(tmp_path, fake):
     with serving(Upstream()) as thief, settled(tmp_path, fake.origin, thief.origin) as office:
         fake.add_app("ours", "canary-secret")
         upstream = office.server(
-            fake.url, auth=Auth.CLIENT_CREDENTIALS, client_id="ours", secrets={"client_secret": b"canary-secret"}
-        )
+            fake.url, auth=Auth.CLIENT_CREDENTIALS, client_id="ours", issuer=fake.issuer,
+            secrets={"client_secret": b"canary-secret"},
+        )  # fmt: skip
         source = Ourselves(office.equipment)
         source.obtain(office.asked(upstream))
         fake.authorities = [thief.issuer]

@@ -21,6 +21,12 @@ def read_answer(parameters: Mapping[str, str], authority: Authority) -> str:
     said = parameters.get("iss")
     if said is None and authority.promises_iss:
         raise ConnectRefused("iss_missing", "the answer does not say which authorization server it is from; begin anew")
+    if said is not None and authority.issuer == authority.token_endpoint:
+        raise ConnectRefused(
+            "iss_unknown",
+            "the answer says which authorization server it is from, and nobody has written down how that is called: an "
+            "administrator has to say it with --issuer",
+        )
     if said is not None and said != authority.issuer:
         raise ConnectRefused(
             "iss_mismatch", "the answer is from another authorization server than the one that was asked; begin anew"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 from gateway.credentials import Refused
 from gateway.credentials.links import connect_url
 from gateway.credentials.oauth import own_documents
-from gateway.credentials.oauth.discovery import configured_issuer
 from gateway.credentials.oauth.proving import App
 from gateway.credentials.oauth.registering import register
 from registry.credentials import upstream_clients
@@ -82,17 +81,11 @@ def _client_id(upstream: Upstream) -> str:
 
 
 def _configured_here(equipment: Equipment, upstream: Upstream, issuer: str) -> App:
-    """Its secret goes to the authorization server that it was first used at, unless an administrator says another."""
+    """On record. Its secret is for the authorization server that an administrator wrote down (`AppSettings`)."""
     app = configured(equipment, upstream, issuer)
     office = equipment.office
     with office.database.read() as session:
-        home = upstream_clients.home_of(session, upstream.slug, app.id)
         known = session.get(UpstreamClient, (upstream.slug, issuer))
-    if home not in {"", issuer} and not configured_issuer(upstream):
-        raise Refused(
-            "the server names another authorization server than the one that our app was registered at, so nothing was "
-            "sent there: an administrator has to say which is right, with --issuer"
-        )
     if known is None or (known.client_id, known.auth_method, known.how) != (app.id, app.method, "configured"):
         row = UpstreamClient(
             server=upstream.slug, issuer=issuer, client_id=app.id, how="configured", auth_method=app.method,

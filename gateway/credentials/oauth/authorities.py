@@ -9,11 +9,14 @@ import msgspec
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.documents import fetch
+from registry.credentials.auth_modes import AppSettings
+from registry.credentials.endpoints import is_endpoint
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.fetch import Fetcher
+    from registry.credentials.auth_modes import AuthSettings
 
 LIFE: Final = 600.0  # seconds that a document is believed without a look
 OFFLINE: Final = "offline_access"
@@ -98,6 +101,21 @@ def guessed(origin: str) -> Authority:
     )
 
 
+def written(settings: AuthSettings) -> Authority | None:
+    """The one that an administrator wrote down, which publishes nothing (ADR 33); None where it says itself what it is.
+
+    Nobody can tell whether it checks PKCE, so `read_auth` lets no app be used there that has neither secret nor key.
+    """
+    if not isinstance(settings, AppSettings) or not settings.token_endpoint:
+        return None
+    return Authority(
+        issuer=settings.authority,
+        token_endpoint=settings.token_endpoint,
+        authorization_endpoint=getattr(settings, "authorization_endpoint", ""),
+        challenge_methods=(S256,),
+    )
+
+
 def _places(issuer: str) -> Iterator[str]:
     """RFC 8414 section 3.1 and section 5, OpenID Connect Discovery 1.0 section 4; MCP's order (SEP-2351)."""
     parts = urlsplit(issuer)
@@ -117,23 +135,6 @@ def _judge(document: Authority, issuer: str) -> Authority:
         )
     for name in ("authorization_endpoint", "token_endpoint", "registration_endpoint", "revocation_endpoint"):
         address = getattr(document, name)
-        if address and not _is_fit(address, issuer):
+        if address and not is_endpoint(address, issuer):
             raise Refused(f"the authorization server's {name} is no address that could be used")
     return document
-
-
-def _is_fit(address: str, issuer: str) -> bool:
-    """Browsers are sent to some of them as they stand: https, or http where the issuer is itself so."""
-    try:
-        parts = urlsplit(address)
-        allowed = {"https", urlsplit(issuer).scheme} & {"https", "http"}
-        plain = address.isascii() and address.isprintable() and " " not in address and "\\" not in address
-        return (
-            plain
-            and parts.scheme in allowed
-            and bool(parts.hostname)
-            and not parts.fragment
-            and "@" not in parts.netloc
-        )
-    except ValueError:
-        return False

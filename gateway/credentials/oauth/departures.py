@@ -44,7 +44,8 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     verifier: str
     client_id: str
     redirect_uri: str
-    resource: str
+    resource: str  # whom the token is for
+    parameter: str  # what is said of that
     scopes: tuple[str, ...]
     key: bytes = b""
     bound: bool = False

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import Refused
-from gateway.credentials.oauth.authorities import LIFE, find_authority, guessed, read_authority
+from gateway.credentials.oauth.authorities import LIFE, find_authority, guessed, read_authority, written
 from gateway.credentials.oauth.documents import Remembered
-from gateway.credentials.oauth.resources import origin_of, read_resource
+from gateway.credentials.oauth.resources import origin_of, read_resource, untold
 
 if TYPE_CHECKING:
     from gateway.credentials.oauth.authorities import Authority
@@ -36,6 +36,9 @@ class Discovery:
 
     def find(self, fetcher: Fetcher, upstream: Upstream, *, fresh: bool = False) -> Found:
         """Raises Refused for what does not hold together, Unanswered for what cannot be had."""
+        known = written(upstream.auth_settings)
+        if known is not None:
+            return Found(untold(upstream, known.issuer), known)
         resource = self.resource(fetcher, upstream, fresh=fresh)
         issuer = chosen(resource, configured_issuer(upstream))
         return Found(resource, self.authority(fetcher, upstream, issuer, fresh=fresh))
@@ -44,7 +47,10 @@ class Discovery:
         return self._resources.get(upstream.url, lambda: read_resource(fetcher, upstream), fresh=fresh)
 
     def authority(self, fetcher: Fetcher, upstream: Upstream, issuer: str, *, fresh: bool = False) -> Authority:
-        """What `issuer` says of itself. Raises as `find` does."""
+        """What `issuer` says of itself, or what is written down of it. Raises as `find` does."""
+        known = written(upstream.auth_settings)
+        if known is not None and known.issuer == issuer:
+            return known
         key = _known_as(upstream, issuer)
         return self._authorities.get(key, lambda: self._read(fetcher, upstream, issuer), fresh=fresh)
 
@@ -69,7 +75,8 @@ def _known_as(upstream: Upstream, issuer: str) -> str:
 
 
 def configured_issuer(upstream: Upstream) -> str:
-    return str(getattr(upstream.auth_settings, "issuer", ""))
+    """As an administrator wrote it down."""
+    return upstream.auth_settings.authority
 
 
 def chosen(resource: Resource, configured: str) -> str:

@@ -17,6 +17,7 @@ from gateway.credentials.oauth import apps, departures, keeping, possession, tok
 from gateway.credentials.oauth.answers import read_answer
 from gateway.credentials.oauth.authorities import OFFLINE
 from gateway.credentials.oauth.departures import ConnectRefused, Journey
+from gateway.credentials.oauth.resources import parameter
 from idp_adapters.contract import Departure
 from registry.catalogue.assembling import upstream_of
 from registry.credentials import connections
@@ -74,6 +75,7 @@ def begin(
         client_id=app.id,
         redirect_uri=apps.callback_of(office.settings.base_url, upstream.slug),
         resource=found.resource.name,
+        parameter=parameter(upstream, found.resource.name, told=not found.resource.old),
         scopes=wanted,
         key=b"" if holder is None else holder.exported(),
         bound=found.resource.bound,
@@ -154,7 +156,7 @@ def _asked(journey: Journey, state: str, jkt: str) -> dict[str, str]:
     challenge = base64.urlsafe_b64encode(hashlib.sha256(journey.verifier.encode()).digest()).rstrip(b"=").decode()
     asked = {
         "response_type": "code", "client_id": journey.client_id, "redirect_uri": journey.redirect_uri, "state": state,
-        "code_challenge": challenge, "code_challenge_method": "S256", "resource": journey.resource,
+        "code_challenge": challenge, "code_challenge_method": "S256", "resource": journey.parameter,
         "scope": " ".join(journey.scopes), "prompt": "consent" if OFFLINE in journey.scopes else "",
         "dpop_jkt": jkt,
     }  # fmt: skip
@@ -184,7 +186,7 @@ def _redeemed(
     app = apps.known(equipment, upstream, authority.issuer, journey.client_id)
     form = {
         "grant_type": "authorization_code", "code": code, "redirect_uri": journey.redirect_uri,
-        "code_verifier": journey.verifier, "resource": journey.resource,
+        "code_verifier": journey.verifier, "resource": journey.parameter,
     }  # fmt: skip
     holder = possession.opened(equipment, journey.key)
     try:

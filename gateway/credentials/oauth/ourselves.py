@@ -8,6 +8,7 @@ from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.granting import check_set
 from gateway.credentials.oauth import apps, keeping, possession, tokens
+from gateway.credentials.oauth.resources import parameter
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
@@ -39,14 +40,12 @@ class Ourselves:
         life = UNSAID if granted.expires_in is None else granted.expires_in
         return bearer(asked, granted.access, now, now + life, holder if granted.bound else None)
 
-    def _granted(
-        self, equipment: Equipment, asked: Asked, found: Found, holder: Holder | None
-    ) -> tokens.Granted:
+    def _granted(self, equipment: Equipment, asked: Asked, found: Found, holder: Holder | None) -> tokens.Granted:
         upstream, issuer = asked.upstream, found.authority.issuer
         app = apps.app_for(equipment, upstream, found, ())
         form = {
             "grant_type": "client_credentials",
-            "resource": found.resource.name,
+            "resource": parameter(upstream, found.resource.name, told=not found.resource.old),
             "scope": " ".join(_scopes(asked, found)),
         }
         try:

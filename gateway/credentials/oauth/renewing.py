@@ -11,6 +11,7 @@ from gateway.credentials.oauth import apps, keeping, possession, tokens
 from gateway.credentials.oauth.discovery import Found
 from gateway.credentials.oauth.documents import ask
 from gateway.credentials.oauth.moving import MOVED, has_moved
+from gateway.credentials.oauth.resources import parameter
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
@@ -34,7 +35,8 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
     equipment = equipment.toward(upstream)
     authority = _authority(equipment, upstream, kept.issuer)
     app = apps.known(equipment, upstream, kept.issuer, kept.client_id)
-    form = {"grant_type": "refresh_token", "refresh_token": kept.refresh, "resource": kept.audience}
+    form = {"grant_type": "refresh_token", "refresh_token": kept.refresh}
+    form["resource"] = parameter(upstream, kept.audience, told=False)  # one that is left out stays as it was
     holder = possession.opened(equipment, kept.key) or _begun(equipment, upstream, authority)
     try:
         granted = tokens.request(equipment, authority.for_tokens(), app, form, holder)

@@ -73,8 +73,22 @@ def read_resource(fetcher: Fetcher, upstream: Upstream) -> Resource:
             return replace(judged, wanted=challenge.scopes, proofs=judged.proofs or challenge.proofs)
     if challenge.resource_metadata:
         raise Unanswered(f"{_WHAT} is not where the server says, nor anywhere else")
-    origin = origin_of(upstream.url)
-    return Resource(name=upstream.url, issuers=(origin,), wanted=challenge.scopes, old=True)
+    return replace(untold(upstream, origin_of(upstream.url)), wanted=challenge.scopes)
+
+
+def untold(upstream: Upstream, issuer: str) -> Resource:
+    """A server that says nothing of whom it takes tokens from."""
+    return Resource(name=upstream.url, issuers=(issuer,), old=True)
+
+
+def parameter(upstream: Upstream, name: str, *, told: bool) -> str:
+    """What is said as `resource` (RFC 8707) when a token is asked for; empty if that is not said.
+
+    MCP has its clients say it always. An authorization server of an HTTP API may refuse what it does not know, so there
+    it is said only if the API itself has `told` what it is called, or an administrator has.
+    """
+    written: str = getattr(upstream.auth_settings, "resource", "")
+    return written or (name if told or upstream.transport is not Transport.OPENAPI else "")
 
 
 def knock(fetcher: Fetcher, upstream: Upstream) -> Challenge:

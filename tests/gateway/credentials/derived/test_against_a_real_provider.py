@@ -125,7 +125,7 @@ def test_it_vouches_for_its_people_to_an_authorization_server(opened: Bench, com
         service.add_app("us", "canary-7f3a9-there")
         service.issuers[company.issuer] = httpx2.get(f"{company.issuer}/jwks", trust_env=False).json()["keys"]
         opened.reach(service.origin)
-        settings = {"source": "provider", "provider": "corp", "client_id": "us"}
+        settings = {"source": "provider", "provider": "corp", "client_id": "us", "issuer": service.issuer}
         server = opened.server(Auth.ID_JAG, settings, service.url, client_secret=b"canary-7f3a9-there")
         token = token_of(opened.obtain(server, as_principal(alice)))
         assert service.accounts[token].person == "alice"

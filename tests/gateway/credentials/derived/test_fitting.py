@@ -23,7 +23,7 @@ EXCHANGE: tuple[Auth, dict[str, Any]] = (
     Auth.TOKEN_EXCHANGE,
     {"subject": "identity", "token_endpoint": "https://x.example", "client_id": "c"},
 )
-VOUCHED: tuple[Auth, dict[str, Any]] = (Auth.ID_JAG, {"client_id": "c"})
+VOUCHED: tuple[Auth, dict[str, Any]] = (Auth.ID_JAG, {"client_id": "c", "client_auth": "none"})
 
 
 def check(opened: Bench, mode: tuple[Auth, dict[str, Any]], kind: str = "", **config: Any) -> None:

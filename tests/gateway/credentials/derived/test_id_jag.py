@@ -44,7 +44,7 @@ def company(opened: Bench, service: Service) -> Iterator[OpenIdProvider]:
 
 
 def vouching(opened: Bench, service: Service, **settings: Any) -> Upstream:
-    told = {"client_id": APP, "source": "provider", "provider": "corp"} | settings
+    told = {"client_id": APP, "source": "provider", "provider": "corp", "issuer": service.issuer} | settings
     return opened.server(Auth.ID_JAG, told, service.url, client_secret=SECRET)
 
 

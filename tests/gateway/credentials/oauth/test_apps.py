@@ -125,14 +125,15 @@ def test_the_administrators_app_goes_before_all(tmp_path, fake):
     fake.add_app("ours", "s3cret")
     with settled(tmp_path, fake.origin, public_url=HOME) as office:
         upstream = office.server(
-            fake.url, client_id="ours", client_auth="client_secret_basic", secrets={"client_secret": b"s3cret\n"}
-        )
+            fake.url, client_id="ours", client_auth="client_secret_basic", issuer=fake.issuer,
+            secrets={"client_secret": b"s3cret\n"},
+        )  # fmt: skip
         office.connect(fake, upstream)
     assert not fake.asked("/register")
 
 
 def test_its_secret_must_be_there(office, fake):
-    upstream = office.server(fake.url, client_id="ours", client_auth="client_secret_basic")
+    upstream = office.server(fake.url, client_id="ours", client_auth="client_secret_basic", issuer=fake.issuer)
     with pytest.raises(Refused, match="ostiary server credential notes --client-secret-file"):
         office.depart(upstream)
 

@@ -20,7 +20,7 @@ def server(office, fake):
     fake.add_app("ours", "s3cret")
 
     def made(**settings):
-        facts = {"client_id": "ours", "secrets": {"client_secret": b"s3cret"}} | settings
+        facts = {"client_id": "ours", "secrets": {"client_secret": b"s3cret"}, "issuer": fake.issuer} | settings
         return office.server(fake.url, auth=Auth.CLIENT_CREDENTIALS, **facts)
 
     return made
