@@ -21,7 +21,11 @@ from gateway.credentials.oauth.challenges import SCOPES_MOST, Challenge, read_ch
         (b'bearer error="insufficient_scope",scope="a"', Challenge("insufficient_scope", ("a",))),
         (b"Bearer error=insufficient_scope, scope=a", Challenge("insufficient_scope", ("a",))),
         (b'Basic realm="scope=\\"x\\"", Bearer scope="a"', Challenge("", ("a",))),
-        (b'DPoP algs="ES256", scope="no", Bearer scope="a", Basic realm="r", scope="b"', Challenge("", ("a",))),
+        (
+            b'DPoP algs="ES256", scope="no", Bearer scope="a", Basic realm="r", scope="b"',
+            Challenge("", ("a",), proofs=("ES256",)),
+        ),
+        (b'Bearer scope="a", Bearer scope="b"', Challenge("", ("a",))),
         (b'Bearer scope="a", scope="b"', Challenge("", ("a",))),
         (b'Bearer realm="a, Bearer scope=\\"z\\"", scope="a"', Challenge("", ("a",))),
         (b'Negotiate abc==, Bearer scope="a"', Challenge("", ("a",))),
@@ -29,6 +33,26 @@ from gateway.credentials.oauth.challenges import SCOPES_MOST, Challenge, read_ch
     ],
 )
 def test_the_bearer_challenge_is_read(header, said):
+    assert read_challenge(header) == said
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (b"DPoP", Challenge(proofs=("ES256",))),
+        (b'DPoP algs="PS256 ES384"', Challenge(proofs=("PS256", "ES384"))),
+        (
+            b'DPoP error="insufficient_scope", scope="a", resource_metadata="https://x.example/y"',
+            Challenge("insufficient_scope", ("a",), "https://x.example/y", ("ES256",)),
+        ),
+        (
+            b'Bearer realm="r", dpop error="insufficient_scope", scope="a"',
+            Challenge("insufficient_scope", ("a",), "", ("ES256",)),
+        ),
+        (b'Bearer realm="DPoP algs=none"', Challenge()),
+    ],
+)
+def test_and_what_the_one_for_bound_tokens_says_besides(header, said):
     assert read_challenge(header) == said
 
 
