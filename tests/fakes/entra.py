@@ -28,7 +28,9 @@ class EntraShaped(OpenIdProvider):
         self.graph_reads = True
         self.page_size = 1
         self.life = 3599
-        self.own_tokens: set[str] = set()
+        self.own_tokens: dict[str, str] = {}  # of this app itself, and whose each is
+        self.lent: dict[str, tuple[str, str]] = {}  # what it gave on behalf of whom, and for what
+        self.alike = ""  # how every token on behalf of somebody begins
         self.obo_error: dict[str, Any] = {}
         self.obo_answer: dict[str, Any] = {}
 
@@ -83,20 +85,21 @@ class EntraShaped(OpenIdProvider):
 
     def on_behalf(self, heard: Heard) -> Reply:
         """The on-behalf-of flow: for a token of this app, one of another for the same person."""
-        token = heard.form["assertion"]
-        person = token.removeprefix("at-").partition("-")[0]
+        person = self.own_tokens.get(heard.form["assertion"])
         if self.obo_error:
             return Reply(400, {"error_description": "AADSTS: call 555-EVIL", **self.obo_error})
-        if token not in self.own_tokens or person not in self.people:
+        if person not in self.people:
             return Reply(400, {"error": "invalid_grant", "error_description": "call 555-EVIL"})
-        answer = {"access_token": f"obo-{person}-{secrets.token_hex(8)}", "token_type": "Bearer", "expires_in": 3599}
+        token = f"{self.alike}obo-{person}-{secrets.token_hex(8)}"
+        self.lent[token] = person, heard.form["scope"]
+        answer = {"access_token": token, "token_type": "Bearer", "expires_in": 3599}
         return Reply(200, answer | {"scope": heard.form["scope"]} | self.obo_answer)
 
     def tokens(self, signed_in: dict[str, Any], *, renewed: bool) -> dict[str, Any]:
         """For our own app alone it asks by `.default`; any other token is for Graph, and no assertion."""
         given = super().tokens(signed_in, renewed=renewed)
         if f"{CLIENT}/.default" in signed_in.get("scope", "").split():
-            self.own_tokens.add(given["access_token"])
+            self.own_tokens[given["access_token"]] = signed_in["person"]
         return given | {"expires_in": self.life}
 
     def token(self, heard: Heard) -> Reply:

@@ -45,11 +45,12 @@ def allow(house: House, person: Person, *things: str) -> None:
             write_rule(session, draft, who=WHO, now=time.time())
 
 
-def minted(house: House, person: Person, client: Client, path: str = "/mcp") -> str:
-    """An access token, without the way through the pages."""
+def minted(house: House, person: Person, client: Client, path: str = "/mcp", *, act: tuple[str, ...] = ()) -> str:
+    """An access token, without the way through the pages; `act` are agents that act with it."""
     asked = Minting(
-        issuer=house.base, subject=person.id, client=client.id, resource=house.base + path, scope="mcp", life=300
-    )
+        issuer=house.base, subject=person.id, client=client.id, resource=house.base + path, scope="mcp", life=300,
+        act=act,
+    )  # fmt: skip
     return mint(house.world.snapshots.current.keys, asked).token
 
 

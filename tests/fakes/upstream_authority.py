@@ -58,6 +58,7 @@ class Authority:
         self.refreshes: dict[str, Account] = {}
         self.person = "alice"  # who sits at the browser
         self.life: int | None = 3600
+        self.alike = ""  # how every access token begins
         self.rotates = True
         self.gives_refresh = True
         self.ahead = 0.0
@@ -174,7 +175,7 @@ class Authority:
         return account if fits and proves(form.get("code_verifier", ""), asked["code_challenge"]) else None
 
     def tokens(self, account: Account, *, refreshable: bool = True) -> dict[str, Any]:
-        access = f"at-{account.person}-{secrets.token_hex(8)}"
+        access = f"{self.alike}at-{account.person}-{secrets.token_hex(8)}"
         said: dict[str, Any] = {"access_token": access, "token_type": "Bearer", "scope": " ".join(account.scopes)}
         if self.life is not None:
             said["expires_in"] = self.life

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import calendar
 import hashlib
-import hmac
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import pytest
 
@@ -30,6 +28,7 @@ from registry.secrets.vault import Vault
 from registry.servers import Proposal, find, propose
 from registry.tables import Auth, Transport
 from tests.fakes.api import operation, tool
+from tests.fakes.aws import is_signed
 from tests.fakes.raw import Asked as Arrived
 from tests.fakes.raw import http, principal, raw_server, result
 
@@ -138,27 +137,9 @@ def test_the_key_is_in_no_text() -> None:
     assert TOKEN not in repr(signer) + repr(credential)
 
 
-def is_signed(asked: Arrived, region: str, service: str) -> bool:
-    """As a service would check it, from nothing but what arrived and the key; written anew, after the documentation."""
-    given = asked.headers["authorization"]
-    names = given.partition("SignedHeaders=")[2].partition(",")[0].split(";")
-    method, target, _ = asked.line.split(" ")
-    path, _, query = target.partition("?")
-    canonical = [method, quote(path, safe="/~"), "&".join(sorted(query.split("&")))]
-    canonical += [f"{name}:{asked.headers[name]}" for name in names]
-    canonical += ["", ";".join(names), hashlib.sha256(asked.body).hexdigest()]
-    stamp = asked.headers["x-amz-date"]
-    scope = [stamp[:8], region, service, "aws4_request"]
-    told = ["AWS4-HMAC-SHA256", stamp, "/".join(scope), hashlib.sha256("\n".join(canonical).encode()).hexdigest()]
-    key = b"AWS4" + SECRET.encode()
-    for part in scope:
-        key = hmac.digest(key, part.encode(), "sha256")
-    return given.endswith("Signature=" + hmac.digest(key, "\n".join(told).encode(), "sha256").hex())
-
-
 async def test_a_service_finds_each_request_signed_that_a_call_becomes(caller: Any) -> None:
     async def respond(asked: Arrived, writer: asyncio.StreamWriter) -> bytes:
-        return http(b"{}" if is_signed(asked, "eu-central-1", "execute-api") else b"[]")
+        return http(b"{}" if is_signed(asked, "eu-central-1", "execute-api", SECRET) else b"[]")
 
     place = {"name": "item", "in": "path", "required": True}
     search = {"name": "q", "in": "query"}
@@ -182,7 +163,7 @@ async def test_a_service_finds_each_request_signed_that_a_call_becomes(caller: A
 
 async def test_a_server_of_mcp_behind_aws_finds_its_messages_signed(caller: Any) -> None:
     async def respond(asked: Arrived, writer: asyncio.StreamWriter) -> bytes:
-        assert is_signed(asked, "eu-central-1", "bedrock-agentcore")
+        assert is_signed(asked, "eu-central-1", "bedrock-agentcore", SECRET)
         assert "content-type;host;x-amz-date" in asked.headers["authorization"]
         return http(result(asked))
 
