@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hmac
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ import msgspec
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
+    from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
 
 KEPT: Final = 1024  # bytes of arguments that go along, to be judged by; the id travels in a header
@@ -28,22 +30,39 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 
 
 class Handle(msgspec.Struct, array_like=True, frozen=True):
-    """`tool` is the exposed name; `arguments` are empty where they were too long to go along."""
+    """`tool` is the exposed name; `arguments` are empty where they were too long to go along. `ttl` is what was agreed
+    with the client, in milliseconds, where that is not what its server says. `kept` names a result that we keep
+    ourselves: its server ran no task.
+    """
 
     task: str
     server: str
     tool: str
     arguments: bytes
     until: int
+    ttl: int | None = None
+    kept: str = ""
 
 
 _decode: Final = msgspec.msgpack.Decoder(Handle).decode
+
+
+def of(target: Target, task: str, ttl_ms: object, kept: str = "") -> Handle:
+    """What a task of this call is known by."""
+    arguments = target.arguments if len(target.arguments) <= KEPT else b""
+    agreed = ttl_ms if isinstance(ttl_ms, int) else None
+    return Handle(task, target.server, target.name, arguments, life(ttl_ms), agreed, kept)
 
 
 def life(ttl_ms: object) -> int:
     """Until when a task that is begun now can be asked about."""
     seconds = ttl_ms // 1000 + GRACE if isinstance(ttl_ms, int) and ttl_ms >= 0 else LIFE_UNSAID
     return int(time.time()) + min(seconds, LIFE_MOST)
+
+
+def owner(exchange: Exchange) -> str:
+    """Whose tasks these are, as a name that says nothing."""
+    return hmac.digest(exchange.world.office.vault.key("tasks"), _context(exchange), "sha256")[:16].hex()
 
 
 def seal(exchange: Exchange, handle: Handle) -> str:
@@ -68,4 +87,5 @@ def _context(exchange: Exchange) -> bytes:
     principal = exchange.principal
     acting = principal.actor.subject if principal.actor is not None else ""
     who = [principal.issuer, principal.subject, principal.client, acting, exchange.mount.path]
-    return b"task\x00" + msgspec.json.encode(who)
+    kind = b"task\x00" if exchange.modern else b"legacy-task\x00"  # what is known of one differs
+    return kind + msgspec.json.encode(who)

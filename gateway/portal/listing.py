@@ -18,9 +18,11 @@ from authz.policy.decisions import SEEN_AS
 from gateway.portal import discovery
 from gateway.portal.calls.call import is_stale
 from gateway.portal.headers import SERVER_INFO_KEY
+from gateway.portal.legacy.tasks.announcing import shown
 from gateway.portal.wire import INVALID_PARAMS
 from gateway.problems import Problem, unavailable
 from registry.errors import SecretRefused
+from registry.tables import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -135,13 +137,18 @@ class Lists:
     def _made(self, exchange: Exchange, view: View, cursor: object) -> bytes:
         start = 0 if "cursor" not in exchange.message.params else _position(exchange, view, cursor)
         chosen = view.entries[start : start + PAGE]
-        fragments = [entry.shown if exchange.modern else entry.shown_legacy for entry in chosen]
+        fragments = [entry.shown if exchange.modern else _shown_before(exchange, entry) for entry in chosen]
         name = _KINDS[exchange.message.method][0].encode()
         more = b""
         if start + PAGE < len(view.entries):
             more = b',"nextCursor":"%s"' % _cursor(exchange, view, start + PAGE)
         tail = _modern_tail(exchange, stale=view.stale) if exchange.modern else b"{"
         return b'%s"%s":[%s]%s}' % (tail, name, b",".join(fragments), more)
+
+
+def _shown_before(exchange: Exchange, entry: Entry) -> bytes:
+    server = exchange.snapshot.catalogue.upstreams[entry.server]
+    return shown(server, entry) if entry.kind is Kind.TOOL else entry.shown_legacy
 
 
 def _modern_tail(exchange: Exchange, *, stale: bool) -> bytes:

@@ -41,13 +41,23 @@ def begun(exchange: Exchange, target: Target, answer: Answer) -> Answer:
         said = msgspec.json.decode(answer.result, type=_Begun)
     except msgspec.DecodeError as error:
         raise Problem(502, INTERNAL_ERROR, "The server began a task without an id.") from error
-    kept = target.arguments if len(target.arguments) <= handles.KEPT else b""
-    handle = handles.Handle(said.taskId, target.server, target.name, kept, handles.life(said.ttlMs))
     members = members_of(answer.result)
+    ttl = said.ttlMs
+    if not exchange.modern:
+        ttl = agreed(exchange, ttl)
+        members["ttlMs"] = msgspec.Raw(_encode(ttl))
+    handle = handles.of(target, said.taskId, ttl)
     for name in _NOT_OF_A_TASK:
         members.pop(name, None)
     members["taskId"] = msgspec.Raw(_encode(handles.seal(exchange, handle)))
     return Answer(result=join(members))
+
+
+def agreed(exchange: Exchange, said: object) -> int | None:
+    """How many milliseconds it is kept: not longer than its client asked for (2025-11-25, Tasks, "TTL")."""
+    asked = exchange.message.value("task").get("ttl")
+    known = [ttl for ttl in (asked, said) if isinstance(ttl, int)]
+    return min(known) if known else None
 
 
 def told(exchange: Exchange, target: Target, answer: Answer) -> Answer:

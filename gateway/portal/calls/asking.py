@@ -10,7 +10,7 @@ import msgspec
 from authz.scopes import wider
 from gateway.oauth.challenges import challenge_403, invite_dpop
 from gateway.oauth.resources import metadata_url
-from gateway.portal.exchange import relayable
+from gateway.portal.exchange import knows_tasks, relayable
 from gateway.portal.headers import (
     CAPABILITIES_KEY,
     CLIENT_INFO_KEY,
@@ -24,7 +24,7 @@ from gateway.portal.wire import RawMembers, join, members_of
 from gateway.problems import REFUSED, Problem
 from gateway.upstream import Ask
 from gateway.upstream.legacy.parked import ASKABLE
-from gateway.upstream.tasks import offers
+from gateway.upstream.tasks import declaring, offers, undeclaring
 from registry.tables import Era, Kind
 
 if TYPE_CHECKING:
@@ -75,18 +75,17 @@ def _capabilities(exchange: Exchange, target: Target) -> bytes:
         return relayable(bytes(exchange.message.meta[CAPABILITIES_KEY]), upstream, exchange.message.method)
     if exchange.session is None:
         return b"{}"
-    if upstream.era is Era.MODERN:
-        return _askable(exchange.session, upstream)
-    return _told(exchange.session.capabilities, upstream.allowed)
+    modern = upstream.era is Era.MODERN
+    able = _askable(exchange.session, upstream) if modern else _told(exchange.session.capabilities, upstream.allowed)
+    return declaring(able) if knows_tasks(exchange) and offers(upstream) else able
 
 
 @lru_cache(maxsize=1024)
 def _told(capabilities: bytes, allowed: frozenset[str]) -> bytes:
     """What a server of the same era hears: what it may use, and not that it could begin tasks at the client."""
     members = members_of(capabilities)
-    return join(
-        {name: raw for name, raw in members.items() if name != "tasks" and (name not in ASKABLE or name in allowed)}
-    )
+    told = {name: raw for name, raw in members.items() if name != "tasks" and (name not in ASKABLE or name in allowed)}
+    return undeclaring(join(told))
 
 
 def _askable(session: Session, upstream: Upstream) -> bytes:

@@ -19,6 +19,8 @@ from gateway.portal.legacy import batches, down, questions, turns
 from gateway.portal.legacy import stream as legacy_stream
 from gateway.portal.legacy.cancelling import UnderWay, mark_of
 from gateway.portal.legacy.sessions import Session, Sessions
+from gateway.portal.legacy.tasks import answering, beginning
+from gateway.portal.legacy.tasks.announcing import CAPABILITY, has_tasks
 from gateway.portal.legacy.trails import Trails
 from gateway.portal.listening import subscriptions
 from gateway.portal.wire import INVALID_REQUEST, refused
@@ -148,6 +150,9 @@ class Legacy:
 
     async def _do(self, exchange: Exchange) -> Answer:
         method = exchange.message.method
+        if method in answering.METHODS or (method == "tools/call" and beginning.WISH in exchange.message.params):
+            self._pulse.add(exchange.reply)
+            return await (beginning.begin if method == "tools/call" else answering.answer)(exchange)
         if method in _calls:
             self._pulse.add(exchange.reply)
             try:
@@ -235,7 +240,8 @@ class Legacy:
 def _greeting(exchange: Exchange, version: str) -> bytes:
     result: dict[str, Any] = {
         "protocolVersion": version,
-        "capabilities": discovery.capabilities(exchange),
+        "capabilities": discovery.capabilities(exchange)
+        | ({"tasks": CAPABILITY} if has_tasks(exchange, version) else {}),
         "serverInfo": msgspec.Raw(discovery.server_info(exchange.mount)),
     }
     said = discovery.instructions(exchange)

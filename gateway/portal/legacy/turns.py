@@ -34,13 +34,13 @@ PAUSE: Final = 0.25  # seconds before a server that asked nothing, but wants to 
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class _Request(msgspec.Struct):
+class Request(msgspec.Struct):
     method: str
     params: msgspec.Raw = msgspec.Raw(b"{}")
 
 
 class _Asked(msgspec.Struct):
-    inputRequests: dict[str, _Request] = {}  # noqa: N815 - the name on the wire
+    inputRequests: dict[str, Request] = {}  # noqa: N815 - the name on the wire
     requestState: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
@@ -84,6 +84,13 @@ def _read(answer: Answer) -> _Asked:
     return asked
 
 
+def requests_in(members: RawMembers) -> dict[str, Request]:
+    """What a task asks at the moment."""
+    if "inputRequests" not in members:
+        return {}
+    return _read(Answer(result=join({"inputRequests": members["inputRequests"]}))).inputRequests
+
+
 def _askable(exchange: Exchange, session: Session, asked: _Asked) -> bool:
     streams = exchange.reply.streams or not asked.inputRequests
     return streams and all(
@@ -97,15 +104,15 @@ async def _ask(exchange: Exchange, asked: _Asked) -> dict[str, bytes]:
         await asyncio.sleep(PAUSE)
     said: dict[str, bytes] = {}
     for key, request in asked.inputRequests.items():
-        params = _as_of(exchange, request)
+        params = as_of(exchange, request)
         try:
             said[key] = await questions.ask_client(exchange, request.method, params)
         except AskRefused as refused:
-            said[key] = _unanswered(request, refused)
+            said[key] = unanswered(request, refused)
     return said
 
 
-def _as_of(exchange: Exchange, request: _Request) -> bytes:
+def as_of(exchange: Exchange, request: Request) -> bytes:
     """The question as the client's revision puts it: one that leads to a URL has an id in 2025-11-25."""
     params = bytes(request.params)
     if (
@@ -120,7 +127,7 @@ def _as_of(exchange: Exchange, request: _Request) -> bytes:
     return params
 
 
-def _unanswered(request: _Request, refused: AskRefused) -> bytes:
+def unanswered(request: Request, refused: AskRefused) -> bytes:
     """A person can cancel a dialog; for what only software answers there is no such word, so the call ends here."""
     if request.method == "elicitation/create":
         return b'{"action":"cancel"}'
