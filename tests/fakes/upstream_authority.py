@@ -194,7 +194,7 @@ class Authority:
         """Who asks, if that is proved; an address is believed, as if its document had been read."""
         ident, secret = _basic(heard) or (heard.form.get("client_id", ""), heard.form.get("client_secret", ""))
         if "client_assertion" in heard.form:
-            claims = _claims(heard.form["client_assertion"])
+            claims = claims_of(heard.form["client_assertion"])
             known = claims.get("sub") in self.apps or str(claims.get("sub")).startswith("http")
             return str(claims["sub"]) if known and claims.get("iss") == claims["sub"] else None
         if ident.startswith("http"):
@@ -211,7 +211,7 @@ def _basic(heard: Heard) -> tuple[str, str] | None:
     return unquote_plus(ident), unquote_plus(secret)
 
 
-def _claims(assertion: str) -> dict[str, Any]:
+def claims_of(assertion: str) -> dict[str, Any]:
     part = assertion.split(".")[1]
     claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return claims

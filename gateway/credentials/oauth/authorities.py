@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import urlsplit
 
 import msgspec
@@ -35,6 +35,8 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
     "proofs": "dpop_signing_alg_values_supported",
 }):  # fmt: skip
     """The parts that we use. `scopes` are None where it does not say which it has."""
+
+    plain: ClassVar[bool] = False  # OAuth without metadata, as somebody wrote it down
 
     issuer: str
     token_endpoint: str = ""
@@ -72,6 +74,12 @@ class Authority(msgspec.Struct, frozen=True, kw_only=True, rename={
         return self.token_endpoint
 
 
+class Written(Authority, frozen=True, kw_only=True):
+    """One that an administrator wrote down; a type of its own, for no document can claim to be that."""
+
+    plain: ClassVar[bool] = True
+
+
 def read_authority(fetcher: Fetcher, issuer: str) -> Authority:
     """The document about `issuer`. Raises Unanswered where there is none, Refused where it is about another."""
     found = find_authority(fetcher, issuer)
@@ -101,14 +109,14 @@ def guessed(origin: str) -> Authority:
     )
 
 
-def written(settings: AuthSettings) -> Authority | None:
+def written(settings: AuthSettings) -> Written | None:
     """The one that an administrator wrote down, which publishes nothing (ADR 33); None where it says itself what it is.
 
     Nobody can tell whether it checks PKCE, so `read_auth` lets no app be used there that has neither secret nor key.
     """
     if not isinstance(settings, AppSettings) or not settings.token_endpoint:
         return None
-    return Authority(
+    return Written(
         issuer=settings.authority,
         token_endpoint=settings.token_endpoint,
         authorization_endpoint=getattr(settings, "authorization_endpoint", ""),

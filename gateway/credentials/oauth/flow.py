@@ -190,7 +190,7 @@ def _redeemed(
     }  # fmt: skip
     holder = possession.opened(equipment, journey.key)
     try:
-        granted = tokens.request(equipment, authority.for_tokens(), app, form, holder)
+        granted = tokens.request(equipment, authority.for_tokens(), app, form, holder, plain=authority.plain)
     except tokens.ClientForgotten as forgotten:
         apps.forget(equipment, upstream, authority.issuer)
         raise Refused(f"{forgotten}; begin anew, and we register anew where we may") from forgotten

@@ -49,7 +49,8 @@ class Ourselves:
             "scope": " ".join(_scopes(asked, found)),
         }
         try:
-            granted = tokens.request(equipment, found.authority.for_tokens(), app, form, holder)
+            authority = found.authority
+            granted = tokens.request(equipment, authority.for_tokens(), app, form, holder, plain=authority.plain)
         except (Refused, Unanswered):
             equipment.discovery.forget(upstream, issuer)
             raise

@@ -39,7 +39,7 @@ def renew(equipment: Equipment, upstream: Upstream, connection: Connection, kept
     form["resource"] = parameter(upstream, kept.audience, told=False)  # one that is left out stays as it was
     holder = possession.opened(equipment, kept.key) or _begun(equipment, upstream, authority)
     try:
-        granted = tokens.request(equipment, authority.for_tokens(), app, form, holder)
+        granted = tokens.request(equipment, authority.for_tokens(), app, form, holder, plain=authority.plain)
     except tokens.ClientForgotten as forgotten:
         apps.forget(equipment, upstream, kept.issuer)
         raise Refused(f"{forgotten}; connect it again") from forgotten

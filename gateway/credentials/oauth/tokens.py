@@ -11,6 +11,7 @@ import msgspec
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.challenges import read_scopes
+from gateway.credentials.oauth.dialects import standard
 from gateway.credentials.oauth.documents import ask
 from gateway.credentials.oauth.possession import NONCE, USE_NONCE
 
@@ -70,14 +71,22 @@ class Granted:
 
 
 def request(
-    equipment: Equipment, endpoint: str, app: App, form: Mapping[str, str], holder: Holder | None = None
+    equipment: Equipment,
+    endpoint: str,
+    app: App,
+    form: Mapping[str, str],
+    holder: Holder | None = None,
+    *,
+    plain: bool = False,
 ) -> Granted:
-    """A token, with a `holder` one that is bound to its key where the authorization server binds them for us.
+    """A token, with a `holder` one that is bound to its key where the authorization server binds them for us; of a
+    `plain` one (ADR 33) careless answers are understood.
 
     `form` has `grant_type` and what belongs to it; members that are empty are left out. Raises Refused for an answer
     that stays, Unanswered for one that may pass.
     """
-    return judge(post(equipment, endpoint, app, form, holder), proved=holder is not None)
+    members = post(equipment, endpoint, app, form, holder)
+    return judge(standard(members) if plain else members, proved=holder is not None)
 
 
 def post(
