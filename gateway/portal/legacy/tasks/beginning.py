@@ -54,9 +54,9 @@ async def begin(exchange: Exchange) -> Answer:
         return await _kept(asking, target, down.answer(asking, answer).result)
     ident: str = msgspec.json.decode(members["taskId"])
     handle = handles.opened(exchange, ident)
-    assert handle is not None
-    await book.enter(exchange, ident, handle.until)
-    return _created(words.task(members, handle.ttl))
+    if handle is not None:  # or its time was over at once
+        await book.enter(exchange, ident, handle.until)
+    return _created(words.task(members, None))
 
 
 def _ttl(exchange: Exchange) -> int | None:
