@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from gateway.credentials.platform import DeclaredToken  # noqa: TC001 - pydantic reads the annotations
 from gateway.identity.declared import DeclaredProvider  # noqa: TC001 - pydantic reads the annotations
 from gateway.upstream.channels.declared import DeclaredServer
 from gateway.upstream.channels.declared import problems as of_processes
@@ -123,6 +124,9 @@ class Settings(BaseModel):
     )
     stdio_servers: tuple[DeclaredServer, ...] = Field(
         (), description="servers that are processes of ours, each a table; see docs/servers.md"
+    )
+    workload_tokens: tuple[DeclaredToken, ...] = Field(
+        (), description="what the platform says of us, in files, each a table; see docs/connections.md"
     )
     second_factor: SecondFactor = Field(
         SecondFactor.OPTIONAL, description="who with a password of ours must have a second factor"
@@ -308,6 +312,11 @@ def _providers(settings: Settings) -> Iterator[str]:
         yield from (f"identity_providers: the {what} {name} is there twice" for name in _twice(names))
 
 
+def _workloads(settings: Settings) -> Iterator[str]:
+    names = [one.name for one in settings.workload_tokens]
+    yield from (f"workload_tokens: the name {name} is there twice" for name in _twice(names))
+
+
 def _webhook(settings: Settings) -> Iterator[str]:
     parts = urlsplit(settings.webhook_url or "https://-")
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.fragment:
@@ -354,5 +363,6 @@ CHECKS = (
     _database,
     _providers,
     _processes,
+    _workloads,
     _webhook,
 )

@@ -55,7 +55,7 @@ def server_add(
 
     A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
-    from gateway.credentials.derived.fitting import check_provider
+    from gateway.credentials.derived.fitting import check_named
     from registry.credentials.auth_modes import read_auth
     from registry.servers import Proposal, propose
 
@@ -83,7 +83,7 @@ def server_add(
         added = propose(
             session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
         )
-        check_provider(session, read_auth(added.auth, added.auth_settings))
+        check_named(session, office.settings.workload_tokens, read_auth(added.auth, added.auth_settings))
         if api is not None:
             told.update(begin_api(session, slug, api))
     _look(office, added.slug, first=given["transport"] is None)

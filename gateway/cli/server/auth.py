@@ -86,7 +86,7 @@ def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
 @with_office
 def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given: Any) -> None:
     """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it."""
-    from gateway.credentials.derived.fitting import check_provider
+    from gateway.credentials.derived.fitting import check_named
     from registry.credentials.authenticating import set_auth
     from registry.servers import find
 
@@ -95,7 +95,7 @@ def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given:
     with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, _):
         done = find(session, slug)
         set_auth(session, done, auth, settings_of(given), secrets, office.vault)
-        check_provider(session, read_auth(auth, done.auth_settings))
+        check_named(session, office.settings.workload_tokens, read_auth(auth, done.auth_settings))
     show_step(done, f"{slug} is from now on asked with auth {mode}", as_json=as_json)
 
 

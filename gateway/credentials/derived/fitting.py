@@ -1,4 +1,4 @@
-"""Whether the identity provider that a server's registration names is there, and can do what is wanted of it."""
+"""Whether what a server's registration names by a word is there, and can do what is wanted of it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,26 @@ from registry.credentials.auth_modes import IdJagSettings, OnBehalfOfSettings
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlmodel import Session
 
+    from gateway.credentials.platform import DeclaredToken
     from registry.credentials.auth_modes import AuthSettings
 
 
-def check_provider(session: Session, settings: AuthSettings) -> None:
-    """Raises RegistryError, better now than at somebody's first call. Nothing to check where none is named."""
+def check_named(session: Session, declared: Collection[DeclaredToken], settings: AuthSettings) -> None:
+    """Raises RegistryError, better now than at somebody's first call. Nothing to check where nothing is named."""
+    _check_provider(session, settings)
+    name = getattr(settings, "workload", "")
+    if name and name not in {one.name for one in declared}:
+        raise RegistryError(
+            f"--workload: the operator's file names no workload token {name[:80]!r}; see workload_tokens in "
+            "docs/settings.md, and give this command the same --config as the gateway"
+        )
+
+
+def _check_provider(session: Session, settings: AuthSettings) -> None:
     slug = getattr(settings, "provider", "")
     if not slug:
         return

@@ -1,14 +1,20 @@
-"""`client-credentials`: we ask for a token as ourselves, and people share it (RFC 6749 section 4.4, SEP-1046)."""
+"""`client-credentials`: we ask for a token as ourselves, and people share it (RFC 6749 section 4.4, SEP-1046).
+
+Who we are is proved by our app's secret or key, or by what the platform that we run on says of us (RFC 7523).
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.credentials import CredentialUnavailable, Refused, Unanswered
+from gateway.credentials import CredentialUnavailable, Refused, Unanswered, platform
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.granting import check_set
 from gateway.credentials.oauth import apps, keeping, possession, tokens
+from gateway.credentials.oauth.proving import App
 from gateway.credentials.oauth.resources import parameter
+from gateway.oauth.evidence import JWT_BEARER
+from registry.credentials.auth_modes import ClientCredentialsSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
@@ -17,6 +23,7 @@ if TYPE_CHECKING:
     from gateway.credentials.oauth.possession import Holder
     from registry.catalogue import Upstream
 
+CLIENT_CREDENTIALS: Final = "client_credentials"
 UNSAID: Final = 300  # seconds that a token is used whose end is not said
 
 
@@ -42,9 +49,9 @@ class Ourselves:
 
     def _granted(self, equipment: Equipment, asked: Asked, found: Found, holder: Holder | None) -> tokens.Granted:
         upstream, issuer = asked.upstream, found.authority.issuer
-        app = apps.app_for(equipment, upstream, found, ())
+        app, grant = _speaking(equipment, upstream, found)
         form = {
-            "grant_type": "client_credentials",
+            **grant,
             "resource": parameter(upstream, found.resource.name, told=not found.resource.old),
             "scope": " ".join(_scopes(asked, found)),
         }
@@ -57,6 +64,20 @@ class Ourselves:
         if found.resource.bound and not granted.bound:
             raise Refused(keeping.UNBOUND)
         return granted
+
+
+def _speaking(equipment: Equipment, upstream: Upstream, found: Found) -> tuple[App, dict[str, str]]:
+    """Who we are there, and what we ask with (SEP-1933; RFC 7523 section 2.2, where the platform proves our app)."""
+    settings, issuer = upstream.auth_settings, found.authority.issuer
+    assert isinstance(settings, ClientCredentialsSettings)
+    if not settings.workload:
+        return apps.app_for(equipment, upstream, found, ()), {"grant_type": CLIENT_CREDENTIALS}
+    declared = equipment.office.settings.workload_tokens
+    said = platform.token(declared, settings.workload, issuer, equipment.clock())
+    if settings.grant == "jwt-bearer":
+        return App(id=settings.client_id, issuer=issuer), {"grant_type": JWT_BEARER, "assertion": said}
+    app = App(id=settings.client_id, method="private_key_jwt", issuer=issuer, assertion=said)
+    return app, {"grant_type": CLIENT_CREDENTIALS}
 
 
 def _scopes(asked: Asked, found: Found) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ METHODS: Final = ("private_key_jwt", "client_secret_basic", "client_secret_post"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
     """A client of an authorization server. `issuer` is whom an assertion is for; `key` signs it, in PEM, and without
-    one our own signing key does.
+    one our own signing key does. `assertion` is one that the platform has signed.
     """
 
     id: str
@@ -32,6 +32,7 @@ class App:
     issuer: str = ""
     secret: str = field(default="", repr=False)
     key: bytes = field(default=b"", repr=False)
+    assertion: str = field(default="", repr=False)
 
     def proof(self, equipment: Equipment, endpoint: str) -> tuple[dict[str, str], dict[str, str]]:
         """Header lines and form members that prove it (RFC 6749 section 2.3, RFC 7523 section 2.2)."""
@@ -41,7 +42,7 @@ class App:
         if self.method == "client_secret_post":
             return {}, {"client_id": self.id, "client_secret": self.secret}
         if self.method == "private_key_jwt":
-            signed = self._signed(equipment, self.issuer or endpoint)
+            signed = self.assertion or self._signed(equipment, self.issuer or endpoint)
             return {}, {"client_id": self.id, "client_assertion_type": ASSERTION, "client_assertion": signed}
         return {}, {"client_id": self.id}
 

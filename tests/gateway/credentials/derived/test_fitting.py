@@ -8,7 +8,7 @@ import pytest
 
 from authz.people import providers
 from authz.tables import Provider
-from gateway.credentials.derived.fitting import check_provider
+from gateway.credentials.derived.fitting import check_named
 from registry.credentials.auth_modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth
@@ -31,7 +31,7 @@ def check(opened: Bench, mode: tuple[Auth, dict[str, Any]], kind: str = "", **co
     with opened.office.database.change() as session:
         if kind:
             providers.put(session, "corp", kind, config, now=1)
-        check_provider(session, read_auth(auth, settings | {"provider": "corp"}))
+        check_named(session, (), read_auth(auth, settings | {"provider": "corp"}))
 
 
 @pytest.mark.parametrize("mode", [STANDING, EXCHANGE, VOUCHED])
@@ -68,5 +68,5 @@ def test_those_that_can_are_taken(opened: Bench) -> None:
 
 def test_nothing_is_asked_of_modes_that_name_none(opened: Bench) -> None:
     with opened.office.database.read() as session:
-        check_provider(session, read_auth(Auth.MINTED, {}))
-        check_provider(session, read_auth(Auth.NONE, {}))
+        check_named(session, (), read_auth(Auth.MINTED, {}))
+        check_named(session, (), read_auth(Auth.NONE, {}))
