@@ -19,6 +19,9 @@ REVISIONS: Final = ("2026-07-28", "2025-11-25")
 BESIDES: Final = (  # extensions and what was before: run, although no revision requires them
     "auth/client-credentials-jwt",
     "auth/client-credentials-basic",
+    "auth/wif-jwt-bearer",
+    "auth/dpop",
+    "auth/dpop-nonce",
     "auth/enterprise-managed-authorization",
     "auth/2025-03-26-oauth-metadata-backcompat",
     "auth/2025-03-26-oauth-endpoint-fallback",
