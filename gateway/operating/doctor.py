@@ -19,6 +19,7 @@ from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
 from gateway.operating.processes import processes
 from gateway.operating.standing import certificate_ending
+from gateway.operating.workloads import workloads
 from gateway.settings import ArgumentRecord, is_loopback
 from registry.tables import AddressException, Server, ServerState
 
@@ -256,5 +257,6 @@ QUESTIONS = (
     _openings,
     _metrics,
     processes,
+    workloads,
     _policy,
 )

@@ -20,10 +20,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 
+from authz import jose
 from gateway.assembly import open_office, open_world
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.equipment import Equipment
 from gateway.credentials.oauth import flow, own_documents
+from gateway.credentials.platform import DeclaredToken
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
 from gateway.upstream import Answer, Ask, UpstreamError
@@ -67,7 +69,10 @@ async def authorize(data: Path, url: str, scenario: str, context: dict[str, Any]
 
     patch("gateway.credentials.equipment.Fetcher", WillingFetcher).start()  # for this process
     own_documents.PATHS["none"] = DOCUMENT
-    settings = Settings(data=data, public_url=HOME, allow_addresses=(exception_line(url),), metrics_listen="")
+    settings = Settings(
+        data=data, public_url=HOME, allow_addresses=(exception_line(url),), metrics_listen="",
+        workload_tokens=platform(data, context),
+    )  # fmt: skip
     office = open_office(settings, create=True)
     ensure_signing_key(office)
     mode, facts, secrets = how(scenario, context)
@@ -94,6 +99,15 @@ def named(office: Office, url: str) -> str:
     return equipment.discovery.find(equipment.fetcher, upstream).authority.issuer
 
 
+def platform(data: Path, context: dict[str, Any]) -> tuple[DeclaredToken, ...]:
+    """What an operator would write down where the platform puts a token that says who we are."""
+    if "valid_jwt" not in context:
+        return ()
+    file = data / "token"
+    file.write_text(context["valid_jwt"])
+    return (DeclaredToken(name="suite", file=file, issuer=jose.read_foreign(context["valid_jwt"]).claims["aud"]),)
+
+
 def how(scenario: str, context: dict[str, Any]) -> tuple[Auth, dict[str, Any], dict[str, bytes]]:
     """The mode that an administrator would choose, with what the suite says of our app."""
     facts = {name: context[name] for name in ("client_id",) if name in context}
@@ -101,6 +115,8 @@ def how(scenario: str, context: dict[str, Any]) -> tuple[Auth, dict[str, Any], d
     if scenario.endswith("client-credentials-jwt"):
         key = {"client_key": context["private_key_pem"].encode()}
         return Auth.CLIENT_CREDENTIALS, facts | {"client_auth": "private_key_jwt"}, key
+    if scenario.endswith("wif-jwt-bearer"):
+        return Auth.CLIENT_CREDENTIALS, facts | {"workload": "suite", "grant": "jwt-bearer"}, {}
     if secret:
         facts["client_auth"] = "client_secret_basic"
     if scenario.endswith("client-credentials-basic"):
