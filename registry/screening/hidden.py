@@ -48,6 +48,13 @@ def visible(text: str) -> str:
     return "".join(char if _PLAIN.fullmatch(char) or not _kind(char) else f"\\u{{{ord(char):x}}}" for char in text)
 
 
+def bare(text: str) -> str:
+    """`text` without everything hidden: as it is seen."""
+    if _PLAIN.fullmatch(text):
+        return text
+    return "".join(char for char in text if not _kind(char))
+
+
 @cache
 def _kind(char: str) -> str:
     point = ord(char)

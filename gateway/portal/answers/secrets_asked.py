@@ -2,7 +2,8 @@
 
 MCP forbids it ("Servers MUST NOT use form mode elicitation to request sensitive information such as passwords, API
 keys, access tokens, or payment credentials"). Looked at are the fields that somebody can type into: name, title,
-format, and what the words around them ask for. Who means to hide it can; what is meant honestly, or copied, is found.
+format, and what the words around them ask for; as it is written, and as it is read where letters only look alike. Who
+means to hide it can; what is meant honestly, copied, or dressed up is found.
 """
 
 from __future__ import annotations
@@ -10,6 +11,9 @@ from __future__ import annotations
 import re
 import unicodedata
 from typing import TYPE_CHECKING, Any, Final
+
+from registry.screening.hidden import bare
+from registry.screening.lookalikes import read_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +39,7 @@ _ASKED_FOR: Final = re.compile(
     rf"[^.!?]{{0,60}}?(?:^|\W)(?:{_ANYWHERE}|tokens?)(?:\W|$)"
 )
 _NUMBERED: Final = frozenset(("number", "integer"))
+_SPACED: Final = re.compile(r"\b(?:\w[ ._*-]){3,}\w\b")  # p a s s w o r d
 _COUNTS: Final = re.compile(r"^(?:max|min|total|number of|num)\b|tokens$")
 
 
@@ -45,8 +50,7 @@ def secret_in(asked: dict[str, Any]) -> str:
     if found:
         return found[:64]
     typed = any(_kind(field) not in _NUMBERED for _, field in _fields(schema))
-    words = _ASKED_FOR.search(_plain(asked.get("message"))) if typed else None
-    return words[0].strip()[:64] if words else ""
+    return _asked_for(asked.get("message")) if typed else ""
 
 
 def _fields(schema: Any) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -90,9 +94,13 @@ def _kind(field: dict[str, Any]) -> str | None:
 def _is_secret(name: str, field: dict[str, Any]) -> bool:
     if _plain(field.get("format")) == "password" or field.get("writeOnly") is True:
         return True
-    if any(_names_secret(_words(text), field) for text in (name, field.get("title"))):
-        return True
-    return bool(_ASKED_FOR.search(_plain(field.get("description"))))
+    named = (words for text in (name, field.get("title")) for words in _words(text))
+    return any(_names_secret(words, field) for words in named) or bool(_asked_for(field.get("description")))
+
+
+def _asked_for(text: Any) -> str:
+    found = (_ASKED_FOR.search(reading.casefold().replace("_", " ")) for reading in _readings(text))
+    return next((words[0].strip()[:64] for words in found if words), "")
 
 
 def _names_secret(words: str, field: dict[str, Any]) -> bool:
@@ -101,9 +109,9 @@ def _names_secret(words: str, field: dict[str, Any]) -> bool:
     return bool(_FIELD.search(words))
 
 
-def _words(text: Any) -> str:
-    """`accessToken`, `ACCESS_TOKEN` and "Access-Token" are the same two words."""
-    return " ".join(part for part in _PARTS.split(_folded(text)) if part).casefold()
+def _words(text: Any) -> list[str]:
+    """`accessToken`, `ACCESS_TOKEN` and "Access-Token" are the same two words; in each reading of the text."""
+    return [" ".join(part for part in _PARTS.split(reading) if part).casefold() for reading in _readings(text)]
 
 
 def _plain(text: Any) -> str:
@@ -112,5 +120,11 @@ def _plain(text: Any) -> str:
 
 def _folded(text: Any) -> str:
     """Without what only looks different, or is not seen at all."""
-    folded = unicodedata.normalize("NFKC", text if isinstance(text, str) else "")
-    return "".join(char for char in folded if unicodedata.category(char) != "Cf")
+    return bare(unicodedata.normalize("NFKC", text if isinstance(text, str) else ""))
+
+
+def _readings(text: Any) -> tuple[str, ...]:
+    """As it is written; and as it is read, where letters that look alike or stand apart make another word of it."""
+    written = _folded(text)
+    read = _SPACED.sub(lambda apart: re.sub(r"[ ._*-]", "", apart[0]), read_as(written))
+    return (written,) if read == written.casefold() else (written, read)

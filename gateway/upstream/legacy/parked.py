@@ -62,11 +62,17 @@ class Parked:
     early: dict[str, bytes] = field(default_factory=dict)  # what the client said before it was asked
     full: bool = False
     credential: Credential | None = None  # what it began with
+    forsaken: bool = False
     keys: set[str] = field(default_factory=set)
 
     @property
     def account(self) -> str:
         return account_of(self.credential)
+
+    def forsake(self) -> None:
+        """Nobody goes on with it; its server is told."""
+        self.forsaken = True
+        self.task.cancel()
 
     async def notify(self, method: str, params: bytes) -> None:
         if self.down is not None:

@@ -76,7 +76,7 @@ class Parking:
 
     def count(self, server: str) -> int:
         """Calls to a server that wait for what their clients say."""
-        return sum(parked.server == server for parked in self._parked.values())
+        return sum(parked.server == server and not parked.forsaken for parked in self._parked.values())
 
     async def begin(
         self,
@@ -108,20 +108,18 @@ class Parking:
         if parked.keeper is not None:
             parked.keeper.cancel()
         if parked.account != account_of(credential):
-            parked.task.cancel()
+            parked.forsake()
+        if parked.forsaken:
             return Answer(error=GONE)
         parked.down = down
         parked.take(said)
         return await self._round(parked)
 
     def forsake(self, ended: Ended) -> None:
-        """Cancels what waits with an account that has ended."""
-        for nonce, parked in list(self._parked.items()):
+        """Cancels what waits with an account that has ended; its place is kept, so that its client hears so at once."""
+        for parked in self._parked.values():
             if parked.credential is not None and ended(parked.credential):
-                del self._parked[nonce]
-                parked.task.cancel()
-                if parked.keeper is not None:
-                    parked.keeper.cancel()
+                parked.forsake()
 
     async def close(self) -> None:
         await self.tasks.close()
@@ -166,7 +164,8 @@ class Parking:
             return
         came = msgspec.msgpack.decode(opened, type=_Letter)
         if came.account != parked.account:
-            parked.task.cancel()
+            parked.forsake()
+        if parked.forsaken:
             await self._told_gone(came.box)
             return
         parked.down = _Far(self, came.box, parked.first)

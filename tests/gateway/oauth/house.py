@@ -81,6 +81,7 @@ class House:
         self.office.close()
 
     async def _serve(self) -> None:
+        self.loop = asyncio.get_running_loop()
         async with open_world(self.office) as self.world:
             self._server = _listener(build(self.world), self.settings)
             watching = asyncio.create_task(self.world.snapshots.watch())

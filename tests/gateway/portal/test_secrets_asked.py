@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.portal.answers.secrets_asked import secret_in
+from registry.screening.lookalikes import read_as
 
 
 def form(message: str = "Please fill this in", **properties: Any) -> dict[str, Any]:
@@ -57,6 +58,22 @@ def test_a_field_is_a_secret_by_what_is_said_of_it(name: str, field: dict[str, A
 
 
 @pytest.mark.parametrize(
+    "name",
+    [
+        "p\u0430ssword", "\u0440\u0430\u0455\u0455w\u043erd", "P\u0410SSW\u041eRD", "p\u03b1ssw\u03bfrd",
+        "pa\u034fss\u2062word", "pa\u3164ssword", "pass\ufe0fword", "p\u0301a\u0301ssword", "p\u0336a\u0336ssword",
+        "p@ssw0rd", "pa$$word", "pas\u017f\u200dword", "\U0001d429\U0001d41a\U0001d42c\U0001d42cword",
+        "\U0001f17f\U0001f170\U0001f182\U0001f182word", "p a s s w o r d", "p.a.s.s.w.o.r.d", "\u1d18\u1d00ssword",
+        "t\u043eken", "\u0430pi_k\u0435y", "\u0455ecret", "\uff30\uff29\uff2e", "pa\u202essword",
+    ],
+)  # fmt: skip
+def test_a_name_that_only_looks_like_one_is_one(name: str) -> None:
+    assert secret_in(form(**{name: {}}))
+    assert secret_in(form(value={"title": name}))
+    assert secret_in(form(f"Please enter your {name}", answer={})) or "token" in read_as(name) or "pin" in read_as(name)
+
+
+@pytest.mark.parametrize(
     "message",
     ["Please enter your password", "Paste the access token here:", "What is your API key?", "Send me the OTP"],
 )
@@ -88,6 +105,11 @@ def test_a_message_that_asks_for_one_counts_where_something_can_be_typed(message
         ("card", {}),
         ("passport_country", {}),
         ("tokenizer", {}),
+        ("\u0433\u043e\u0440\u043e\u0434", {}),
+        ("\u0438\u043c\u044f", {"description": "\u0412\u0430\u0448\u0435 \u0438\u043c\u044f"}),
+        ("a b c d", {}),
+        ("price_in_$", {"type": "number"}),
+        ("address1", {}),
         ("city", {"description": "Where you are. Your password is not needed for this."}),
     ],
 )
