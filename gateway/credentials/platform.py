@@ -61,25 +61,29 @@ def token(declared: Collection[DeclaredToken], name: str, issuer: str, now: floa
 
 def read(one: DeclaredToken, now: float) -> str:
     """Whatever is in the file and no JWT goes nowhere: somebody may have named the wrong one."""
-    found = _JWT.fullmatch(_content(one).strip())
-    try:
-        claims = msgspec.json.decode(base64.urlsafe_b64decode(found[1] + b"=="), type=_Claims) if found else None
-    except (msgspec.MsgspecError, ValueError) as error:
-        raise Refused(_no_jwt(one)) from error
-    if found is None or claims is None:
-        raise Refused(_no_jwt(one))
-    if claims.exp <= now:
+    content = _content(one)
+    end = _end(content)
+    if end is None:
+        raise Refused(f"what is in the file of the workload token {one.name} is no JWT with an end (exp)")
+    if end <= now:
         raise Unanswered(f"the workload token {one.name} has run out, and the platform has put no new one there")
-    return found[0].decode()
+    return content.decode()
+
+
+def _end(content: bytes) -> float | None:
+    """When it ends, if it is a token that does."""
+    found = _JWT.fullmatch(content) if len(content) <= LONGEST else None
+    if found is None:
+        return None
+    try:
+        return msgspec.json.decode(base64.urlsafe_b64decode(found[1] + b"=="), type=_Claims).exp
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def _content(one: DeclaredToken) -> bytes:
     try:
         with one.file.open("rb") as file:
-            return file.read(LONGEST + 1)[:LONGEST]
+            return file.read(LONGEST + 2).strip()
     except OSError as error:
         raise Unanswered(f"the file of the workload token {one.name} cannot be read ({error.strerror})") from error
-
-
-def _no_jwt(one: DeclaredToken) -> str:
-    return f"what is in the file of the workload token {one.name} is no JWT with an end (exp)"
