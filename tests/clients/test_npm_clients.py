@@ -14,6 +14,7 @@ import pytest
 
 from tests import npm
 from tests.fakes.gateway import free_port
+from tests.fakes.processes import running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,3 +123,43 @@ def test_a_third_partys_legacy_server_serves_clients_of_both_eras(portal: Portal
     assert "hello" in json.dumps(said)
     prompts = inspector.ask("prompts/list")
     assert "everything_" in json.dumps(prompts)
+
+
+TASKS = {"list": {}, "cancel": {}, "requests": {"tools": {"call": {}}}}
+RELATED = "io.modelcontextprotocol/related-task"
+
+
+def tasks_of(portal: Portal, tool: str, **arguments: Any) -> Any:
+    """What the TypeScript SDK of 2025-11-25 sees of a tool that it runs as a task, and of a second that it cancels."""
+    sdk = npm.package(*EVERYTHING).parent / "sdk"  # the one that the reference server is built on
+    script = str(HERE / "tasks.mjs")
+    seen = run(npm.node(), script, str(sdk), portal.url, portal.token(), tool, json.dumps(arguments))
+    assert seen["capability"] == TASKS
+    assert seen["created"]["status"] == "working"
+    assert seen["created"]["ttl"] == 60000
+    assert seen["created"]["taskId"] in seen["listed"]
+    assert seen["cancelled"]["status"] == "cancelled"
+    assert seen["again"]["_meta"][RELATED] == {"taskId": seen["created"]["taskId"]}
+    assert all(one["meta"][RELATED] == {"taskId": seen["created"]["taskId"]} for one in seen["asked"])
+    return seen
+
+
+@pytest.mark.usefixtures("everything")
+def test_a_third_partys_client_runs_tasks_of_a_third_partys_server(portal: Portal) -> None:
+    seen = tasks_of(portal, "everything_simulate-research-query", topic="python", ambiguous=True)
+    assert seen["support"] == "required"
+    assert [one["message"][:12] for one in seen["asked"]] == ["[everything]"]
+    assert seen["statuses"][-1] == "input_required"
+    assert seen["told"][-1]["status"] == "completed"
+    assert "# Research Report: python" in seen["result"]["content"][0]["text"]
+
+
+@pytest.mark.parametrize("era", ["modern", "legacy"])
+def test_a_third_partys_client_runs_tasks_in_either_form(portal: Portal, era: str) -> None:
+    with running("-m", "tests.fakes.fixture", "--era", era) as url:
+        portal.gateway.add_server(f"jobs-{era}", url)
+        portal.gateway.allow("user:alice", f"jobs-{era}.*")
+        seen = tasks_of(portal, f"jobs-{era}_confirm_delete", filename="f")
+        portal.gateway.run("server", "retire", f"jobs-{era}")
+    assert [one["message"] for one in seen["asked"]] == [f"[jobs-{era}] Delete f?"]
+    assert seen["again"]["content"][0]["text"] == "confirmed: accept"

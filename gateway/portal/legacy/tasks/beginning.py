@@ -109,13 +109,16 @@ async def _kept(exchange: Exchange, target: Target, result: bytes) -> Answer:
     handle = handles.of(target, "", ttl, name)
     ident = handles.seal(exchange, handle)
     await book.enter(exchange, ident, handle.until, name, len(result))
-    return _created(state(ident, book.Kept(result, at), ttl))
+    return _created(_state(ident, "working", at, ttl))  # as every task begins ("Task Status Lifecycle", 1)
 
 
 def state(ident: str, kept: book.Kept, ttl: int | None) -> bytes:
     """`Task` of what we keep."""
-    status = "failed" if words.failed(kept.result) else "completed"
-    return _encode({"taskId": ident, "status": status, "createdAt": kept.at, "lastUpdatedAt": kept.at, "ttl": ttl})
+    return _state(ident, "failed" if words.failed(kept.result) else "completed", kept.at, ttl)
+
+
+def _state(ident: str, status: str, at: str, ttl: int | None) -> bytes:
+    return _encode({"taskId": ident, "status": status, "createdAt": at, "lastUpdatedAt": at, "ttl": ttl})
 
 
 def _raise_refusal(result: bytes) -> None:
