@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar
 
 END: Final = b"\r\n\r\n"
-_LENGTH: Final = b"\r\ncontent-length: "  # so most say it; some with capitals
-_CAPITAL: Final = b"\r\nContent-Length: "
-_DIGITS: Final = 9
-_UNMEASURED: Final = (b"", 0, 0)
+_LENGTH: Final = b"\r\ncontent-length: %b\r"  # so most say it; some with capitals
+_CAPITAL: Final = b"\r\nContent-Length: %b\r"
+_BEFORE: Final = len(b"\r\ncontent-length: ")
+_UNMEASURED: Final = (b"", 0)
 
 Key = TypeVar("Key")
 Head = TypeVar("Head")
@@ -37,25 +37,22 @@ class Kept(Generic[Key, Head]):
         self._kept.clear()
 
 
-def apart(data: bytes) -> tuple[bytes, int, int]:
-    """The head that `data` begins with, without the digits of its Content-Length; that length; where the body begins.
+def apart(data: bytes) -> tuple[bytes, int]:
+    """The head that `data` begins with, without the digits of its Content-Length, and where its body begins.
 
-    Messages say the same head again and again, but for their length. Nothing at all for a head that is not whole or
-    says no length. What is taken away is digits and nothing else, so two heads of which the same is left differ in
-    their length alone.
+    Messages say the same head again and again, but for their length. Nothing at all for a message that is not whole, is
+    more than one, or says no length. What is taken away is the length of what follows and nothing else, so two heads of
+    which the same is left differ in their length alone.
     """
-    end = data.find(END) + len(END)
-    at = data.find(_LENGTH, 0, end)
+    start = data.find(END) + len(END)
+    length = b"%d" % (len(data) - start)
+    at = data.find(_LENGTH % length, 0, start)
     if at < 0:
-        at = data.find(_CAPITAL, 0, end)
+        at = data.find(_CAPITAL % length, 0, start)
         if at < 0:
             return _UNMEASURED
-    at += len(_LENGTH)
-    stop = data.find(b"\r", at)
-    digits = data[at:stop]
-    if not digits.isdigit() or len(digits) > _DIGITS:
-        return _UNMEASURED
-    return data[:at] + data[stop:end], int(digits), end
+    at += _BEFORE
+    return data[:at] + data[at + len(length) : start], start
 
 
 def ends_plainly(raw: bytes, fields: int) -> bool:

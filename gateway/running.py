@@ -21,7 +21,7 @@ class Signal:
     come = False
     _asyncio_future_blocking = False
     _fault: BaseException | None = None
-    _then: Callable[[], object] | None = None
+    then: Callable[[], object] | None = None  # what to do when it comes
 
     def set(self, fault: BaseException | None = None) -> None:
         """It has come, or `fault` has instead."""
@@ -29,13 +29,9 @@ class Signal:
             return
         self.come = True
         self._fault = fault
-        then, self._then = self._then, None
+        then, self.then = self.then, None
         if then is not None:
             then()
-
-    def call(self, then: Callable[[], object] | None) -> None:
-        """What to do when it comes, instead of what was said before."""
-        self._then = then
 
     def __await__(self) -> Generator[Signal, None, None]:
         if not self.come:
@@ -54,7 +50,7 @@ class Signal:
         if self.come:
             loop.call_soon(then, self, context=context)
         else:
-            self._then = lambda: loop.call_soon(then, self, context=context)
+            self.then = lambda: loop.call_soon(then, self, context=context)
 
     def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a future
         came = self.come
@@ -82,7 +78,15 @@ class Run:
     def step(self) -> None:
         """Go on until it waits again, or ends."""
         self._signal = None
-        self._go(self._coroutine.send, None)
+        try:
+            waited = self._coroutine.send(None)
+        except (StopIteration, asyncio.CancelledError):
+            self._ended(self)
+        except BaseException:
+            self._ended(self)
+            raise
+        else:
+            self._wait(waited)
 
     def cancel(self, msg: object = None) -> bool:
         """Soon, as a task does it: whoever cancels may be in the middle of something."""
@@ -105,22 +109,22 @@ class Run:
         if self._task is not None:
             self._task.cancel()
         elif self._signal is not None:
-            self._signal.call(None)
+            self._signal.then = None
             self._signal = None
-            self._go(self._coroutine.throw, asyncio.CancelledError())
+            try:
+                waited = self._coroutine.throw(asyncio.CancelledError())
+            except (StopIteration, asyncio.CancelledError):
+                self._ended(self)
+            except BaseException:
+                self._ended(self)
+                raise
+            else:
+                self._wait(waited)
 
-    def _go(self, act: Callable[[Any], object], what: object) -> None:
-        try:
-            waited = act(what)
-        except (StopIteration, asyncio.CancelledError):
-            self._ended(self)
-            return
-        except BaseException:
-            self._ended(self)
-            raise
+    def _wait(self, waited: object) -> None:
         if self._task is None and isinstance(waited, Signal):
             self._signal = waited
-            waited.call(self.step)
+            waited.then = self.step
         else:
             self._task = self._loop.create_task(_rest(self._coroutine, waited))
             self._task.add_done_callback(lambda _: self._ended(self))

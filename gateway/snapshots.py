@@ -85,7 +85,7 @@ class Snapshots:
 
     def fresh(self) -> bool:
         """Whether calls may be judged by `current`: the database may be away for 60 s, and the time has to be known."""
-        return self.age() < STALE and not clock.moved()
+        return time.monotonic() - self._confirmed < STALE and not clock.moved()
 
     async def watch(self) -> None:
         """Follows the epochs until cancelled."""

@@ -69,7 +69,10 @@ class Word(StrEnum):
 
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
-    """What holds for everybody of the same standing, until `until` (None: until the policy changes)."""
+    """What holds for everybody of the same standing, until `until` (None: until the policy changes).
+
+    Where it is `conditional` it holds for this one question: other arguments, or another sign-in, may change it.
+    """
 
     allowed: bool
     word: Word
@@ -77,12 +80,14 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
     note: str = ""
     until: float | None = None
     needs: Assurance | None = None
+    conditional: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
     """True when allowed. `reason` and `remedy` are sentences that a model can act on; `id` finds it in the record.
 
-    `until` is the earliest moment at which the same question may get another answer under the same `epoch`.
+    `until` is the earliest moment at which the same question may get another answer under the same `epoch`; where it
+    is `conditional`, the same question with other arguments may get another at any time.
     """
 
     allowed: bool
@@ -94,6 +99,7 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     until: float | None
     word: Word = Word.FAULT
     needs: Assurance | None = None
+    conditional: bool = False
 
     def __bool__(self) -> bool:
         return self.allowed

@@ -10,6 +10,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
+from msgspec.structs import replace
 from simpleeval import InvalidExpression
 from sqlmodel import select
 
@@ -110,7 +111,7 @@ class Policy:
         reason, remedy = explain(verdict, principal, party, object, action, decision_id)
         return Decision(
             verdict.allowed, decision_id, reason, remedy, verdict.rule, self.epoch, verdict.until, verdict.word,
-            verdict.needs,
+            verdict.needs, verdict.conditional,
         )  # fmt: skip
 
     def view_key(self, principal: Party, portal: str) -> Hashable:
@@ -171,7 +172,9 @@ class Policy:
             verdict = self._supposing(lines, question, verdict) or self._why_only_seen(
                 verdict, standing, place, action, party
             )
-        if verdict.word is not Word.TOO_SLOW and not conditional:
+        if conditional:
+            return replace(verdict, conditional=True)
+        if verdict.word is not Word.TOO_SLOW:
             _keep(standing.verdicts, key, verdict, VERDICTS)
         return verdict
 
@@ -260,7 +263,8 @@ def _keep(kept: dict[K, V], key: K, value: V, most: int) -> None:
 
 
 def _sooner(one: Verdict, other: Verdict) -> Verdict:
-    return Verdict(True, Word.ALLOWED, one.rule, "", _earliest(one.until, other.until))
+    conditional = one.conditional or other.conditional
+    return Verdict(True, Word.ALLOWED, one.rule, "", _earliest(one.until, other.until), conditional=conditional)
 
 
 def _earliest(*ends: float | None) -> float | None:

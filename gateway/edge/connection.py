@@ -119,9 +119,9 @@ class EdgeProtocol(Patience):
 
     def _again(self, data: bytes) -> bool:
         """Whether this is all of a request, and nothing else, whose head is known: then there is nothing to parse."""
-        raw, length, start = apart(data)
+        raw, start = apart(data)
         head = self.edge.heads.find((self.peer, raw))
-        if head is None or length != len(data) - start or length > self.edge.limit or self.transport.is_closing():
+        if head is None or len(data) - start > self.edge.limit or self.transport.is_closing():
             return False
         if self.cycle is not None and not self.cycle.response_complete:
             return False

@@ -78,6 +78,9 @@ class DataPlane(Protocol):
     def enter(self, request: Request, arrival: Arrival) -> None:
         """The head of a request has come."""
 
+    def again(self, request: Request, body: bytes) -> bool:
+        """All of a request has come whose head is known; whether it is served thereby."""
+
 
 class Edge:
     """The ASGI middleware of the control plane, and what the connections give the requests of the data plane to."""

@@ -76,8 +76,11 @@ class Request(Answer):
 
     def start_whole(self, body: bytes) -> None:
         """Its head and its body came at once, and nothing before it waits for an answer."""
-        self._came.append(body)
         self._begun = self._ended = True
+        portal = self.line.edge.portal
+        if portal is not None and portal.again(self, body):
+            return
+        self._came.append(body)
         self.line.edge.enter(self)
         self._hand_over()
 

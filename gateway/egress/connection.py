@@ -166,21 +166,19 @@ class Connection(asyncio.Protocol):
 
     def _again(self, reply: Reply, data: bytes) -> bool:
         """Whether this is all of an answer whose head is known: then there is nothing to parse."""
-        raw, length, start = apart(data)
+        raw, start = apart(data)
         head = heads.known.find(raw)
-        if head is None or length != len(data) - start or 0 < reply.terms.size < length:
+        if head is None or 0 < reply.terms.size < len(data) - start:
             return False
-        if not reply.hold(length):
+        if not reply.hold(len(data) - start):
             self._fault = _too_much_in_flight()
             self._conclude(reply)
             return True
-        head.tell(reply)
         self.life = head.life
-        reply.push(data[start:])
         self._reply = None
         self._idle_since = self._heard
         self._freed(self, self._heard)
-        reply.end(None)
+        reply.settle(head, data[start:])
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -21,20 +21,15 @@ BODILESS: Final = frozenset({204, 304})  # whatever length they say (RFC 9112 se
 
 
 class Head(msgspec.Struct, frozen=True):
-    """Of a whole answer with a length, after which the connection stays; what `Reply` says of one."""
+    """Of a whole answer with a length, after which the connection stays; what `Reply` says of one.
+
+    `unusual` is what few answers say: session, retry after, challenge, told.
+    """
 
     status: int
     content_type: bytes
-    session: bytes
-    retry_after: bytes
-    challenge: bytes
-    told: Mapping[bytes, bytes]
+    unusual: tuple[bytes, bytes, bytes, Mapping[bytes, bytes]] | None
     life: float  # seconds for which the connection may rest
-
-    def tell(self, reply: Reply) -> None:
-        reply.status, reply.content_type = self.status, self.content_type
-        reply.session, reply.retry_after = self.session, self.retry_after
-        reply.challenge, reply.told = self.challenge, self.told
 
 
 known: Final[Kept[bytes, Head]] = Kept(256)  # of all servers: it hangs on the bytes alone
@@ -42,11 +37,11 @@ known: Final[Kept[bytes, Head]] = Kept(256)  # of all servers: it hangs on the b
 
 def learn(data: bytes, reply: Reply, fields: int, life: float) -> None:
     """`data` was one whole answer: the next one that begins like it need not be parsed."""
-    raw, length, start = apart(data)
+    raw, start = apart(data)
     if not raw or start > LONGEST or reply.stream or reply.status in BODILESS:
         return
-    if length != reply.received or length != len(data) - start:  # what came in chunks is shorter than its bytes
+    if len(data) - start != reply.received:  # what came in chunks is shorter than its bytes
         return
     if ends_plainly(raw, fields):
-        told = (reply.status, reply.content_type, reply.session, reply.retry_after, reply.challenge, reply.told)
-        known.keep(raw, Head(*told, life))
+        unusual = (reply.session, reply.retry_after, reply.challenge, reply.told)
+        known.keep(raw, Head(reply.status, reply.content_type, unusual if any(unusual) else None, life))

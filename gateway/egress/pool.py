@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING
 
 from gateway.egress.budget import Budget
@@ -191,7 +192,7 @@ class Egress:
         opened = self._open.setdefault(key, set())
         idle = self._idle.setdefault(key, [])
         connection = Connection(
-            self.budget, lambda conn, now: _put_back(conn, now, idle), lambda conn: _forget(conn, opened, idle)
+            self.budget, partial(_put_back, idle), lambda conn: _forget(conn, opened, idle)
         )
         opened.add(connection)  # counted from now on, so that a rush cannot open more than it may
         return connection
@@ -237,7 +238,7 @@ async def _resolve(host: str, port: int) -> tuple[str, ...]:
     return tuple(dict.fromkeys(str(info[4][0]) for info in found))
 
 
-def _put_back(connection: Connection, now: float, idle: list[Connection]) -> None:
+def _put_back(idle: list[Connection], connection: Connection, now: float) -> None:
     if connection.is_old():
         connection.close()
         return

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from gateway.egress.budget import Budget
     from gateway.egress.connection import Connection
+    from gateway.egress.heads import Head
     from gateway.upstream import UpstreamError
 
 PAUSE_AT = 256 * 1024  # bytes of a stream nobody has read yet, at which we stop reading from the server
@@ -136,6 +137,16 @@ class Reply(Signal):
             self._wake()
         else:
             self.set(fault)
+
+    def settle(self, head: Head, body: bytes) -> None:
+        """All of it has come at once, behind a head that is known; what it holds is counted already."""
+        self.status, self.content_type = head.status, head.content_type
+        if head.unusual:
+            self.session, self.retry_after, self.challenge, self.told = head.unusual
+        self.received = len(body)
+        self._pieces.append(body)
+        self._ended = True
+        self.set()
 
     def fail(self, fault: UpstreamError) -> None:
         """Somebody on our side found that it cannot go on."""

@@ -60,6 +60,10 @@ class Journal(Protocol):
     def refused_unauthenticated(self, source: str, *, reason: str, **facts: Any) -> None:
         """A refusal of somebody unknown at the address `source`: in full at first, then counted. Raises JournalDown."""
 
+    @property
+    def strict(self) -> bool:
+        """Whether each record is on the disk before the call that it is about goes on."""
+
     async def durable(self) -> None:
         """With strict durability: returns when all written so far is on the disk. Otherwise at once."""
 

@@ -81,7 +81,7 @@ class FileJournal:
         self._ledger = ledger
         self._redactor = redactor
         self.book = book
-        self._strict = strict
+        self.strict = strict
         self._abouts: dict[Key, About] = {}
         self._flood = Flood(self.note)
         ledger.syncing.chores.append(self._count_flood)
@@ -164,7 +164,7 @@ class FileJournal:
         self._flood.refused(source, reason, presentable(facts))
 
     async def durable(self) -> None:
-        if self._strict and self._ledger.synced < self._ledger.seq:
+        if self.strict and self._ledger.synced < self._ledger.seq:
             await self._ledger.syncing.wait(asyncio.get_running_loop())
 
     @property

@@ -18,9 +18,11 @@ from gateway.oauth.challenges import challenge_401, challenge_dpop
 from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import listing
 from gateway.portal.calls import call
+from gateway.portal.calls.plans import Known, planned
+from gateway.portal.calls.sending import send
 from gateway.portal.calls.underway import revoked
-from gateway.portal.exchange import Exchange
-from gateway.portal.headers import MODERN, Mirror, check_modern, is_modern, mirror_of
+from gateway.portal.exchange import Exchange, Found
+from gateway.portal.headers import MODERN, check_modern, is_modern, mirror_of
 from gateway.portal.legacy.batches import is_batch
 from gateway.portal.legacy.clients import Legacy
 from gateway.portal.listening import subscriptions
@@ -52,16 +54,6 @@ _NOTHING: Final = Message(b"", "", {}, {}, {})
 # The status that goes with a server's error (MCP, Streamable HTTP); all others go with 200.
 _STATUS: Final = {-32021: 400, METHOD_NOT_FOUND: 404}
 _SAFE_HEADER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ")
-
-
-class Found(msgspec.Struct, frozen=True):
-    """Who sends a head, to where, and what for, under one snapshot and until then."""
-
-    snapshot: Snapshot
-    principal: Principal
-    mount: Mount
-    mirror: Mirror
-    until: float
 
 
 class _Coded(msgspec.Struct):
@@ -109,8 +101,8 @@ class Portal:
             _check_types(arrival, reply)
             request.taker = partial(self._take, exchange)
             if not exchange.proof:
-                exchange.mirror = mirror_of(arrival)
-                request.remember(Found(snapshot, principal, mount, exchange.mirror, proved.until), snapshot)
+                exchange.found = Found(snapshot, principal, mount, mirror_of(arrival), proved.until)
+                request.remember(exchange.found, snapshot)
         elif method in {"GET", "DELETE"} and b"mcp-session-id" in arrival.headers and not is_modern(arrival):
             exchange.modern = False
             request.serve(self._without_body(exchange))
@@ -124,9 +116,41 @@ class Portal:
             return False
         self._check_fresh()
         exchange = Exchange(self._world, found.snapshot, found.mount, found.principal, arrival, _NOTHING, reply, True)
-        exchange.mirror = found.mirror
+        exchange.found = found
         request.taker = partial(self._take, exchange)
         return True
+
+    def again(self, request: Request, body: bytes) -> bool:
+        """All of a request has come, with a head that is known: whether it is a call like one before, and under way."""
+        found = None if request.head is None else request.head.found
+        known = None if found is None else planned(self._world, request, found, body, time.time())
+        if known is None:
+            return False
+        request.ends_with_client = True
+        request.serve(self._known(known))
+        return True
+
+    async def _known(self, known: Known) -> None:
+        try:
+            self._pulse.add(known)
+            status, said = _envelope(known.ident, await send(known))
+            if known.started:
+                await known.exchange.reply.finish(status, said)
+            else:
+                known.request.whole(status, JSON, said)
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the edge of the data plane
+            await self._end(known.exchange, error)
+        finally:
+            self._pulse.discard(known)
+
+    async def _end(self, exchange: Exchange, error: BaseException) -> None:
+        """The answer to a request that ended in `error`; raises it where that was none of its own."""
+        if isinstance(error, Exception):
+            await self._tell(exchange.reply, self._noted(exchange, error))
+        elif not _gave_up(exchange):
+            raise error
+        elif not _request(exchange).disconnected:
+            await self._tell(exchange.reply, revoked(exchange.message.id))
 
     def _take(self, exchange: Exchange, body: bytes) -> None:
         _request(exchange).serve(self._post(exchange, body))
@@ -148,13 +172,8 @@ class Portal:
                 await reply.finish(status, said)
             else:
                 reply.whole(status, JSON, said)
-        except asyncio.CancelledError:
-            if not _gave_up(exchange):
-                raise
-            if not _request(exchange).disconnected:
-                await self._tell(exchange.reply, revoked(exchange.message.id))
-        except Exception as error:  # noqa: BLE001 - the edge of the data plane
-            await self._tell(exchange.reply, self._noted(exchange, error))
+        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the edge of the data plane
+            await self._end(exchange, error)
         finally:
             self._pulse.discard(exchange.reply)
 
@@ -244,7 +263,8 @@ class Portal:
             return False
         if message.reply is not None:
             raise Problem(400, -32600, "Clients send no responses in this protocol version.")
-        check_modern(exchange.arrival, exchange.mirror or mirror_of(exchange.arrival), message)
+        mirror = exchange.found.mirror if exchange.found is not None else mirror_of(exchange.arrival)
+        check_modern(exchange.arrival, mirror, message)
         _request(exchange).ends_with_client = True  # in this era that cancels
         return message.method in call.METHODS and message.id != b""
 

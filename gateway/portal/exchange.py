@@ -16,6 +16,7 @@ from gateway.upstream.tasks import EXTENSION, METHODS, offers
 if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.edge import Arrival
+    from gateway.portal.calls.plans import Plan
     from gateway.portal.headers import Mirror
     from gateway.portal.legacy.sessions import Session
     from gateway.portal.reply import Reply
@@ -26,6 +27,20 @@ if TYPE_CHECKING:
 
 KEPT: Final = 1024  # bytes of capabilities up to which they are remembered
 WITH_TASKS: Final = frozenset(("tools/call", *METHODS))
+
+
+class Found(msgspec.Struct, frozen=True):
+    """Who sends a head, to where, and what for, under one snapshot and until then.
+
+    `plans` are of the calls that came with it, by the tool's name and `_meta` (`gateway.portal.calls.plans`).
+    """
+
+    snapshot: Snapshot
+    principal: Principal
+    mount: Mount
+    mirror: Mirror
+    until: float
+    plans: dict[tuple[str, bytes], Plan] = {}
 
 
 class Exchange(msgspec.Struct):
@@ -41,7 +56,7 @@ class Exchange(msgspec.Struct):
     modern: bool
     session: Session | None = None
     log_level: str = ""
-    mirror: Mirror | None = None  # what its headers say of its body
+    found: Found | None = None  # where its head is one that may come again
     proof: str = ""  # of a token that is bound to a key: what counts once
 
     @property

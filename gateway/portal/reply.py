@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.edge.request import JSON
 
@@ -125,20 +125,28 @@ class Reply:
             await (self.comment() if self.started else self.open())
 
 
+class Silent(Protocol):
+    """A request that waits for its answer. `silent` counts the beats since anything was said on it."""
+
+    silent: int
+
+    async def murmur(self) -> None: ...
+
+
 class Pulse:
     """Keeps silent answers alive: one timer for all, because a timer each would cost more than the answers."""
 
     def __init__(self) -> None:
-        self._waiting: set[Reply] = set()
+        self._waiting: set[Silent] = set()
         self._timer: TimerHandle | None = None
         self._murmurs: set[asyncio.Task[None]] = set()
 
-    def add(self, reply: Reply) -> None:
+    def add(self, reply: Silent) -> None:
         self._waiting.add(reply)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
 
-    def discard(self, reply: Reply) -> None:
+    def discard(self, reply: Silent) -> None:
         self._waiting.discard(reply)
 
     def _beat(self) -> None:

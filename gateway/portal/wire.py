@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -30,7 +30,9 @@ INVALID_PARAMS: Final = -32602
 RawMembers = dict[str, msgspec.Raw]
 
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)|[\[\]{},]', re.DOTALL)
+_EXACT: Final = 16  # digits from which on not every reader holds a whole number exactly
 _QUOTE: Final = ord('"')
+_OWN_COLONS: Final = 7  # of the members of a call and of its params
 
 
 class _Raw(msgspec.Struct):
@@ -40,11 +42,36 @@ class _Raw(msgspec.Struct):
     params: RawMembers = {}
 
 
+class _Params(msgspec.Struct, forbid_unknown_fields=True, rename={"meta": "_meta"}):
+    name: str
+    arguments: msgspec.Raw
+    meta: msgspec.Raw
+
+
+class _Call(msgspec.Struct, forbid_unknown_fields=True):
+    """A call of a tool as nearly all are: with these members and no others."""
+
+    jsonrpc: str
+    id: msgspec.Raw
+    method: str
+    params: _Params
+
+
+class Said(NamedTuple):
+    """What one call says that another one to the same tool may not: raw JSON, but for the name."""
+
+    id: bytes
+    name: str
+    arguments: bytes
+    meta: bytes
+
+
 class _RawId(msgspec.Struct):
     id: msgspec.Raw = msgspec.Raw()
 
 
 _raw: Final = msgspec.json.Decoder(_Raw)
+_call: Final = msgspec.json.Decoder(_Call)
 _raw_id: Final = msgspec.json.Decoder(_RawId)
 _members: Final = msgspec.json.Decoder(RawMembers)
 _tree: Final = msgspec.json.Decoder()
@@ -64,6 +91,7 @@ class Message(msgspec.Struct, gc=False):
     meta: RawMembers
     tree: dict[str, Any]
     has_meta: bool = False
+    raw_meta: bytes = b""
     reply: RawMembers | None = None
 
     def value(self, name: str) -> Any:
@@ -101,6 +129,32 @@ def read_strictly(body: bytes) -> Any:
     if _has_twins(body) if b"\\u" in body else _encode(tree).count(b":") != body.count(b":"):
         raise refused(PARSE_ERROR, "A JSON object has the same key twice.")
     return tree
+
+
+def recognised(body: bytes) -> Said | None:
+    """The call of a tool that `body` is, as `parse` would read it if it has read such a `_meta` before.
+
+    None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
+    in the number of colons.
+    """
+    if body.count(b"{") + body.count(b"[") > DEPTH_LIMIT or len(body) >= NODE_LIMIT or b"\\u" in body:
+        return None
+    try:
+        call = _call.decode(body)
+        params = call.params
+        said = Said(bytes(call.id), params.name, bytes(params.arguments), bytes(params.meta))
+        value = _tree.decode(said.arguments)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    ident, _, arguments, meta = said
+    if call.method != "tools/call" or call.jsonrpc != "2.0" or type(value) is not dict or len(ident) > ID_LIMIT:
+        return None
+    if not (ident.isdigit() and len(ident) < _EXACT) and not (ident.startswith(b'"') and ident.isascii()):
+        return None
+    colons = arguments.count(b":")
+    if _encode(value).count(b":") != colons or body.count(b":") != _OWN_COLONS + colons + meta.count(b":"):
+        return None  # also for a colon in the id or the name, which is unusual enough
+    return said
 
 
 def _has_twins(body: bytes) -> bool:
@@ -153,7 +207,8 @@ def _request(tree: dict[str, Any], members: RawMembers, ident: bytes, method: st
         return Message(ident, method, members, {}, tree)
     if type(params["_meta"]) is not dict:
         raise Problem(400, INVALID_PARAMS, "params._meta must be an object.", ident=ident)
-    return Message(ident, method, members, _members.decode(members.pop("_meta")), tree, has_meta=True)
+    raw = members.pop("_meta")
+    return Message(ident, method, members, _members.decode(raw), tree, has_meta=True, raw_meta=bytes(raw))
 
 
 def _response(tree: dict[str, Any], raw: RawMembers, ident: bytes) -> Message:

@@ -33,14 +33,21 @@ _VALUE = re.compile(rb"[\t -~\x80-\xff]*")
 
 def modern_body(ask: Ask, number: int) -> bytes:
     """A request of 2026-07-28: version, capabilities and who asks stand in each `_meta` (SEP-2575)."""
-    meta = _VERSION + ask.capabilities + _CLIENT + (ask.client_info or OURSELVES)
-    if ask.log_level:
-        meta += _LOG_LEVEL + msgspec.json.encode(ask.log_level)
-    if ask.progress:
-        meta += b',"progressToken":%d' % number
-    if ask.meta:
-        meta += b"," + members(ask.meta)
-    return _request(ask.method, number, ask.params, meta)
+    return _request(ask.method, number, ask.params, _modern_meta(ask, number))
+
+
+def modern_frame(ask: Ask) -> tuple[bytes, bytes]:
+    """What stands in such a request between its id and the arguments, and what behind them: for a call of a tool that
+    wants no progress it is always the same.
+    """
+    others = members({name: value for name, value in ask.params.items() if name != "arguments"})
+    front = b',"method":"%s","params":{%s,"arguments":' % (ask.method.encode("ascii"), others)
+    return front, b',"_meta":{%s}}}' % _modern_meta(ask, 0)
+
+
+def framed(number: int, front: bytes, arguments: bytes, back: bytes) -> bytes:
+    """The request `number` with these arguments between the two parts of its frame."""
+    return b'{"jsonrpc":"2.0","id":%d%b%b%b' % (number, front, arguments, back)
 
 
 def legacy_body(ask: Ask, number: int) -> bytes:
@@ -50,6 +57,17 @@ def legacy_body(ask: Ask, number: int) -> bytes:
         meta.append(members(ask.meta))
     params = {name: value for name, value in ask.params.items() if name not in {"inputResponses", "requestState"}}
     return _request(ask.method, number, params, b",".join(meta))
+
+
+def _modern_meta(ask: Ask, number: int) -> bytes:
+    meta = _VERSION + ask.capabilities + _CLIENT + (ask.client_info or OURSELVES)
+    if ask.log_level:
+        meta += _LOG_LEVEL + msgspec.json.encode(ask.log_level)
+    if ask.progress:
+        meta += b',"progressToken":%d' % number
+    if ask.meta:
+        meta += b"," + members(ask.meta)
+    return meta
 
 
 def plain_request(method: str, number: int, params: bytes = b"{}") -> bytes:

@@ -58,7 +58,10 @@ class Gate:
             for name, limits in upstream.limits.tools.items()
         }
 
-    def enter(self, ask: Ask) -> Plan:
+    def plan(self, ask: Ask) -> Plan:
+        return self._tools.get(ask.name, self._plan) if self._tools and ask.method == "tools/call" else self._plan
+
+    def enter(self, ask: Ask) -> None:
         """Counts a call in, whose `leave` follows. Raises UpstreamBusy: nobody waits here, for waiting costs memory.
 
         What the gateway itself asks is neither counted nor held up.
@@ -70,7 +73,6 @@ class Gate:
         self.breaker.admit()  # last: who is let through to look whether a server is back must get there
         if ask.principal is not None:
             self.under_way += 1
-        return self._tools.get(ask.name, self._plan) if self._tools and ask.method == "tools/call" else self._plan
 
     def leave(self, ask: Ask) -> None:
         if ask.principal is not None:

@@ -9,15 +9,18 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.upstream import Answer, UpstreamBroken
-from gateway.upstream.conversation import pass_on, streamed, whole
-from gateway.upstream.envelope import modern_body, modern_lines
+from gateway.upstream.conversation import JSON, pass_on, streamed, whole
+from gateway.upstream.envelope import framed, modern_body, modern_frame, modern_lines
 from gateway.upstream.messages import failure, next_id, read, refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply, Terms
     from gateway.egress.routes import Route
     from gateway.upstream import Ask, Downstream
+    from gateway.upstream.limits import Gate
     from gateway.upstream.messages import Message
     from registry.catalogue import Credential
 
@@ -39,7 +42,14 @@ class ResultHead(msgspec.Struct):
     cacheScope: Raw | UnsetType = UNSET  # noqa: N815
 
 
+class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+    jsonrpc: str
+    id: Raw
+    result: Raw
+
+
 _head = msgspec.json.Decoder(ResultHead)
+_plain = msgspec.json.Decoder(_Plain)
 
 
 class Notified:
@@ -58,12 +68,28 @@ class Notified:
         await pass_on(message, self._ask, self._number, self._down)
 
 
-async def send(
+class Way(msgspec.Struct, frozen=True):
+    """All that leaves with each call of a tool by one principal, but for the id, the arguments and the credential."""
+
+    ask: Ask
+    gate: Gate
+    route: Route
+    terms: Terms
+    lines: bytes
+    front: bytes
+    back: bytes
+
+
+def way(route: Route, ask: Ask, gate: Gate, terms: Terms) -> Way:
+    return Way(ask, gate, route, terms, modern_lines(ask), *modern_frame(ask))
+
+
+def send(
     egress: Egress, route: Route, ask: Ask, down: Downstream, credential: Credential | None, terms: Terms
-) -> Answer:
+) -> Coroutine[None, None, Answer]:
     """Ask a modern server. Leaving early, for whatever reason, closes the connection and so cancels the ask."""
     number = next_id()
-    reply = await egress.exchange(
+    sent = egress.exchange(
         route,
         "POST",
         modern_lines(ask),
@@ -72,13 +98,47 @@ async def send(
         credential=credential,
         repeatable=ask.method not in NOT_REPEATABLE,
     )
+    return _answered(sent, number, ask, lambda: down)
+
+
+def along(
+    egress: Egress, way: Way, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
+) -> Coroutine[None, None, Answer]:
+    """The same for a call like one before."""
+    number = next_id()
+    body = framed(number, way.front, arguments, way.back)
+    sent = egress.exchange(way.route, "POST", way.lines, body, way.terms, credential=credential)
+    return _answered(sent, number, way.ask, down)
+
+
+async def _answered(
+    sent: Coroutine[None, None, Reply], number: int, ask: Ask, down: Callable[[], Downstream]
+) -> Answer:
+    reply = await sent
     try:
+        if result := plain_result(reply, number):
+            return Answer(result=result)
         check_status(reply)
         if reply.stream:
-            return said(await streamed(reply, number, Notified(ask, number, down)))
+            return said(await streamed(reply, number, Notified(ask, number, down())))
         return said(whole(reply, number))
     finally:
         reply.close()
+
+
+def plain_result(reply: Reply, number: int) -> bytes:
+    """The result in an answer as nearly all are; empty for any other, which is to be read in all strictness."""
+    if reply.stream or reply.status != 200 or reply.content_type != JSON:
+        return b""
+    body = reply.body()
+    try:
+        answer = _plain.decode(body)
+        result = bytes(answer.result)
+        if _head.decode(result).resultType is UNSET or bytes(answer.id) != b"%d" % number or not body.isascii():
+            return b""
+    except msgspec.DecodeError:
+        return b""
+    return result
 
 
 def check_status(reply: Reply) -> None:

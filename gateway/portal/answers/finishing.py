@@ -43,6 +43,13 @@ def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     return for_one(answer) if exchange.message.method == "resources/read" else answer
 
 
+def is_plain(result: bytes) -> bool:
+    """Whether a result is complete, no failure, and has nothing in it that a person would not see: no if in doubt."""
+    if not result or not result.isascii() or b"\\u" in result:
+        return False
+    return b"isError" not in result and b"input_required" not in result and b'"task"' not in result
+
+
 def kind_of(result: bytes) -> str:
     """Its `resultType`. An escape could hide the word, so a body with one is looked at."""
     if b"input_required" not in result and b'"task"' not in result and b"\\u" not in result:

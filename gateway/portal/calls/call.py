@@ -9,11 +9,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from authz.ids import fresh_id
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
-from gateway.portal.calls import asking, connecting, rounds
+from gateway.portal.calls import asking, connecting, plans, rounds
 from gateway.portal.calls.refusing import in_band, note_refusal, refuse
-from gateway.portal.calls.sending import NOT_CONNECTED, send
+from gateway.portal.calls.sending import NOT_CONNECTED, Call, send
 from gateway.portal.calls.targets import TARGETS, Target, decided, unknown
 from gateway.portal.calls.underway import REVOKED
 from gateway.portal.lasting import judged_by
@@ -52,7 +51,9 @@ def call(exchange: Exchange) -> Awaitable[Answer]:
         credential = exchange.world.credentials.at_hand(exchange.snapshot, upstream, exchange.principal, target.object)
         if credential is None:
             return _provided(exchange, target, ask, decision)
-    return send(exchange, target, ask, intend(exchange, target, decision), credential)
+    ready = Call(exchange, target, ask, decision, credential)
+    plans.learn(ready)
+    return send(ready)
 
 
 async def _refused(exchange: Exchange, target: Target, decision: Decision) -> Answer:
@@ -102,7 +103,7 @@ async def _judged_again(exchange: Exchange, target: Target, ask: Ask, credential
     decision = decide(now, aimed)
     if not decision:
         return refuse(now, aimed, decision)
-    return await send(now, aimed, ask, intend(now, aimed, decision), credential)
+    return await send(Call(now, aimed, ask, decision, credential))
 
 
 def find(exchange: Exchange) -> Target:
@@ -145,23 +146,3 @@ def decide(exchange: Exchange, target: Target) -> Decision:
         note_refusal(exchange, target, "invisible", decision)
         raise unknown(target)
     return decision
-
-
-def intend(exchange: Exchange, target: Target, decision: Decision) -> str:
-    """On record before anything leaves; gives the id that the outcome repeats."""
-    record = fresh_id()
-    exchange.world.journal.intend(
-        exchange.principal,
-        call=record,
-        method=exchange.message.method,
-        server=target.server,
-        object=target.object,
-        arguments=target.arguments,
-        decision=decision.id,
-        rule=decision.rule,
-        epoch=exchange.snapshot.epoch,
-        portal=exchange.mount.portal,
-        request_id=exchange.arrival.request_id,
-        era=exchange.era,
-    )
-    return record

@@ -100,7 +100,7 @@ async def test_what_a_call_may_take_is_settled_once_per_registration(servers, ca
         upstream = server.upstream(limits=Limits(tools={"t": ToolLimits(deadline=3.0)}))
         await servers.send(upstream, call(), caller, None)
         gate = servers._gates["raw"]
-        plans = [gate.enter(call()) for _ in range(3)]
+        plans = [gate.plan(call()) for _ in range(3)]
         assert plans[0] is plans[1] is plans[2]
         assert plans[0].terms.silence == 3.0
         for _ in plans:

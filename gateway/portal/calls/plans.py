@@ -1,0 +1,187 @@
+"""Calls like one that came before: what was found out about that one and cannot have changed is not found out again.
+
+A call goes the whole way first. Most of what was judged on it hangs on the head of its request, on its tool and
+`_meta` and on the snapshot; so a plan is kept with the head, by tool and `_meta`, and ends with the snapshot. What
+hangs on more is no part of a plan and is looked at each time: the end of the token and of the policy's word, the
+arguments, the credential, how busy the server is, that the record can be written. The unusual goes the whole way (ADR 36).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from authz.ids import fresh_id
+from gateway.edge import Arrival
+from gateway.portal.calls import asking
+from gateway.portal.calls.sending import Call
+from gateway.portal.exchange import Exchange, Found
+from gateway.portal.reply import Reply, accepts
+from gateway.portal.wire import parse, recognised
+from registry.tables import Auth, Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from authz.policy.decisions import Decision
+    from gateway.edge.request import Request
+    from gateway.journal import About
+    from gateway.portal.calls.targets import Target
+    from gateway.portal.wire import Said
+    from gateway.upstream import Answer, Ask
+    from gateway.upstream.modern import Way
+    from gateway.world import World
+    from registry.catalogue import Credential, Upstream
+
+MOST: Final = 32  # plans of one head
+LONGEST: Final = 1024  # bytes of a `_meta`
+_MEMBERS: Final = {"name", "arguments"}
+
+
+class Plan(msgspec.Struct, frozen=True):
+    """What holds for every call of a tool with one head and one `_meta`, until `until`.
+
+    `credential` is the one of its server, if that has one for all.
+    """
+
+    upstream: Upstream
+    target: Target
+    decision: Decision
+    about: About
+    way: Way
+    until: float
+    credential: Credential | None
+
+
+def learn(call: Call) -> None:
+    """Keeps the plan of a call that went the whole way, if others can go by it."""
+    exchange = call.exchange
+    found = exchange.found
+    if found is None or len(exchange.message.raw_meta) > LONGEST or not _is_usual(call):
+        return
+    way = call.world.upstreams.way(call.upstream, call.ask)
+    if way is None:
+        return
+    if len(found.plans) >= MOST:
+        found.plans.clear()
+    found.plans[call.target.name, exchange.message.raw_meta] = _plan(call, way)
+
+
+def _is_usual(call: Call) -> bool:
+    """Whether nothing about it hangs on its arguments, on the time, or on who listens."""
+    exchange, target, ask, world = call.exchange, call.target, call.ask, call.world
+    if target.entry is None or target.kind is not Kind.TOOL or target.noun or target.entry.param_headers:
+        return False
+    if exchange.message.params.keys() != _MEMBERS or ask.meta or ask.progress or ask.log_level:
+        return False
+    if call.decision.conditional or call.upstream.stale_since is not None:
+        return False
+    return not (world.telemetry.traces or world.journal.strict or exchange.arrival.origin)
+
+
+def _plan(call: Call, way: Way) -> Plan:
+    exchange, until = call.exchange, call.decision.until
+    return Plan(
+        upstream=call.upstream,
+        target=call.target,
+        decision=call.decision,
+        about=call.about(),
+        way=way,
+        until=math.inf if until is None else until,
+        credential=exchange.snapshot.credentials.get(call.upstream.slug),
+    )
+
+
+def planned(world: World, request: Request, found: Found, body: bytes, now: float) -> Known | None:
+    """The call that a request is, if one like it came before and all that was found out then still holds."""
+    if not found.plans or found.snapshot is not world.snapshots.current or now >= found.until:
+        return None
+    said = recognised(body)
+    if said is None:
+        return None
+    plan = found.plans.get((said.name, said.meta))
+    if plan is None or now >= plan.until or not world.snapshots.fresh():
+        return None
+    credential = plan.credential
+    if credential is None and plan.upstream.auth is not Auth.NONE:
+        credential = world.credentials.at_hand(found.snapshot, plan.upstream, found.principal, plan.target.object)
+        if credential is None:
+            return None
+    call = Known(world, request, found, plan, said, body)
+    call.credential = credential
+    return call
+
+
+class Known(Call):
+    """A call that goes by a plan. What only an unusual end of it needs is made when it is asked for."""
+
+    __slots__ = ("_body", "_found", "_plan", "_request_id", "_said", "silent")
+
+    final = True
+    request: Request  # always of the data plane
+
+    def __init__(self, world: World, request: Request, found: Found, plan: Plan, said: Said, body: bytes) -> None:
+        self.world, self.request, self._found, self._plan, self._said = world, request, found, plan, said
+        self._body = body
+        self._exchange = None
+        self.upstream = plan.upstream
+        self.credential = plan.credential
+        self.record = fresh_id()
+        self._request_id = fresh_id()[:16]
+        self.silent = 0
+
+    @property
+    def ident(self) -> bytes:
+        """The id that the client gave it, as raw JSON."""
+        return self._said.id
+
+    @property
+    def started(self) -> bool:
+        """Whether something was said to the client before its answer."""
+        return self._exchange is not None and self._exchange.reply.started
+
+    @property
+    def exchange(self) -> Exchange:
+        if self._exchange is None:
+            self._exchange = self._exchanged()
+        return self._exchange
+
+    @property
+    def target(self) -> Target:
+        return replace(self._plan.target, arguments=self._said.arguments)
+
+    @property
+    def ask(self) -> Ask:
+        return asking.prepare(self.exchange, self.target)
+
+    def intend(self) -> None:
+        self.world.telemetry.decided(True)
+        self.world.journal.intend(
+            self._plan.about,
+            call=self.record,
+            decision=fresh_id(),
+            request_id=self._request_id,
+            arguments=self._said.arguments,
+        )
+
+    def leave(self) -> Awaitable[Answer]:
+        return self.world.upstreams.along(self._plan.way, self._said.arguments, self.credential, self.down)
+
+    async def murmur(self) -> None:
+        """See `gateway.portal.reply.Pulse`."""
+        await self.exchange.reply.murmur()
+
+    def _exchanged(self) -> Exchange:
+        found, head = self._found, self.request.head
+        assert head is not None
+        arrival = Arrival(
+            head.headers, head.doubled, self._request_id, head.source, head.origin, self.request.line, self.request
+        )
+        reply = Reply(self.request, arrival, *accepts(head.headers.get(b"accept", b"*/*")))
+        message = parse(self._body)
+        return Exchange(
+            self.world, found.snapshot, found.mount, found.principal, arrival, message, reply, True, found=found
+        )
