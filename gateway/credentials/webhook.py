@@ -11,9 +11,10 @@ import hashlib
 import hmac
 import logging
 import os
+from enum import Enum
 from typing import TYPE_CHECKING, Final
 
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from gateway.fetch import Fetcher, FetchFailed
 from registry.addresses import exception_line
@@ -22,6 +23,8 @@ from registry.tables import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from sqlmodel import Session
 
     from gateway.credentials.equipment import Equipment
     from gateway.office import Office
@@ -33,9 +36,23 @@ BATCH: Final = 20
 PATIENCE: Final = 5.0  # seconds
 ANSWER: Final = 64 * 1024  # bytes of an answer that nobody reads
 KEPT: Final = 3 * 86400.0  # seconds after which it is old news
+MOST: Final = 1000  # messages that wait; of more the oldest go
+REFUSED_MOST: Final = 3  # of one round: who refuses so many would refuse the rest
+DROPPED: Final = "webhook.dropped"
+OLD: Final = "it took nothing for three days"
+FULL: Final = f"more than {MOST} wait"
+BUSY: Final = frozenset({408, 425, 429})  # says nothing of the message (RFC 6585 section 4)
 PAUSES: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds after each attempt in vain; the last one again and again
 
 log = logging.getLogger("ostiary")
+
+
+class _Heard(Enum):
+    """What became of a message."""
+
+    TAKEN = "taken"
+    REFUSED = "refused"  # this one; another may be taken
+    AWAY = "away"  # nobody is there, or has time
 
 
 class Webhook:
@@ -48,32 +65,56 @@ class Webhook:
         self._fetcher = Fetcher((exception_line(url),) if url else ())  # the operator's file named it
 
     def deliver(self) -> None:
-        """Everything that is due, in the order in which it happened, until one is not taken."""
+        """What is due, in the order in which it happened; a message that is refused holds no other back."""
+        self._drop()
+        refused = 0
         for notice in self._due():
-            taken = self._post(notice)
-            self._note(notice, taken=taken)
-            if not taken:
+            heard = self._post(notice)
+            self._note(notice, taken=heard is _Heard.TAKEN)
+            refused += heard is _Heard.REFUSED
+            if heard is _Heard.AWAY or refused == REFUSED_MOST:
                 return
+
+    def _drop(self) -> None:
+        """What is too old, and the oldest of too many: on record, for nobody will hear of it otherwise."""
+        with self._equipment.office.database.read() as session:
+            if not self._dropped(session):
+                return
+        with self._equipment.office.database.change() as session:
+            for why, notices in self._dropped(session).items():
+                for notice in notices:
+                    session.delete(notice)
+                first, last = notices[0].at, notices[-1].at
+                told = {"count": len(notices), "why": why, "first": first, "last": last}
+                self._equipment.office.journal.note(DROPPED, who="ostiary", **told)
+
+    def _dropped(self, session: Session) -> dict[str, Sequence[Notice]]:
+        oldest = select(Notice).order_by(col(Notice.at))
+        horizon = self._equipment.clock() - KEPT
+        old = session.exec(oldest.where(Notice.at < horizon).limit(MOST)).all()
+        over = session.exec(select(func.count()).select_from(Notice)).one() - len(old) - MOST
+        many = session.exec(oldest.where(Notice.at >= horizon).limit(over)).all() if over > 0 else ()
+        return {why: notices for why, notices in ((OLD, old), (FULL, many)) if notices}
 
     def _due(self) -> Sequence[Notice]:
         query = select(Notice).where(Notice.due_at <= self._equipment.clock()).order_by(col(Notice.at)).limit(BATCH)
         with self._equipment.office.database.read() as session:
             return session.exec(query).all()
 
-    def _post(self, notice: Notice) -> bool:
+    def _post(self, notice: Notice) -> _Heard:
         if not self._url:  # nobody listens any more
-            return True
+            return _Heard.TAKEN
         body = notice.body.encode()
         headers = signed(key(self._equipment.office), notice.id, int(self._equipment.clock()), body)
         try:
             answer = self._fetcher.send("POST", self._url, headers=headers, body=body, limit=ANSWER, timeout=PATIENCE)
         except (FetchFailed, AddressRefused) as error:
             log.warning("the webhook took nothing: %s", type(error).__name__)
-            return False
-        if not 200 <= answer.status < 300:
-            log.warning("the webhook took nothing: it answers %d", answer.status)
-            return False
-        return True
+            return _Heard.AWAY
+        if 200 <= answer.status < 300:
+            return _Heard.TAKEN
+        log.warning("the webhook took nothing: it answers %d", answer.status)
+        return _Heard.REFUSED if 400 <= answer.status < 500 and answer.status not in BUSY else _Heard.AWAY
 
     def _note(self, notice: Notice, *, taken: bool) -> None:
         now = self._equipment.clock()
@@ -81,7 +122,7 @@ class Webhook:
             stored = session.get(Notice, notice.id)
             if stored is None:
                 return
-            if taken or stored.at + KEPT < now:
+            if taken:
                 session.delete(stored)
                 return
             stored.due_at = now + PAUSES[min(stored.attempts, len(PAUSES) - 1)]

@@ -17,6 +17,7 @@ from authz.tables import SigningKey
 from gateway.operating import signing_in
 from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
+from gateway.operating.outbox import outbox
 from gateway.operating.processes import processes
 from gateway.operating.standing import certificate_ending
 from gateway.operating.workloads import workloads
@@ -257,6 +258,7 @@ QUESTIONS = (
     _openings,
     _metrics,
     processes,
+    outbox,
     workloads,
     _policy,
 )

@@ -17,6 +17,7 @@ from gateway.credentials import webhook
 from gateway.credentials.deeds import end
 from gateway.credentials.tending import OF_ONE_SERVER, Tending
 from gateway.credentials.webhook import Webhook
+from gateway.operating.outbox import outbox
 from gateway.settings import Settings
 from registry.database import Concern
 from registry.leases import give_back
@@ -267,6 +268,65 @@ def test_what_nobody_took_for_days_is_old_news(office: Settled, hook: Hook) -> N
     Webhook(office.equipment).deliver()
     with office.office.database.read() as session:
         assert session.get(Notice, "msg_1") is None
+
+
+def notice(number: int, at: float, due: float = 0.0) -> Notice:
+    return Notice(id=f"msg_{number}", body=json.dumps({"type": f"n{number}"}), at=at, due_at=due)
+
+
+def test_of_too_many_messages_the_oldest_are_dropped_on_record(
+    office: Settled, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "MOST", 3)
+    now = time.time()
+    with office.office.database.change() as session:
+        session.add_all(notice(number, now - 100 + number, now + DAY) for number in range(5))
+
+    Webhook(office.equipment).deliver()
+
+    with office.office.database.read() as session:
+        assert sorted(session.exec(select(Notice.id))) == ["msg_2", "msg_3", "msg_4"]
+    (dropped,) = [one for one in map(json.loads, office.written().splitlines()) if one["event"] == "webhook.dropped"]
+    assert (dropped["count"], dropped["why"]) == (2, webhook.FULL)
+    assert hook.heard == []
+
+
+def test_a_message_that_is_refused_holds_no_other_back(office: Settled, hook: Hook) -> None:
+    with office.office.database.change() as session:
+        session.add_all(notice(number, time.time() - 100 + number) for number in range(3))
+    hook.reply = lambda heard: Reply(400 if b"n0" in heard.body else 204, b"")  # type: ignore[method-assign]
+
+    Webhook(office.equipment).deliver()
+
+    assert hook.told() == ["n0", "n1", "n2"]
+    with office.office.database.read() as session:
+        assert [one.id for one in session.exec(select(Notice))] == ["msg_0"]
+
+
+@pytest.mark.parametrize(("status", "asked"), [(404, webhook.REFUSED_MOST), (503, 1), (429, 1)])
+def test_a_receiver_that_takes_nothing_is_not_asked_for_each(
+    office: Settled, hook: Hook, status: int, asked: int
+) -> None:
+    with office.office.database.change() as session:
+        session.add_all(notice(number, time.time() - 100 + number) for number in range(9))
+    hook.status = status
+
+    Webhook(office.equipment).deliver()
+
+    assert len(hook.heard) == asked
+
+
+def test_the_doctor_says_what_the_webhook_does_not_take(office: Settled, hook: Hook) -> None:
+    assert list(outbox(office.office, time.time())) == []
+    with office.office.database.change() as session:
+        session.add(notice(1, time.time() - 7200))
+    hook.status = 500
+    Webhook(office.equipment).deliver()
+
+    (check,) = outbox(office.office, time.time())
+
+    assert "1 messages were not taken" in check.why
+    assert "2.0 h" in check.why
 
 
 @pytest.mark.parametrize(
