@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from authz.tokens.cutoffs import Cut, cut_off, is_cut
 from gateway.credentials.renewing import give_back
 from gateway.credentials.shelf import cut_key
-from gateway.credentials.static import header_of
 from gateway.credentials.telling import label
 from registry.credentials import connections
 from registry.credentials.auth_modes import OAuthSettings, StaticSettings, read_auth
 from registry.credentials.connections import Given
+from registry.credentials.placing import placed
 from registry.database import Concern
 from registry.errors import RegistryError, SecretRefused
 from registry.tables import Server, ServerState
@@ -54,7 +54,7 @@ def give(equipment: Equipment, upstream: Upstream, subject: str, value: bytes, *
     settings = upstream.auth_settings
     if not isinstance(settings, StaticSettings) or not settings.personal:
         raise RegistryError(f"{upstream.slug} does not take a value of each person")
-    header_of(settings, value)
+    placed(settings, value)
     slug, given = upstream.slug, Given(value, upstream.url)
     return _begin(
         equipment, slug, subject, who, None,

@@ -1,4 +1,4 @@
-"""`static`: a header that never changes by itself, one for all or one that each person gave."""
+"""`static`: what never changes by itself, one for all or one that each person gave."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
 from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
 from registry.addresses import exception_line
-from registry.catalogue import Credential
 from registry.credentials import connections
 from registry.credentials.auth_modes import StaticSettings
-from registry.credentials.authenticating import HEADER, credential, owner, split_header
+from registry.credentials.authenticating import credential, owner
+from registry.credentials.placing import placed
 from registry.errors import RegistryError, SecretRefused
 from registry.servers import find
 from registry.tables import Secret
@@ -19,6 +19,7 @@ from registry.tables import Secret
 if TYPE_CHECKING:
     from gateway.credentials import Asked
     from gateway.credentials.equipment import Equipment
+    from registry.catalogue import Credential
 
 REFUSED = "the server does not accept what you gave for it; give what it accepts now"
 
@@ -49,44 +50,29 @@ class Static:
             )
         return found
 
-    def _reading(self, asked: Asked) -> Credential:
+    def _reading(self, asked: Asked, settings: StaticSettings) -> Credential:
         """What the gateway itself reads such a server with; no call of anybody uses it."""
         slug, office = asked.upstream.slug, self._equipment.office
         with office.database.read() as session:
-            if session.get(Secret, (owner(slug), HEADER)) is None:
+            if session.get(Secret, (owner(slug), settings.purpose)) is None:
                 raise needed(asked.upstream, "")
         return self._stored(asked)
 
     def _given(self, asked: Asked, settings: StaticSettings) -> Credential:
         upstream, office = asked.upstream, self._equipment.office
         if asked.principal is None:
-            return self._reading(asked)
+            return self._reading(asked, settings)
         row = account(self._equipment, upstream, asked.subject)
         try:
             with office.database.read() as session:
                 given = connections.given_of(session, office.vault, row)
-                name, value = header_of(settings, given.value)
+                made = placed(settings, given.value)
         except SecretRefused as refused:
             raise tampered(self._equipment, upstream, row) from refused
         except RegistryError as refused:  # the server wants another header since
             raise needed(upstream, asked.subject, str(refused)) from refused
         if exception_line(given.audience) != exception_line(upstream.url):  # T-49
             raise give_up(self._equipment, upstream, row, ELSEWHERE)
-        if asked.instead_of is not None and asked.instead_of.value == value:
+        if asked.instead_of is not None and asked.instead_of.value == made.value:
             raise needed(upstream, asked.subject, REFUSED)  # said to them alone: the server may think better of it
-        return Credential(
-            server=upstream.slug,
-            origin=exception_line(upstream.url),
-            header=name,
-            value=value,
-            subject=asked.subject,
-            account=row.account,
-        )
-
-
-def header_of(settings: StaticSettings, value: bytes) -> tuple[bytes, bytes]:
-    """The header line that is made of what a person gave. Raises RegistryError, saying what is wrong with it."""
-    if not settings.header:
-        raise RegistryError("it is not said which header a person's value goes into: give --header")
-    scheme = settings.scheme.encode() + b" " if settings.scheme else b""
-    return split_header(settings.header.encode() + b": " + scheme + value.strip())
+        return made.credential(upstream.slug, upstream.url, subject=asked.subject, account=row.account)

@@ -74,6 +74,7 @@ class Credential:
     scope: str = ""  # the tool it is good for, where it is good for one alone
     until: float = math.inf
     since: float = field(default=0.0, compare=False)
+    query: str = ""  # of an HTTP API: the parameter that it goes into, and then into no header
     sign: Callable[[bytes, bytes], bytes] | None = field(default=None, repr=False, compare=False)
     heard: Callable[[int, bytes, Mapping[bytes, bytes]], bool] | None = field(default=None, repr=False, compare=False)
 

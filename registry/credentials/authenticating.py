@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session, select
 
-from registry.addresses import exception_line
-from registry.catalogue import Credential
-from registry.credentials.auth_modes import option_of, read_auth
+from registry.credentials.auth_modes import StaticSettings, option_of, read_auth
 from registry.credentials.connections import remove_all_at
+from registry.credentials.placing import Placed, placed, split_header
 from registry.errors import RegistryError, SecretRefused
-from registry.tables import Auth, Server, ServerState
+from registry.tables import Auth, Server, ServerState, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from registry.catalogue import Credential
     from registry.credentials.auth_modes import AuthSettings
     from registry.secrets.vault import Vault
-
-HEADER = "header"
-_HEADER = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}):[ \t]*([\x21-\x7e](?:[\x20-\x7e\t]{0,8190}[\x21-\x7e])?)")
-NOT_OURS_TO_SET = frozenset(
-    {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection", b"accept"}
-    | {b"te", b"trailer", b"upgrade", b"expect", b"accept-encoding", b"keep-alive", b"proxy-connection"}
-)
 
 
 def owner(slug: str) -> str:
@@ -46,37 +38,74 @@ def set_auth(
     _check_secrets(auth, read, secrets)
     if auth is Auth.AWS and server.auth != auth and not secrets:
         raise RegistryError("a server with --auth aws-sigv4 needs its secret access key: give --aws-secret-file")
-    if server.auth != auth or read_auth(server.auth, server.auth_settings).personal != read.personal:
+    _check_place(server, read)
+    before = read_auth(server.auth, server.auth_settings)
+    if server.auth == auth:
+        _check_kept_secret(before, read, secrets)
+    if server.auth != auth or _kept_for(before) != _kept_for(read):
         vault.forget(session, owner(server.slug))
         remove_all_at(session, vault, server.slug)
     server.auth, server.auth_settings = auth, dict(settings)
     session.add(server)
     for purpose, value in secrets.items():
-        if purpose == HEADER:
-            split_header(value)
+        if isinstance(read, StaticSettings):
+            _check_line(read, value)
         vault.seal(session, owner(server.slug), purpose, value)
+
+
+def _kept_for(settings: AuthSettings) -> tuple[bool, str]:
+    """What has to agree for what is kept to be of use still."""
+    return settings.personal, settings.purpose if isinstance(settings, StaticSettings) else ""
 
 
 def _check_secrets(auth: Auth, settings: AuthSettings, secrets: Mapping[str, bytes]) -> None:
     unknown = secrets.keys() - settings.secrets
     if unknown:
         raise RegistryError(f"--auth {auth} has no use for {', '.join(map(option_of, sorted(unknown)))}")
-    if auth is Auth.STATIC and not settings.personal and not secrets:
+    if isinstance(settings, StaticSettings):
+        _check_stored(settings, secrets)
+
+
+def _check_stored(settings: StaticSettings, secrets: Mapping[str, bytes]) -> None:
+    """The one that there is a place for; of each person's own, one to read with may be left out."""
+    what = option_of(settings.purpose)
+    if secrets.keys() - {settings.purpose}:
         raise RegistryError(
-            "a server with --auth static needs its header line: from standard input, --header-file or --header-env; "
-            "with --per person each person gives their own"
+            f"--api-key goes with --query or --cookie, --header with neither: give {what}-file or {what}-env"
+        )
+    if not secrets and not settings.personal:
+        raise RegistryError(
+            f"a server with --auth static needs what is sent: from standard input, {what}-file or {what}-env; with "
+            "--per person each person gives their own"
         )
 
 
-def split_header(line: bytes) -> tuple[bytes, bytes]:
-    """Name and value of a header line that a server may be authenticated with."""
-    parts = _HEADER.fullmatch(line.strip())
-    if parts is None:
-        raise RegistryError("the credential must be one header line, for instance `Authorization: Bearer ...`")
-    name = parts[1].lower()
-    if name in NOT_OURS_TO_SET or name.startswith(b"mcp-"):
-        raise RegistryError(f"the header {name.decode()} belongs to the transport and can be no credential")
-    return name, parts[2]
+def _check_line(settings: StaticSettings, value: bytes) -> None:
+    """What we read a server of people's own lines with is a whole line."""
+    if settings.in_place:
+        placed(settings, value)
+    else:
+        split_header(value)
+
+
+def _check_place(server: Server, settings: AuthSettings) -> None:
+    """MCP, authorization, "Access Token Usage": never in the address. Of other APIs some know nothing else."""
+    if isinstance(settings, StaticSettings) and settings.in_place and server.transport != Transport.OPENAPI:
+        raise RegistryError(
+            "--query and --cookie are for HTTP APIs (--openapi): a token in the address of an MCP server is against "
+            "its protocol, for addresses are written down everywhere; give it as a header"
+        )
+
+
+def _check_kept_secret(before: AuthSettings, after: AuthSettings, secrets: Mapping[str, bytes]) -> None:
+    """What is stored was given for one authorization server: whoever names another has to have it."""
+    if not before.authority or after.authority == before.authority or "client_secret" in secrets:
+        return
+    if str(getattr(after, "client_auth", "")).startswith("client_secret"):
+        raise RegistryError(
+            f"the app's secret that is stored was given for {before.authority}: give the one that is for "
+            f"{after.authority}, with --client-secret-file or --client-secret-env"
+        )
 
 
 def load_credentials(session: Session, vault: Vault) -> dict[str, Credential]:
@@ -94,8 +123,11 @@ def credential(session: Session, server: Server, vault: Vault) -> Credential | N
     """What we authenticate with at `server`, or read it with where each person has their own; None if there is
     nothing, or it was tampered with.
     """
+    settings = read_auth(Auth.STATIC, server.auth_settings)
+    assert isinstance(settings, StaticSettings)
     try:
-        name, value = split_header(vault.open_secret(session, owner(server.slug), HEADER))
+        value = vault.open_secret(session, owner(server.slug), settings.purpose)
     except SecretRefused:
         return None
-    return Credential(server=server.slug, origin=exception_line(server.url), header=name, value=value)
+    made = placed(settings, value) if settings.in_place else Placed(*split_header(value))
+    return made.credential(server.slug, server.url)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET, structs
 
-from registry.credentials.authenticating import NOT_OURS_TO_SET
+from registry.credentials.placing import NOT_OURS_TO_SET
 from registry.openapi.answers import is_json
 from registry.openapi.operations import expressions
 from registry.openapi.plan import Parameter

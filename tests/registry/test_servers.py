@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from registry.credentials.authenticating import load_credentials, split_header
+from registry.credentials.authenticating import load_credentials
+from registry.credentials.placing import split_header
 from registry.errors import AddressRefused, NameRefused, RegistryError, SecretRefused, UnknownServer, WrongState
 from registry.servers import (
     STEPS,
@@ -182,7 +183,11 @@ def test_only_static_auth_comes_with_a_header(shelf: Shelf) -> None:
     [
         (Auth.STATIC, {"per": "person"}, "--header is missing"),
         (Auth.STATIC, {"header": "X-Api-Key: canary"}, "--header and --scheme go with --per person"),
-        (Auth.CLIENT_CREDENTIALS, {}, "--client-id is missing: the app registered for us"),
+        (
+            Auth.CLIENT_CREDENTIALS,
+            {"issuer": "https://as.example"},
+            "--client-id is missing: the app registered for us",
+        ),
         (Auth.ON_BEHALF_OF, {"provider": "corp"}, "--scope is missing"),
         (Auth.NONE, {"scopes": ("x",)}, "--scope is none of its settings"),
     ],

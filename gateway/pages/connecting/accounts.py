@@ -81,7 +81,7 @@ def accounts_of(session: Session, snapshot: Snapshot, me: Principal | None, pers
 
 def account(upstream: Upstream | None, slug: str, row: Connection | None, *, wanted: bool) -> Account:
     settings = None if upstream is None else upstream.auth_settings
-    header = settings.header or "Authorization" if isinstance(settings, StaticSettings) else ""
+    header = settings.place[1] if isinstance(settings, StaticSettings) else ""
     title = slug if upstream is None else upstream.title or slug
     return Account(slug=slug, title=title, wanted=wanted, header=header, row=row)
 

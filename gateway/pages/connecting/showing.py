@@ -58,6 +58,7 @@ def one_page(
         client=(client.name or client.id) if client is not None else "",
         others=[one for one in accounts if one.waits and one.slug != upstream.slug and not one.header],
         scheme=upstream.auth_settings.scheme if isinstance(upstream.auth_settings, StaticSettings) else "",
+        place=upstream.auth_settings.place[0] if isinstance(upstream.auth_settings, StaticSettings) else "",
         provider=_provider(request, led.ticket.sign_in),
     )  # fmt: skip
 

@@ -10,7 +10,7 @@ import msgspec
 from gateway.egress.routes import Route, route_to
 from gateway.upstream import Answer, Probed, UpstreamBroken
 from gateway.upstream.messages import refusal
-from gateway.upstream.openapi import refusals, results
+from gateway.upstream.openapi import keys, refusals, results
 from gateway.upstream.openapi.requests import write
 from gateway.upstream.openapi.styles import Unwritable
 from gateway.upstream.troubles import Trouble
@@ -61,7 +61,7 @@ class Apis:
         known = self._read(ask.entry)
         try:
             request = write(known.plan, server.target, bytes(ask.params.get("arguments", b"{}")))
-            _check_lines(request, credential)
+            keys.check_lines(request, credential)
         except Unwritable as unwritable:
             return Answer(result=results.refused(f"Nothing was sent: {unwritable}."))
         try:
@@ -96,18 +96,20 @@ class Apis:
     async def _exchange(
         self, server: Upstream, request: Request, known: _Known, credential: Credential | None, terms: Terms
     ) -> Answer:
+        route = self._route(server)
         reply = await self._egress.exchange(
-            self._route(server),
+            route,
             request.method,
             request.lines,
             request.body,
             terms,
             credential=credential,
             repeatable=request.method == "GET",  # which only reads (RFC 9110 section 9.2.1)
-            target=request.target,
+            target=keys.target_with(request.target, route, credential),
         )
         try:
-            return Answer(result=_answered(reply, await _whole(reply), server, known))
+            answered = _answered(reply, await _whole(reply), server, known)
+            return Answer(result=keys.without(answered, credential))
         finally:
             reply.close()
 
@@ -145,16 +147,6 @@ def _names(schema: Any) -> set[str]:
         for inner in schema:
             found |= _names(inner)
     return found
-
-
-def _check_lines(request: Request, credential: Credential | None) -> None:
-    """What we authenticate with is said once, and by us."""
-    if credential is None:
-        return
-    ours = credential.header.lower()
-    given = (line.partition(b":")[0].lower() for line in request.lines.split(b"\r\n"))
-    if ours in given:
-        raise Unwritable("an argument goes into the header that the gateway authenticates with")
 
 
 async def _whole(reply: Reply) -> bytes:
