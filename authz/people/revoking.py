@@ -26,8 +26,9 @@ DISCONNECTED = "it went with all that you held here; connect it again to use it"
 SHOWN = 12  # characters of a browser session's hash by which people name it
 
 
-def of_person(session: Session, person: Person, now: float, *, but: str = "") -> dict[str, int]:
-    """Every browser (except `but`), client, personal token, delegation and account at a server; how many of each.
+def of_person(session: Session, person: Person, now: float, *, but: str = "", accounts: bool = True) -> dict[str, int]:
+    """Every browser (except `but`), client, personal token and delegation, and with `accounts` those at servers too;
+    how many of each. Accounts that stay are of no use to anybody until the person signs in again.
 
     Under the lock that whoever refreshes holds: what comes of a refresh at this moment is seen here, or is too late.
     """
@@ -39,7 +40,7 @@ def of_person(session: Session, person: Person, now: float, *, but: str = "") ->
         "clients": _end_refresh(session, RefreshToken.person == person.id, now),
         "tokens": len(tokens),
         "delegations": _end_delegations(session, Delegation.person == person.id, now),
-        "connections": connections.revoke_all_of(session, person.id, DISCONNECTED, now),
+        "connections": connections.revoke_all_of(session, person.id, DISCONNECTED, now) if accounts else 0,
     }
     for token in tokens:
         personal.end(session, token, now)

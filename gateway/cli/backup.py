@@ -15,6 +15,8 @@ from gateway.settings import load
 
 if TYPE_CHECKING:
     from gateway.office import Office
+    from gateway.operating.restoring import Restored
+    from gateway.settings import Settings
 
 
 @click.command()
@@ -67,10 +69,19 @@ def restore(
 
     settings = load(config, data=data, database_url=database_url)
     try:
-        manifest = put_back(settings, file, master_key)
+        restored = put_back(settings, file, master_key)
     except RestoreRefused as refused:
         raise click.ClickException(str(refused)) from refused
-    made = datetime.fromtimestamp(manifest.made_at, UTC)
+    show({"data": str(settings.data)} | asdict(restored), as_json=as_json, text=lambda: _told(settings, restored))
+
+
+def _told(settings: Settings, restored: Restored) -> str:
+    """Whatever was taken from somebody since the backup may be theirs again: that has to be said."""
+    made = datetime.fromtimestamp(restored.made_at, UTC)
     start = f"ostiary up --data {shlex.quote(str(settings.data))}"
-    text = f"{settings.data} is as it was on {made:%Y-%m-%d %H:%M} UTC. Start with `{start}`; people sign in again."
-    show({"data": str(settings.data), "made_at": manifest.made_at}, as_json=as_json, text=lambda: text)
+    return (
+        f"{settings.data} is as it was on {made:%Y-%m-%d %H:%M} UTC. Start with `{start}`; people sign in again.\n"
+        f"To be begun anew: {restored.connections} accounts at servers, {restored.delegations} delegations.\n"
+        "LOOK THROUGH what was changed since: whoever was disabled, and every rule, server and tool that was removed "
+        "or suspended after that time, is as it was then."
+    )

@@ -82,17 +82,21 @@ def cut_key(server: str, subject: str) -> str:
 
 
 def is_cut(cutoffs: CutOffs, key: Key, since: float) -> bool:
-    """Whether the connection, or all that its person held, was ended after somebody looked."""
-    if cutoffs.cuts(Cut.CONNECTION, cut_key(key.server, key.subject), since):
+    """The same of what is at hand under `key`."""
+    return _ended(cutoffs, key.server, key.subject, since)
+
+
+def _ended(cutoffs: CutOffs, server: str, subject: str, since: float) -> bool:
+    if cutoffs.cuts(Cut.CONNECTION, cut_key(server, subject), since):
         return True
-    return bool(key.subject) and cutoffs.cuts(Cut.PERSON, key.subject, since)
+    return bool(subject) and cutoffs.cuts(Cut.PERSON, subject, since)
 
 
 def has_ended(cutoffs: CutOffs, credential: Credential) -> bool:
-    """Whether the connection that it is of was ended, or begun anew, since it was obtained."""
+    """Whether the connection that it is of, or all that its person held, was ended since it was obtained."""
     if not credential.since or not cutoffs.moments:
         return False
-    return cutoffs.cuts(Cut.CONNECTION, cut_key(credential.server, credential.subject), credential.since)
+    return _ended(cutoffs, credential.server, credential.subject, credential.since)
 
 
 def _place(upstream: Upstream) -> tuple[object, ...]:

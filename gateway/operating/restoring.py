@@ -7,8 +7,11 @@ import hashlib
 import re
 import shutil
 import tarfile
+import time
 import zlib
+from collections import Counter
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,6 +22,7 @@ from gateway.assembly import open_office
 from gateway.journal.segments import SegmentName
 from gateway.office import operator
 from gateway.operating.backup import FORMAT, MANIFEST, Manifest, durable_tables
+from gateway.operating.reviving import revived
 from gateway.settings import ConfigurationError
 from registry.database import Database, sqlite_url
 from registry.schema import HEAD, migrate
@@ -41,8 +45,17 @@ class RestoreRefused(Exception):
     """What is wrong and what to do; nothing was changed."""
 
 
-def restore(settings: Settings, file: Path, master_key: Path | None) -> Manifest:
-    """Makes `settings.data` (and the PostgreSQL database, if there is one) what `file` says. Gives its manifest."""
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """When the backup was made, and how many accounts and delegations in it have to be begun anew."""
+
+    made_at: float
+    connections: int
+    delegations: int
+
+
+def restore(settings: Settings, file: Path, master_key: Path | None) -> Restored:
+    """Makes `settings.data` (and the PostgreSQL database, if there is one) what `file` says."""
     data = settings.data
     _refuse_used(data)
     manifest = _checked(file)
@@ -50,7 +63,7 @@ def restore(settings: Settings, file: Path, master_key: Path | None) -> Manifest
     if staged.exists():
         shutil.rmtree(staged)
     try:
-        _stage(settings, staged, file, manifest, master_key)
+        ended = _stage(settings, staged, file, manifest, master_key)
         if settings.database_url is not None:
             _fill(Database(settings.database_url), file)
             sqlite_file = staged / "ostiary.db"
@@ -61,8 +74,9 @@ def restore(settings: Settings, file: Path, master_key: Path | None) -> Manifest
         staged.rename(data)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    _record(settings, file, manifest)
-    return manifest
+    restored = Restored(manifest.made_at, ended["connection"], ended["delegation"])
+    _record(settings, file, restored)
+    return restored
 
 
 def _refuse_used(data: Path) -> None:
@@ -106,11 +120,11 @@ def _agrees(file: Path, manifest: Manifest, digests: dict[str, str]) -> Manifest
     return manifest
 
 
-def _stage(settings: Settings, staged: Path, file: Path, manifest: Manifest, master_key: Path | None) -> None:
+def _stage(settings: Settings, staged: Path, file: Path, manifest: Manifest, master_key: Path | None) -> Counter[str]:
     """Everything in a directory of its own, opened once with the master key to see that the two belong together."""
     staged.mkdir(mode=0o700, parents=True)
     _put_key(staged, settings.data / "keys" / "master.key" if master_key is None else master_key)
-    _fill(Database(sqlite_url(staged)), file)
+    ended = _fill(Database(sqlite_url(staged)), file)
     _put_journal(staged / "journal", file)
     try:
         office = open_office(settings.model_copy(update={"data": staged, "database_url": None}))
@@ -120,6 +134,7 @@ def _stage(settings: Settings, staged: Path, file: Path, manifest: Manifest, mas
     office.close()
     if not signed:
         raise RestoreRefused(f"{file} was not made by the gateway that this master key belongs to")
+    return ended
 
 
 def _put_key(staged: Path, source: Path) -> None:
@@ -131,8 +146,9 @@ def _put_key(staged: Path, source: Path) -> None:
     target.write_bytes(source.read_bytes())
 
 
-def _fill(database: Database, file: Path) -> None:
-    """All rows in one transaction, into a database that has none."""
+def _fill(database: Database, file: Path) -> Counter[str]:
+    """All rows in one transaction, into a database that has none; how many were ended on the way, by table."""
+    ended: Counter[str] = Counter()
     try:
         migrate(database)
         with database.change() as session, _members(file) as members:
@@ -140,11 +156,12 @@ def _fill(database: Database, file: Path) -> None:
             tables = {f"rows/{table.name}.jsonl": table for table in durable_tables()}
             for name, content in members:
                 if name in tables:
-                    _put_rows(session, tables[name], content)
+                    _put_rows(session, tables[name], content, ended)
     except SQLAlchemyError as error:
         raise RestoreRefused("the database does not take the rows: see that it is there, and new") from error
     finally:
         database.close()
+    return ended
 
 
 def _refuse_filled(session: Session) -> None:
@@ -155,10 +172,12 @@ def _refuse_filled(session: Session) -> None:
             raise RestoreRefused("the database is not empty: restore into a new one")
 
 
-def _put_rows(session: Session, table: Table, content: Any) -> None:
+def _put_rows(session: Session, table: Table, content: Any, ended: Counter[str]) -> None:
+    now = time.time()
     batch: list[dict[str, Any]] = []
     for line in content:
         batch.append(_row(table, msgspec.json.decode(line)))
+        revived(table.name, batch[-1], now, ended)
         if len(batch) == BATCH:
             session.execute(insert(table), batch)
             batch = []
@@ -167,12 +186,7 @@ def _put_rows(session: Session, table: Table, content: Any) -> None:
 
 
 def _row(table: Table, fields: dict[str, Any]) -> dict[str, Any]:
-    row = {column.name: _in(column.type, fields[column.name]) for column in table.columns}
-    if table.name == "epoch":
-        row["value"] += 1  # whoever still runs on the old one sees that something moved
-    if table.name == "segment":
-        row |= {"indexed": 0, "indexed_seq": 0}  # the index is made anew from the files
-    return row
+    return {column.name: _in(column.type, fields[column.name]) for column in table.columns}
 
 
 def _in(kind: Any, value: Any) -> Any:
@@ -198,9 +212,9 @@ def _members(file: Path) -> Iterator[Iterator[tuple[str, Any]]]:
         yield ((entry.name, archive.extractfile(entry)) for entry in archive)
 
 
-def _record(settings: Settings, file: Path, manifest: Manifest) -> None:
+def _record(settings: Settings, file: Path, restored: Restored) -> None:
     office = open_office(settings)
     try:
-        office.journal.note("backup.restored", who=operator(), file=str(file), made_at=manifest.made_at)
+        office.journal.note("backup.restored", who=operator(), file=str(file), **asdict(restored))
     finally:
         office.close()

@@ -166,7 +166,7 @@ def test_a_browser_elsewhere_is_ended_and_then_everything_without_javascript(
     page.get_by_role("button", name="End the session at 2001:db8").click()
     expect(page.get_by_text("2001:db8")).to_have_count(0)
     expect(page.get_by_text("This one")).to_be_visible()
-    page.get_by_role("button", name="End everything").click()
+    page.get_by_role("button", name="Sign out everywhere", exact=True).click()
     page.get_by_role("link", name="Sign in", exact=True).wait_for()
     with house.office.database.read() as session:
         assert personal.alive(session, person.id, time.time()) == []

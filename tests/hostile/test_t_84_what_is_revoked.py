@@ -15,6 +15,7 @@ from authz.tables import BrowserSession
 from authz.tokens import personal
 from authz.tokens.delegations import Draft, delegate
 from gateway.cli import main
+from registry.credentials.connections import Tokens, connect, find
 from registry.database import Concern
 from tests.gateway.oauth.house import House
 from tests.gateway.oauth.test_device import allowed, begin, device, poll
@@ -211,6 +212,50 @@ def test_t_84_a_person_ends_everything_on_their_own_page(held: Held) -> None:
 
         held.gone(also_personal=True)
         assert browser.http.get("/account/sessions").status_code == 303
+
+
+@pytest.mark.parametrize(("accounts", "state"), [("", "connected"), ("end", "revoked")])
+def test_t_84_signing_out_everywhere_ends_accounts_where_that_is_asked_for(
+    house: House, held: Held, accounts: str, state: str
+) -> None:
+    """Those that stay are of no use to whoever had a session, a client or a token: none of these is good any more."""
+    account(house, held.person)
+    with held.browser as browser:
+        page = browser.http.get("/account/sessions").text
+        csrf = re.search(r'name="csrf" value="([0-9a-f]+)"', page)
+        assert csrf is not None
+        told = {"csrf": csrf[1]} | ({"accounts": accounts} if accounts else {})
+        assert browser.http.post("/account/sessions/end-all", data=told).status_code == 303
+
+        held.gone(also_personal=True)
+    assert state_of(house, held.person) == state
+    record = house.records("revoked.person")[-1]
+    assert record["ended"]["connections"] == (1 if accounts else 0)
+
+
+@pytest.mark.parametrize(("words", "state"), [((), "revoked"), (("--keep-accounts",), "connected")])
+def test_t_84_an_administrator_ends_somebodys_accounts_too_unless_they_are_to_stay(
+    house: House, words: tuple[str, ...], state: str
+) -> None:
+    person = house.person()
+    account(house, person)
+
+    run(house, "revoke", "person", person.handle, *words)
+
+    assert state_of(house, person) == state
+
+
+def account(house: House, person: Person) -> None:
+    tokens = Tokens(access="a" * 40, issuer="https://as.example", audience="https://notes.example/mcp")
+    with house.office.database.change() as session:
+        connect(session, house.office.vault, "notes", person.id, tokens, by="user:x", now=time.time())
+
+
+def state_of(house: House, person: Person) -> str:
+    with house.office.database.read() as session:
+        row = find(session, "notes", person.id)
+    assert row is not None
+    return row.state
 
 
 def test_t_84_nobody_ends_the_session_of_somebody_else(house: House, held: Held) -> None:

@@ -35,18 +35,20 @@ def revoke() -> None:
 
 @revoke.command("person")
 @click.argument("name")
+@click.option("--keep-accounts", is_flag=True, help="leave their accounts at servers connected, for when they are back")
 @as_json
 @with_office
-def revoke_person(office: Office, name: str, *, as_json: bool) -> None:
+def revoke_person(office: Office, name: str, *, keep_accounts: bool, as_json: bool) -> None:
     """Sign a person out everywhere: browsers, clients, personal tokens, delegations, connected accounts at servers.
 
-    They may sign in again.
+    They may sign in again. A lost device has nothing of their accounts: --keep-accounts is enough for it.
     """
     from authz.people.accounts import find_person
     from authz.people.revoking import of_person
 
     with _revoking(office, "person", f"user:{name.removeprefix('user:')}", as_json=as_json) as (session, ended):
-        ended.update(of_person(session, find_person(session, name.removeprefix("user:")), time.time()))
+        person = find_person(session, name.removeprefix("user:"))
+        ended.update(of_person(session, person, time.time(), accounts=not keep_accounts))
 
 
 @revoke.command("agent")

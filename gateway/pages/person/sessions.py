@@ -52,12 +52,18 @@ def end(request: Request, me: SignedIn) -> Response:
 
 @for_person
 def end_all(request: Request, me: SignedIn) -> Response:
-    """POST /account/sessions/end-all: browsers, clients, personal tokens, delegations; this browser too."""
-    check_csrf(request, read_form(request))
+    """POST /account/sessions/end-all: browsers, clients, personal tokens, delegations; this browser too.
+
+    Accounts at servers stay unless they are to go as well: whoever has lost a device has lost nothing of these, which
+    are kept here, and would think twice if all had to be connected again.
+    """
+    form = read_form(request)
+    check_csrf(request, form)
     office, who = world_of(request).office, f"user:{me.person.handle}"
     facts = {"name": who, "address": address_of(request)}
     with office.change("revoked.person", Concern.CUTOFFS, Concern.PERSONAL, who=who, **facts) as (session, noted):
-        noted["ended"] = revoking.of_person(session, session.get_one(Person, me.person.id), time.time())
+        person, accounts = session.get_one(Person, me.person.id), form.get("accounts") == "end"
+        noted["ended"] = revoking.of_person(session, person, time.time(), accounts=accounts)
     response = see_other("/")
     take_session(response, office.settings)
     return response

@@ -10,13 +10,14 @@ import pytest
 from click.testing import CliRunner
 from sqlmodel import select
 
-from authz.tables import BrowserSession, Person, RefreshToken, Rule
+from authz.tables import BrowserSession, Delegation, Person, RefreshToken, Rule
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.journal.verify import verify
 from gateway.settings import Settings
+from registry.credentials.connections import Tokens, connect, due, listed, revoke
 from registry.database import Concern, Database, sqlite_url
-from registry.tables import Epoch, Secret, Segment
+from registry.tables import Epoch, Secret, Segment, Server
 from tests.servers.postgres import postgresql
 
 pytestmark = pytest.mark.sqlite  # the move to PostgreSQL and back has its own test here
@@ -95,6 +96,34 @@ def test_nobody_stays_signed_in_over_a_restore(data, archive, tmp_path):
             assert session.exec(select(BrowserSession)).all() == []
     finally:
         office.close()
+
+
+def test_t_84_what_was_ended_since_the_backup_is_not_back_after_a_restore(data, archive, tmp_path):
+    """Accounts and delegations are begun anew by whoever they are of; what had ended stays ended."""
+    with closing(open_office(Settings(data=data))) as office, office.database.change() as session:
+        office.vault.seal(session, "server:notes", "static", CANARY)
+        session.add(Server(slug="notes", url="https://notes.example/mcp"))
+        session.flush()
+        for subject in ("usr_1", "usr_2", ""):
+            connect(session, office.vault, "notes", subject, Tokens(access="a", refresh="r"), by="user:x", now=1)
+        revoke(session, "notes", "usr_2", "ended", 2)
+        common = {"person": "usr_1", "agent": "agt_1", "scope": "mcp", "created_at": 1.0}
+        session.add(Delegation(id="dlg_open", expires_at=9e9, **common))
+        session.add(Delegation(id="dlg_ended", expires_at=9e9, ended_at=5.0, **common))
+    file, other = tmp_path / "second.tar.gz", tmp_path / "restored"
+    ostiary("backup", file, "--data", data)
+
+    said = ostiary("restore", file, "--data", other, "--master-key", data / "keys" / "master.key")
+
+    assert "2 accounts at servers, 1 delegations" in said
+    with closing(open_office(Settings(data=other))) as office, office.database.read() as session:
+        states = {row.subject: row.state for row in listed(session)}
+        assert states == {"usr_1": "needs-reconnect", "usr_2": "revoked", "": "needs-reconnect"}
+        assert due(session, 9e9, 10) == []
+        assert all(row.ended_at is not None for row in session.exec(select(Delegation)))
+    records = [json.loads(line) for path in (other / "journal").iterdir() for line in path.read_text().splitlines()]
+    restored = [record for record in records if record.get("event") == "backup.restored"]
+    assert [(one["connections"], one["delegations"]) for one in restored] == [(2, 1)]
 
 
 def test_the_master_key_and_nothing_opened_by_it_is_in_the_file(data, archive):
