@@ -12,6 +12,7 @@ import msgspec
 from gateway.portal.calls import connecting
 from gateway.portal.calls.relay import notification
 from gateway.portal.headers import LEGACY
+from gateway.portal.legacy.tasks import news
 from gateway.portal.listening.hearing import UPDATED
 from gateway.portal.listening.subscriptions import LISTS, Stream, listening
 
@@ -77,6 +78,16 @@ async def follow(
     await stream.prime()
     if last:
         await stream.catch_up(last, (await state()).uris)
+    of_tasks = asyncio.create_task(news.follow(stream))
+    try:
+        await _follow_all(stream, hub, state)
+    finally:
+        of_tasks.cancel()
+        await asyncio.wait({of_tasks})
+    await exchange.reply.end()
+
+
+async def _follow_all(stream: Numbered, hub: Hub, state: Callable[[], Awaitable[State]]) -> None:
     while True:
         stream.uris = frozenset((await state()).uris)
         async with listening(stream.exchange, hub, stream.uris) as listener:
@@ -89,8 +100,7 @@ async def follow(
                 changed.cancel()
                 following.cancel()
         if ended:
-            break
-    await exchange.reply.end()
+            return
 
 
 async def _other(state: Callable[[], Awaitable[State]], uris: frozenset[str]) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from authz.policy.policy import Policy
 from authz.tables import Rule
-from gateway.portal.legacy.tasks import answering, awaiting, book
+from gateway.portal.legacy.tasks import answering, awaiting, book, news, words
 from gateway.upstream import Answer
 from registry.tables import Era
-from tests.fakes.door import NOTES, RULES, Legacy, Line, ask, catalogue, entry, open_door, upstream
+from tests.fakes.door import NOTES, RULES, Legacy, Line, ask, catalogue, entry, eventually, open_door, upstream
 
 EXTENSION = "io.modelcontextprotocol/tasks"
 RELATED = "io.modelcontextprotocol/related-task"
@@ -177,7 +177,7 @@ async def test_a_question_that_is_answered_elsewhere_is_waited_for_no_longer(tmp
         await client.head()
         assert (await client.event())["method"] == "elicitation/create"
         door.upstreams.script.state = {**STATE, "status": "completed", "result": RESULT}
-        assert (await client.event())["method"] == awaiting.STATUS
+        assert (await client.event())["method"] == words.STATUS
         assert (await client.event())["result"]["content"] == RESULT["content"]
         assert door.upstreams.script.heard == []
 
@@ -432,3 +432,48 @@ async def test_a_task_that_is_no_text_is_refused(tmp_path) -> None:
     async with door_with_tasks(tmp_path) as door, Legacy(door) as client:
         for method in ("tasks/get", "tasks/result", "tasks/cancel"):
             assert (await client.say(method, {"taskId": 1})).json["error"]["code"] == -32602
+
+
+# News of them on the session's own stream
+
+
+@asynccontextmanager
+async def listening(client: Legacy, door):
+    """The session's own stream, past its first event."""
+    line = await client.another(door)
+    try:
+        await line.send("GET", "/mcp", [one for one in client.headers if one[0] != "Content-Type"])
+        assert (await line.head()).status == 200
+        yield line
+    finally:
+        line.writer.close()
+
+
+async def test_a_session_hears_what_becomes_of_its_tasks_once(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(news, "SOON", 0.02)
+    monkeypatch.setattr(awaiting, "SHORTEST", 0.01)
+    async with door_with_tasks(tmp_path) as door, Legacy(door) as client, listening(client, door) as stream:
+        ident, script = await begin(client), door.upstreams.script
+        script.state |= {"status": "input_required", "inputRequests": {}}
+        told = (await stream.event())["params"]
+        assert (told["taskId"], told["status"]) == (ident, "input_required")
+        assert "inputRequests" not in told
+        await client.start("tasks/result", {"taskId": ident})
+        await eventually(lambda: len(door.upstreams.asks) > 8)
+        script.state |= {"status": "completed", "result": RESULT}
+        heard = [one for one in (await client.answer()).events if "method" in one]
+        other = await begin(client)
+        elsewhere: list[Any] = []
+        while not elsewhere or elsewhere[-1]["taskId"] != other:
+            elsewhere.append((await stream.event())["params"])
+        assert len(heard) + len(elsewhere) == 2, "what is told on one stream is not told on the other"
+
+
+async def test_another_session_of_the_same_client_hears_nothing(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(news, "SOON", 0.02)
+    async with door_with_tasks(tmp_path) as door, Legacy(door) as client, Legacy(door) as other:
+        ident = await begin(client)
+        door.upstreams.script.state |= {"status": "completed", "result": RESULT}
+        async with listening(other, door) as stream:
+            own = await begin(other)
+            assert (await stream.event())["params"]["taskId"] == own != ident

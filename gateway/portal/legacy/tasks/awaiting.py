@@ -14,7 +14,7 @@ import msgspec
 from gateway.portal.calls.relay import notification
 from gateway.portal.legacy import down, questions, turns
 from gateway.portal.legacy.tasks import words
-from gateway.portal.legacy.tasks.looking import Task, ask, look, now
+from gateway.portal.legacy.tasks.looking import Task, ask, first_to_tell, look, now
 from gateway.portal.wire import join
 from gateway.problems import INTERNAL_ERROR, Problem
 from gateway.upstream import Answer, AskRefused
@@ -30,7 +30,6 @@ LONGEST: Final = 30.0
 SLOWER: Final = 1.2  # of what takes long each look comes later than the one before it, up to
 PATIENT: Final = 5.0
 AFTER_AN_ANSWER: Final = 0.1
-STATUS: Final = "notifications/tasks/status"
 NOT_YET: Final = "The task has not ended yet; ask for its result again."
 _NONE: Final = b'{"code":-32603,"message":"The task ended without a result."}'
 
@@ -69,9 +68,10 @@ class _Waiting:
         self._exchange = now(self._exchange)
         members = await look(self._exchange, self._task)
         state = words.state_of(members)
-        if self._told not in {None, state.mark}:
-            await self._exchange.reply.event(notification(STATUS, words.task(members, self._task.ttl)))
+        news = self._told not in {None, state.mark}
         self._told = state.mark
+        if news and await first_to_tell(self._exchange, self._task, state.mark):
+            await self._exchange.reply.event(notification(words.STATUS, words.task(members, self._task.ttl)))
         return members, state
 
     def _pause(self, state: State) -> float:

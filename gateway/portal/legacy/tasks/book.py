@@ -33,11 +33,12 @@ PAUSE: Final = 0.02
 
 
 class Line(msgspec.Struct, array_like=True):
-    """One task. `number` grows with each."""
+    """One task, and the session that began it. `number` grows with each."""
 
     number: int
     ident: str
     until: int
+    session: str
     kept: str = ""
     size: int = 0
 
@@ -67,8 +68,9 @@ async def enter(exchange: Exchange, ident: str, until: int, kept: str = "", size
     try:
         async with _alone(exchange):
             known = await _read(exchange)
+            session = exchange.session.id if exchange.session is not None else ""
             number = known[-1].number + 1 if known else 1
-            left, gone = _room([*known, Line(number, ident, until, kept, size)])
+            left, gone = _room([*known, Line(number, ident, until, session, kept, size)])
             await _write(exchange, left)
             for line in gone:
                 if line.kept:

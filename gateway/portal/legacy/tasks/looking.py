@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from gateway.portal.handles import Handle
     from gateway.upstream import Answer
 
+TOLD_LIFE: Final = 3600.0  # seconds for which is known what was told
+
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -120,6 +122,15 @@ async def mark_cancelled(exchange: Exchange, task: Task) -> None:
         await exchange.world.rendezvous.put(_cancelled(task), b"1", max(1.0, until - time.time()))
     except RendezvousDown as error:
         raise unavailable("The cancellation cannot be kept; try again.") from error
+
+
+async def first_to_tell(exchange: Exchange, task: Task, mark: tuple[str, str, str]) -> bool:
+    """Whether nobody has told of this yet: a message goes out on one stream (2025-11-25, "Multiple Connections")."""
+    key = sha256(msgspec.json.encode((task.ident, mark))).hexdigest()[:32]
+    try:
+        return await exchange.world.rendezvous.add(f"task-told/{key}", b"1", TOLD_LIFE)
+    except RendezvousDown:
+        return False  # whoever wants to know asks
 
 
 async def _was_cancelled(exchange: Exchange, task: Task) -> bool:

@@ -12,6 +12,7 @@ from gateway.upstream.legacy.task_words import ENDED, RELATED
 if TYPE_CHECKING:
     from gateway.portal.wire import RawMembers
 
+STATUS: Final = "notifications/tasks/status"
 CANCELLED: Final = b'{"code":-32603,"message":"The task was cancelled."}'
 _RENAMED: Final = {"ttlMs": "ttl", "pollIntervalMs": "pollInterval"}
 _INLINE: Final = ("resultType", "result", "error", "inputRequests", "requestState", "_meta")
