@@ -19,9 +19,10 @@ from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
 from gateway.operating.outbox import outbox
 from gateway.operating.processes import processes
-from gateway.operating.standing import certificate_ending
+from gateway.operating.standing import certificate_ending, unchecked
 from gateway.operating.workloads import workloads
 from gateway.settings import ArgumentRecord, is_loopback
+from gateway.upstream.troubles import UNREAD
 from registry.tables import AddressException, Server, ServerState
 
 if TYPE_CHECKING:
@@ -232,7 +233,8 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
 def _server(server: Server, now: float) -> Iterator[Check]:
     name = f"server {server.slug}"
     if server.failing_since is not None and server.state != ServerState.SUSPENDED:
-        why = f"fails for {now - server.failing_since:.0f} s: {server.failure}"
+        unread = f"{unchecked(server)}: " if server.trouble in UNREAD else ""
+        why = f"fails for {now - server.failing_since:.0f} s: {unread}{server.failure}"
         yield Check(name, AMBER, why, f"ostiary server status {server.slug}")
     elif server.state == ServerState.SUBMITTED:
         yield Check(name, AMBER, "awaits its review", f"ostiary server show {server.slug}")

@@ -14,6 +14,7 @@ from gateway import clock
 from gateway.operating.checks import Check, State
 from gateway.operating.standing import strained
 from gateway.snapshots import STALE
+from gateway.upstream.troubles import UNREAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.snapshots import Snapshot
     from gateway.upstream.connections import Strain
     from gateway.world import World
+    from registry.catalogue import Upstream
 
 AMBER_AGE = 10.0  # seconds without a word from the database
 
@@ -121,9 +123,16 @@ def _servers(snapshot: Snapshot, strains: Mapping[str, Strain], now: float, stal
             yield strained(slug, strains.get(slug)) or Check(f"server:{slug}", State.GREEN)
             continue
         away = now - server.stale_since
-        rest = "its tools stay callable" if away < stale_limit else "its tools are no longer offered"
+        rest = _rest(server, trusted=away < stale_limit)
         why = f"failing for {away:.0f} s ({server.trouble or 'unknown'}); {rest}"
         yield Check(f"server:{slug}", State.AMBER, why, server.failure)
+
+
+def _rest(server: Upstream, *, trusted: bool) -> str:
+    """What becomes of the tools of a server that cannot be read."""
+    if server.trouble in UNREAD:
+        return "its tools stay callable, and nobody sees if they change"
+    return "its tools stay callable" if trusted else "its tools are no longer offered"
 
 
 def _answer(status: int, body: Mapping[str, object]) -> Response:

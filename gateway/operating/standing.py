@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from sqlmodel import col, desc, func, select
 
 from gateway.operating.checks import Check, State
 from gateway.upstream.remedies import remedy
-from gateway.upstream.troubles import MEANINGS, Trouble
+from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
 from registry.servers import all_servers, find
 from registry.tables import Auth, Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
 
@@ -114,7 +115,8 @@ def _wrong(
     """The gravest of what is wrong: its word, a sentence, and what to do."""
     if server.failing_since is not None:
         what_to_do = remedy(server.trouble, server.slug, server.auth)
-        return server.trouble, server.failure.removesuffix(f"; {what_to_do}"), what_to_do
+        why = server.failure.removesuffix(f"; {what_to_do}")
+        return server.trouble, f"{unchecked(server)}: {why}" if server.trouble in UNREAD else why, what_to_do
     if alone:
         because = Trouble(next(iter(alone.values())))
         why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
@@ -127,6 +129,14 @@ def _wrong(
         why = f"{lost} of its connected accounts end or have ended"
         return str(Trouble.NOT_CONNECTED), why, _reconnecting(server)
     return "", "", ""
+
+
+def unchecked(server: Server) -> str:
+    """That nobody would see it if a server that we cannot read offered something else than was approved."""
+    if server.probed_at is None:
+        return "what it offers was never checked"
+    since = datetime.fromtimestamp(server.probed_at, UTC)
+    return f"what it offers is not checked for changes since {since:%Y-%m-%d %H:%M} UTC"
 
 
 def _reconnecting(server: Server) -> str:

@@ -106,3 +106,6 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
         "see its lines in the log, and its command in the operator's file",
     ),
 }
+
+# It answers, only not to us as we read what it offers: people's calls may go on, and nobody sees what changes there.
+UNREAD: Final = frozenset({Trouble.NOT_CONNECTED, Trouble.CREDENTIAL})

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from gateway.operating.doctor import examine
 from registry.credentials.tls import TLS_KEY, owner, read_tls
 from registry.errors import SecretRefused
+from registry.observing import failed
 from registry.servers import find
 from registry.tables import Connection, ConnectionState
 from tests.fakes.certificates import Authority
@@ -154,6 +156,20 @@ def test_accounts_that_only_a_person_can_mend_are_told(console: Console) -> None
     assert found["connections"] == {"connected": 1, "needs-reconnect": 1}
     assert found["trouble"] == "not-connected"
     assert "ostiary connection list" in found["remedy"]
+
+
+def test_since_when_nobody_sees_what_changes_at_a_server_is_told(console: Console) -> None:
+    """It was read once, and wants an account for that since: drift would not be noticed."""
+    with console.office().database.change() as session:
+        find(session, "notes").probed_at = 86400.0
+        failed(session, "notes", "it wants an account; connect one", "not-connected")
+
+    assert console.json("status", "notes")["why"].startswith(
+        "what it offers is not checked for changes since 1970-01-02 00:00 UTC: it wants an account"
+    )
+    assert "not checked for changes since 1970-01-02" in console.do("status", "notes")
+    (check,) = [one for one in examine(console.office()) if one.name == "server notes" and "fails" in one.why]
+    assert "not checked for changes since 1970-01-02" in check.why
 
 
 def test_a_certificate_that_expires_is_told_before(console: Console, tmp_path: Path) -> None:

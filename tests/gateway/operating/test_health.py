@@ -125,6 +125,13 @@ async def test_a_server_that_is_down_is_named_with_its_remedy_and_is_not_our_ill
     assert named["server:notes"]["remedy"] == "it refuses connections: start it"
 
 
+async def test_of_a_server_that_only_cannot_be_read_the_tools_are_offered_and_nobody_sees_them_change():
+    unread = SimpleNamespace(stale_since=1.0, trouble="not-connected", failure="it wants an account: connect one")
+    _, report = await get("/readyz", world(upstreams={"notes": unread}))
+    named = {check["name"]: check for check in report["checks"]}
+    assert named["server:notes"]["why"].endswith("its tools stay callable, and nobody sees if they change")
+
+
 async def test_a_server_that_this_process_leaves_alone_is_named_with_its_remedy():
     notes = SimpleNamespace(stale_since=None)
     strains = {"notes": Strain(0, Trouble.SLOW, 7.0), "gone": Strain(0, Trouble.SLOW, 7.0)}
