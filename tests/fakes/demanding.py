@@ -35,8 +35,8 @@ class Demanding(Upstream):
     `turn` makes new ones. `binds` is whether tokens come out bound at all.
     """
 
-    def __init__(self, prefix: str = "", path: str = "/mcp", *, nonces: bool = False, binds: bool = True) -> None:
-        super().__init__(prefix, path)
+    def __init__(self, prefix: str = "", *, nonces: bool = False, binds: bool = True) -> None:
+        super().__init__(prefix)
         self.binds = binds
         self.nonces = {"token": "", "mcp": ""}
         self.metadata = {"dpop_signing_alg_values_supported": ["RS256", ES256]}

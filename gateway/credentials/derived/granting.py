@@ -37,7 +37,8 @@ def granted(asked: Asked, request: Callable[[], Granted], now: float, *, sign_in
         raise _misconfigured(asked, refused) from refused
     except Unanswered as unanswered:
         raise CredentialUnavailable(f"{_title(asked)} cannot be used just now: {unanswered}; try again") from unanswered
-    return bearer(asked, given.access, now, now + (UNSAID if given.expires_in is None else given.expires_in))
+    life = UNSAID if given.expires_in is None else given.expires_in
+    return bearer(asked, given.access, now, now + life, given.holder)
 
 
 def as_nobody(asked: Asked, why: str) -> ConnectionNeeded:

@@ -52,7 +52,7 @@ class IdJag:
             told["grant_type"] = "client_credentials"
         else:
             told |= {"grant_type": JWT_BEARER, "assertion": self._assertion(asked, settings, found, app)}
-        return tokens.request(equipment, found.authority.for_tokens(), app, told)
+        return tokens.request_for(equipment, found, app, told)
 
     def _assertion(self, asked: Asked, settings: IdJagSettings, found: Found, app: App) -> str:
         audience, resource = found.authority.issuer, _resource(asked, settings)

@@ -198,7 +198,7 @@ def _redeemed(
         equipment.discovery.forget(upstream, authority.issuer)
         raise
     if journey.bound and not granted.bound:
-        raise Refused(keeping.UNBOUND)
+        raise Refused(possession.UNBOUND)
     return granted
 
 

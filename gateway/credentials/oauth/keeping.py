@@ -8,6 +8,7 @@ import msgspec
 
 from gateway.credentials import Refused
 from gateway.credentials.oauth.authorities import OFFLINE
+from gateway.credentials.oauth.possession import UNBOUND
 from registry.credentials.connections import Tokens
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
 BEARER: Final = "Bearer"
 BOUND: Final = "DPoP"
-UNBOUND: Final = "its authorization server gave a token that is bound to no key, where one is wanted that is"
 
 
 def first(

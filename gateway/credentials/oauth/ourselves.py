@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered, platform
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.granting import check_set
-from gateway.credentials.oauth import apps, keeping, possession, tokens
+from gateway.credentials.oauth import apps, tokens
 from gateway.credentials.oauth.proving import App
 from gateway.credentials.oauth.resources import parameter
 from gateway.oauth.evidence import JWT_BEARER
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.oauth.discovery import Found
-    from gateway.credentials.oauth.possession import Holder
     from registry.catalogue import Upstream
 
 CLIENT_CREDENTIALS: Final = "client_credentials"
@@ -38,16 +37,15 @@ class Ourselves:
         equipment = self._equipment.toward(upstream)
         try:
             found = equipment.discovery.find(equipment.fetcher, upstream, fresh=asked.instead_of is not None)
-            holder = possession.fresh(equipment) if possession.wanted(found) else None
-            granted = self._granted(equipment, asked, found, holder)
+            granted = self._granted(equipment, asked, found)
         except Unanswered as later:
             raise _unavailable(upstream, str(later), "it may pass", int(later.retry_after)) from later
         except Refused as refused:
             raise _unavailable(upstream, str(refused), "an administrator has to mend it") from refused
         life = UNSAID if granted.expires_in is None else granted.expires_in
-        return bearer(asked, granted.access, now, now + life, holder if granted.bound else None)
+        return bearer(asked, granted.access, now, now + life, granted.holder)
 
-    def _granted(self, equipment: Equipment, asked: Asked, found: Found, holder: Holder | None) -> tokens.Granted:
+    def _granted(self, equipment: Equipment, asked: Asked, found: Found) -> tokens.Granted:
         upstream, issuer = asked.upstream, found.authority.issuer
         app, grant = _speaking(equipment, upstream, found)
         form = {
@@ -56,14 +54,10 @@ class Ourselves:
             "scope": " ".join(_scopes(asked, found)),
         }
         try:
-            authority = found.authority
-            granted = tokens.request(equipment, authority.for_tokens(), app, form, holder, plain=authority.plain)
+            return tokens.request_for(equipment, found, app, form)
         except (Refused, Unanswered):
             equipment.discovery.forget(upstream, issuer)
             raise
-        if found.resource.bound and not granted.bound:
-            raise Refused(keeping.UNBOUND)
-        return granted
 
 
 def _speaking(equipment: Equipment, upstream: Upstream, found: Found) -> tuple[App, dict[str, str]]:

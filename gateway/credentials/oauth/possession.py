@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NONCE: Final = "dpop-nonce"
 USE_NONCE: Final = "use_dpop_nonce"
 REMEMBERED: Final = 10_000
+UNBOUND: Final = "its authorization server gave a token that is bound to no key, where one is wanted that is"
 _NONCE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}")  # section 8.1
 
 

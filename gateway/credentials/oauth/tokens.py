@@ -13,12 +13,13 @@ from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.challenges import read_scopes
 from gateway.credentials.oauth.dialects import standard
 from gateway.credentials.oauth.documents import ask
-from gateway.credentials.oauth.possession import NONCE, USE_NONCE
+from gateway.credentials.oauth.possession import NONCE, UNBOUND, USE_NONCE, fresh, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.credentials.equipment import Equipment
+    from gateway.credentials.oauth.discovery import Found
     from gateway.credentials.oauth.possession import Holder
     from gateway.credentials.oauth.proving import App
     from idp_adapters.contract import HttpAnswer
@@ -57,8 +58,8 @@ class ClientForgotten(Denied):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Granted:
-    """What was given. `scopes` is None where the answer does not say: then it is what was asked for; `bound` says
-    whether the token is worth nothing without the key that was proved.
+    """What was given. `scopes` is None where the answer does not say: then it is what was asked for. `holder` has the
+    key that the token is bound to, where it is.
     """
 
     access: str = field(repr=False)
@@ -67,7 +68,20 @@ class Granted:
     refresh_expires_in: int | None = None
     scopes: tuple[str, ...] | None = None
     issued_type: str = ""  # RFC 8693 section 2.2.1
-    bound: bool = False
+    holder: Holder | None = None
+
+    @property
+    def bound(self) -> bool:
+        return self.holder is not None
+
+
+def request_for(equipment: Equipment, found: Found, app: App, form: Mapping[str, str]) -> Granted:
+    """A token for this server that nobody renews; bound to a key of its own where both ends can (ADR 34)."""
+    authority, holder = found.authority, fresh(equipment) if wanted(found) else None
+    granted = request(equipment, authority.for_tokens(), app, form, holder, plain=authority.plain)
+    if found.resource.bound and not granted.bound:
+        raise Refused(UNBOUND)
+    return granted
 
 
 def request(
@@ -86,7 +100,7 @@ def request(
     that stays, Unanswered for one that may pass.
     """
     members = post(equipment, endpoint, app, form, holder)
-    return judge(standard(members) if plain else members, proved=holder is not None)
+    return judge(standard(members) if plain else members, holder)
 
 
 def post(
@@ -129,16 +143,16 @@ def _plain(endpoint: str) -> str:
     return endpoint.partition("?")[0]
 
 
-def judge(members: Mapping[str, Any], *, proved: bool = False) -> Granted:
+def judge(members: Mapping[str, Any], holder: Holder | None = None) -> Granted:
     """RFC 6749 section 5.1, RFC 6750, RFC 9449 section 5; what is not as it has to be cannot be used.
 
     A token that is bound to a key which nobody proved is of no use to us.
     """
     kind = members.get("token_type")
     said = kind.lower() if isinstance(kind, str) else ""
-    if said not in ({"bearer", "dpop"} if proved else {"bearer"}):
+    if said not in ({"bearer"} if holder is None else {"bearer", "dpop"}):
         raise Unanswered("the authorization server gave a token of a type that was not asked for")
-    return replace(judge_any(members), bound=said == "dpop")
+    return replace(judge_any(members), holder=holder if said == "dpop" else None)
 
 
 def judge_any(members: Mapping[str, Any]) -> Granted:

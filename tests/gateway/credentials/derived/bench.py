@@ -138,7 +138,7 @@ def claims_of(token: str) -> dict[str, Any]:
 
 def token_of(credential: Credential) -> str:
     assert credential.header == b"authorization"
-    return credential.value.decode().removeprefix("Bearer ")
+    return credential.value.decode().partition(" ")[2]
 
 
 __all__ = ["URL", "Bench", "as_principal", "bench", "claims_of", "token_of", "upstream", "who"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 from sqlmodel import select
@@ -16,6 +17,7 @@ from gateway.oauth.evidence import JWT_BEARER
 from registry.addresses import exception_line
 from registry.database import Concern
 from registry.tables import Auth
+from tests.fakes.door import modern
 from tests.gateway.credentials.derived.bench import Bench, as_principal, claims_of, token_of
 from tests.gateway.oauth.house import House
 from tests.gateway.oauth.market import Market
@@ -23,7 +25,9 @@ from tests.gateway.oauth.market import Market
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from registry.catalogue import Upstream
+    import httpx2
+
+    from registry.catalogue import Credential, Upstream
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +69,20 @@ def server(bench: Bench, back: Market, ours: tuple[Client, str]) -> Upstream:
     return bench.server(Auth.ID_JAG, settings, back.resource, client_secret=ours[1].encode())
 
 
+def asked(back: Market, credential: Credential) -> httpx2.Response:
+    """As a call leaves the first: its token, and a proof of the key that the second has bound it to."""
+    assert credential.sign is not None
+    own, body = modern("", "tools/list")
+    head = f"POST /mcp HTTP/1.1\r\nHost: {urlsplit(back.base).netloc}\r\n".encode()
+    signed = credential.sign(head, body).decode().strip().split("\r\n")
+    with back.http() as http:
+        return http.post("/mcp", content=body, headers=dict(own[1:]) | dict(line.split(": ", 1) for line in signed))
+
+
+def tools(back: Market, credential: Credential) -> set[str]:
+    return {tool["name"] for tool in asked(back, credential).json()["result"]["tools"]}
+
+
 def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 10
     while not condition():
@@ -77,13 +95,15 @@ def test_whoever_asks_at_the_first_is_that_person_at_the_second(
 ) -> None:
     ann, bob = front.person("ann"), front.person("bob")
 
-    tokens = [token_of(bench.obtain(server, as_principal(person))) for person in (ann, bob)]
+    held = [bench.obtain(server, as_principal(person)) for person in (ann, bob)]
+    tokens = [token_of(credential) for credential in held]
     with back.office.database.read() as session:
         there = session.exec(select(Person).where(Person.handle == "ann@front")).one()
     back.allow(there, "notes.add")
 
-    until(lambda: back.tools(tokens[0]) == {"notes_add"})
-    assert back.tools(tokens[1]) == set()
+    until(lambda: tools(back, held[0]) == {"notes_add"})
+    assert tools(back, held[1]) == set()
+    assert {back.call(token) for token in tokens} == {401}  # without the key
     labels = {member.label for member in back.members().values()}
     assert {"user:ann@front", "user:bob@front"} <= labels
     assert len({claims_of(token)["sub"] for token in tokens}) == 2
@@ -93,10 +113,10 @@ def test_whoever_asks_at_the_first_is_that_person_at_the_second(
 
 
 def test_the_first_itself_reads_as_the_agent_that_it_is_there(bench: Bench, server: Upstream, back: Market) -> None:
-    token = token_of(bench.obtain(server, None, ""))
+    credential = bench.obtain(server, None, "")
 
-    assert claims_of(token)["sub"] == "agt_front"
-    assert back.call(token) == 200
+    assert claims_of(token_of(credential))["sub"] == "agt_front"
+    assert asked(back, credential).status_code == 200
 
 
 def test_an_assertion_that_the_second_does_not_believe_gives_nothing(

@@ -11,6 +11,7 @@ from authz import jose
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from registry.errors import RegistryError
 from registry.tables import Auth
+from tests.fakes.demanding import Demanding
 from tests.fakes.openid import OpenIdProvider, Reply, listening
 from tests.fakes.upstream_oauth import serving
 from tests.gateway.credentials.derived.bench import Bench, as_principal, claims_of, token_of, upstream, who
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 SECRET = b"canary-7f3a9-redeem"
 APP = "ostiary-there"
+
+
+class Proving(Demanding, Service):
+    """Its tokens are bound to keys."""
 
 
 @pytest.fixture
@@ -104,6 +109,17 @@ def test_each_assertion_is_used_once_and_travels_in_no_address(opened: Bench, se
     assert not any(assertion in heard.path for heard in service.heard for assertion in assertions)
     written = opened.records()
     assert not any(assertion in written for assertion in assertions)
+
+
+def test_what_it_is_redeemed_for_is_bound_to_a_key_where_both_ends_can(opened: Bench) -> None:
+    with serving(Proving(nonces=True)) as service:
+        service.add_app(APP, SECRET.decode())
+        service.issuers[opened.base] = opened.jwks["keys"]
+        opened.reach(service.origin)
+        credential = opened.obtain(ourselves(opened, service), who("ann"))
+    scheme, _, token = credential.value.decode().partition(" ")
+    assert (scheme, token in service.keys) == ("DPoP", True)
+    assert service.refused == ["nonce"]
 
 
 def test_nothing_that_the_server_says_changes_for_whom_we_vouch(opened: Bench, service: Service) -> None:
