@@ -94,10 +94,7 @@ class Kept:
         if _is_refused(found, asked) and has_moved(self._equipment, upstream, found.tokens.issuer):
             raise give_up(self._equipment, upstream, found.row, MOVED)
         if _is_refused(found, asked) and found.row.changed_at > now - YOUNG:
-            raise CredentialUnavailable(
-                f"{upstream.title or upstream.slug} does not accept a token that it was given a moment ago; "
-                "an administrator has to find out why"
-            )
+            raise CredentialUnavailable(_young(asked))
         if not found.tokens.refresh:
             why = "the server does not accept its token any more" if _is_refused(found, asked) else "it has run out"
             raise give_up(self._equipment, upstream, found.row, f"{why}, and it cannot be renewed; connect it again")
@@ -108,6 +105,23 @@ class Kept:
         if self._is_over(after, asked, self._equipment.clock()):
             raise CredentialUnavailable(_later(upstream, after.row, self._equipment.clock()))
         return after
+
+
+def _young(asked: Asked) -> str:
+    """A new token would be refused as well. What to do depends on who hears it."""
+    slug = asked.upstream.slug
+    text = f"{asked.upstream.title or slug} does not accept a token that was given for it a moment ago"
+    if asked.principal is None:  # an administrator, in the server's status
+        return (
+            f"{text}: compare what `ostiary connection show {slug} --shared` says of its issuer and scopes with what "
+            "the server wants, and the clocks of both"
+        )
+    if asked.subject:
+        return (
+            f"{text}: call again in a minute, for its clock may be behind; if that does not help, end your account on "
+            f"the page /connect/{slug} and connect it again, perhaps another one"
+        )
+    return f"{text}: call again in a minute; if that does not help, tell an administrator, who alone can mend it"
 
 
 def _lacking(asked: Asked, tokens: Tokens, missing: frozenset[str]) -> CredentialUnavailable:

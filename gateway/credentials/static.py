@@ -74,5 +74,5 @@ class Static:
         if exception_line(given.audience) != exception_line(upstream.url):  # T-49
             raise give_up(self._equipment, upstream, row, ELSEWHERE)
         if asked.instead_of is not None and asked.instead_of.value == made.value:
-            raise needed(upstream, asked.subject, REFUSED)  # said to them alone: the server may think better of it
+            raise give_up(self._equipment, upstream, row, REFUSED)
         return made.credential(upstream.slug, upstream.url, subject=asked.subject, account=row.account)

@@ -200,7 +200,7 @@ async def refresh(
         server, opened = await asyncio.to_thread(reach, office, credentials, slug)
         auth = server.auth
         async with asyncio.timeout(PATIENCE):
-            news = await _read(office, upstreams, server, opened)
+            news = await _read_renewed(office, upstreams, credentials, server, opened)
     except CredentialTampered:
         await asyncio.to_thread(_give_up, office, slug)
         return None
@@ -221,6 +221,22 @@ async def refresh(
     return observation
 
 
+async def _read_renewed(
+    office: Office, upstreams: Upstreams, credentials: Credentials, server: Upstream, opened: Credential | None
+) -> News:
+    """Once more with another credential where the server refuses the one that it is sent; not again at each look."""
+    try:
+        return await _read(office, upstreams, server, opened)
+    except CredentialRefused as refused:
+        if opened is None or refused.status != 401 or server.trouble == Trouble.CREDENTIAL:
+            raise
+        asked = Asked(upstream=server, principal=None, instead_of=opened)
+        other = await asyncio.to_thread(credentials.obtain_now, asked)
+        if other is None or other.value == opened.value:
+            raise
+        return await _read(office, upstreams, server, other)
+
+
 async def _read(office: Office, upstreams: Upstreams, server: Upstream, opened: Credential | None) -> News:
     if server.transport is Transport.OPENAPI:
         return await look(office, upstreams, server, opened)
@@ -232,11 +248,16 @@ def reach(office: Office, credentials: Credentials, slug: str) -> tuple[Upstream
 
     Raises AddressRefused, UnknownServer or CredentialUnavailable.
     """
+    upstream = reachable(office, slug)
+    return upstream, credentials.obtain_now(Asked(upstream=upstream, principal=None))
+
+
+def reachable(office: Office, slug: str) -> Upstream:
+    """A server as it may be reached now."""
     with office.database.read() as session:
         server = find(session, slug)
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
-        upstream = upstream_of(server, lines)
-    return upstream, credentials.obtain_now(Asked(upstream=upstream, principal=None))
+        return upstream_of(server, lines)
 
 
 def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None:

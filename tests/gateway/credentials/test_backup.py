@@ -6,6 +6,7 @@ import pytest
 from sqlmodel import select
 
 from gateway.assembly import open_office
+from gateway.credentials import ConnectionNeeded
 from gateway.credentials.kept import Kept
 from gateway.operating.backup import make
 from gateway.operating.restoring import restore
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.sqlite
 
 
-def test_what_people_connected_is_there_after_a_restore_and_what_was_under_way_is_not(
+def test_what_people_connected_has_to_be_connected_again_after_a_restore_and_what_was_under_way_is_gone(
     fake: Upstream, office: Settled, tmp_path: Path
 ) -> None:
     upstream = office.server(fake.url)
@@ -32,10 +33,10 @@ def test_what_people_connected_is_there_after_a_restore_and_what_was_under_way_i
     settings = office.office.settings.model_copy(update={"data": tmp_path / "other"})
     restore(settings, tmp_path / "backup", office.office.settings.data / "keys" / "master.key")
     restored = Settled(open_office(settings))
-    held = Kept(restored.equipment).obtain(restored.asked(upstream))
-    assert held.credential.value == b"Bearer " + office.tokens().access.encode()
-    restored.later(7200)
-    assert Kept(restored.equipment).obtain(restored.asked(upstream)).credential.value != held.credential.value
+    with pytest.raises(ConnectionNeeded, match="restored from a backup"):
+        Kept(restored.equipment).obtain(restored.asked(upstream))
+    restored.connect(fake, upstream)
+    assert Kept(restored.equipment).obtain(restored.asked(upstream)).credential.value
     with restored.office.database.read() as session:
         assert not session.exec(select(PendingConnect)).all()
         assert not session.exec(select(Notice)).all()

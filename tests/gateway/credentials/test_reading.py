@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlmodel import select
 
 from gateway.credentials import Asked, ConnectionNeeded
+from gateway.credentials.deeds import give
 from gateway.credentials.holding import Credentials
+from gateway.credentials.static import REFUSED, Static
 from gateway.portal.calls.call import is_stale
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import open_upstreams
 from gateway.upstream.refreshing.refresh import refresh
 from registry.credentials.authenticating import load_credentials
 from registry.database import Concern
-from registry.tables import Auth, Secret, Server, ServerState
+from registry.tables import Auth, Connection, ConnectionState, Secret, Server, ServerState
 from tests.fakes.raw import principal
 from tests.fakes.upstream_authority import Account
 from tests.fakes.upstream_oauth import Upstream, serving
@@ -99,6 +102,80 @@ async def test_a_shared_account_that_nobody_connected_is_said_and_the_server_not
     server = await read(office)
     assert "an administrator has to connect it" in server.failure
     assert tokens_seen(fake) == set()
+
+
+async def test_a_reading_account_whose_token_is_refused_is_renewed_at_once(fake: Upstream, office: Settled) -> None:
+    upstream = office.server(fake.url)
+    office.come_back(fake.arrive(office.depart(upstream, subject=""), "reader"))
+    fake.expire()
+    aged(office)
+
+    server = await read(office)
+
+    assert (server.failure, server.failing_since) == ("", None)
+    assert len(tokens_seen(fake) - {""}) == 2
+
+
+@pytest.mark.parametrize("auth", [Auth.OAUTH_PERSON, Auth.OAUTH_SHARED])
+async def test_a_reading_account_that_is_refused_for_good_has_to_be_connected_again_and_people_are_told(
+    fake: Upstream, office: Settled, auth: Auth
+) -> None:
+    upstream = office.server(fake.url, auth=auth)
+    office.come_back(fake.arrive(office.depart(upstream, subject=""), "reader"))
+    fake.expire()
+    fake.revoke("reader")
+    aged(office)
+
+    server = await read(office)
+
+    assert server.trouble in {"credential", "not-connected"}
+    row = office.connection(subject="")
+    assert row is not None
+    assert (row.state, row.why != "") == (ConnectionState.NEEDS_RECONNECT, True)
+    assert office.written().count('"event":"connection.failed"') == 1
+
+
+async def test_a_server_that_refuses_whatever_it_is_sent_is_not_sent_a_new_token_at_each_look(
+    fake: Upstream, office: Settled
+) -> None:
+    upstream = office.server(fake.url)
+    office.come_back(fake.arrive(office.depart(upstream, subject=""), "reader"))
+    with office.office.database.change(Concern.CATALOGUE) as session:
+        session.get_one(Server, "notes").failing_since = time.time()
+        session.get_one(Server, "notes").trouble = "credential"
+    fake.expire()
+    aged(office)
+
+    await read(office)
+
+    assert [heard for heard in fake.asked("/token") if heard.form.get("grant_type") == "refresh_token"] == []
+
+
+async def test_what_a_person_gave_and_the_server_refuses_is_shown_as_refused_and_they_are_told(
+    fake: Upstream, office: Settled
+) -> None:
+    upstream = office.server(fake.url, auth=Auth.STATIC, per="person", header="Authorization", scheme="Bearer")
+    give(office.equipment, upstream, "usr_alice", b"wrong", who="user:alice")
+    source, asked = Static(office.equipment), office.asked(upstream)
+
+    with pytest.raises(ConnectionNeeded, match="does not accept what you gave"):
+        source.obtain(replace(asked, instead_of=source.obtain(asked).credential))
+
+    row = office.connection()
+    assert row is not None
+    assert (row.state, row.why) == (ConnectionState.NEEDS_RECONNECT, REFUSED)
+    assert office.written().count('"event":"connection.failed"') == 1
+    with pytest.raises(ConnectionNeeded, match="does not accept what you gave"):
+        source.obtain(asked)  # it is not sent there again
+    give(office.equipment, upstream, "usr_alice", b"right", who="user:alice")
+    assert source.obtain(asked).credential.value == b"Bearer right"
+
+
+def aged(office: Settled) -> None:
+    """As if the account had been connected an hour ago."""
+    with office.office.database.change() as session:
+        row = session.get_one(Connection, ("notes", ""))
+        row.changed_at -= 3600
 
 
 async def test_a_shared_account_that_was_tampered_with_suspends_its_server(fake: Upstream, office: Settled) -> None:
