@@ -152,7 +152,7 @@ class Legacy:
         method = exchange.message.method
         if method in answering.METHODS or (method == "tools/call" and beginning.WISH in exchange.message.params):
             self._pulse.add(exchange.reply)
-            return await (beginning.begin if method == "tools/call" else answering.answer)(exchange)
+            return await (self._begin_task if method == "tools/call" else answering.answer)(exchange)
         if method in _calls:
             self._pulse.add(exchange.reply)
             try:
@@ -165,6 +165,13 @@ class Legacy:
         if handle is None:
             raise Problem(200, METHOD_NOT_FOUND, "Method not found")
         return Answer(result=await handle(exchange))
+
+    async def _begin_task(self, exchange: Exchange) -> Answer:
+        """The session's own stream tells of tasks from then on."""
+        assert exchange.session is not None
+        if not (await self._sessions.state(exchange.session)).tasks:
+            await self._sessions.change(exchange.session, tasks=True)
+        return await beginning.begin(exchange)
 
     async def _say_nothing(self, exchange: Exchange) -> None:
         """A cancelled request has no answer: the stream ends without one."""

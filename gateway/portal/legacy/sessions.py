@@ -53,6 +53,7 @@ class State(msgspec.Struct, gc=False):
     level: str = ""
     uris: list[str] = msgspec.field(default_factory=list)
     gone: bool = False
+    tasks: bool = False  # it has begun some
 
 
 _sealed: Final = msgspec.msgpack.Encoder()

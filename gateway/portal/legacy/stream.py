@@ -78,32 +78,29 @@ async def follow(
     await stream.prime()
     if last:
         await stream.catch_up(last, (await state()).uris)
-    of_tasks = asyncio.create_task(news.follow(stream))
-    try:
-        await _follow_all(stream, hub, state)
-    finally:
-        of_tasks.cancel()
-        await asyncio.wait({of_tasks})
-    await exchange.reply.end()
-
-
-async def _follow_all(stream: Numbered, hub: Hub, state: Callable[[], Awaitable[State]]) -> None:
     while True:
-        stream.uris = frozenset((await state()).uris)
+        now = await state()
+        stream.uris = frozenset(now.uris)
         async with listening(stream.exchange, hub, stream.uris) as listener:
-            changed = asyncio.create_task(_other(state, stream.uris))
+            changed = asyncio.create_task(_other(state, now))
             following = asyncio.create_task(stream.follow(listener))
+            of_tasks = [asyncio.create_task(news.follow(stream))] if now.tasks else []
             try:
                 await asyncio.wait({changed, following}, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 ended = following.done() or not (changed.done() and not changed.exception())
-                changed.cancel()
-                following.cancel()
+                for task in (changed, following, *of_tasks):
+                    task.cancel()
         if ended:
-            return
+            break
+    await exchange.reply.end()
 
 
-async def _other(state: Callable[[], Awaitable[State]], uris: frozenset[str]) -> None:
-    """Returns when the session follows other resources than `uris`."""
-    while frozenset((await state()).uris) == uris:  # noqa: ASYNC110 - it may change in another process
+async def _other(state: Callable[[], Awaitable[State]], before: State) -> None:
+    """Returns when the session follows something else than before."""
+    while _followed(await state()) == _followed(before):  # noqa: ASYNC110 - it may change in another process
         await asyncio.sleep(LOOK)
+
+
+def _followed(state: State) -> tuple[frozenset[str], bool]:
+    return frozenset(state.uris), state.tasks

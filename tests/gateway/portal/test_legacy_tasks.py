@@ -10,6 +10,7 @@ import pytest
 
 from authz.policy.policy import Policy
 from authz.tables import Rule
+from gateway.portal.legacy import stream
 from gateway.portal.legacy.tasks import answering, awaiting, book, news, words
 from gateway.upstream import Answer
 from registry.tables import Era
@@ -451,11 +452,12 @@ async def listening(client: Legacy, door):
 
 async def test_a_session_hears_what_becomes_of_its_tasks_once(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(news, "SOON", 0.02)
+    monkeypatch.setattr(stream, "LOOK", 0.02)
     monkeypatch.setattr(awaiting, "SHORTEST", 0.01)
-    async with door_with_tasks(tmp_path) as door, Legacy(door) as client, listening(client, door) as stream:
+    async with door_with_tasks(tmp_path) as door, Legacy(door) as client, listening(client, door) as own:
         ident, script = await begin(client), door.upstreams.script
         script.state |= {"status": "input_required", "inputRequests": {}}
-        told = (await stream.event())["params"]
+        told = (await own.event())["params"]
         assert (told["taskId"], told["status"]) == (ident, "input_required")
         assert "inputRequests" not in told
         await client.start("tasks/result", {"taskId": ident})
@@ -465,15 +467,16 @@ async def test_a_session_hears_what_becomes_of_its_tasks_once(tmp_path, monkeypa
         other = await begin(client)
         elsewhere: list[Any] = []
         while not elsewhere or elsewhere[-1]["taskId"] != other:
-            elsewhere.append((await stream.event())["params"])
+            elsewhere.append((await own.event())["params"])
         assert len(heard) + len(elsewhere) == 2, "what is told on one stream is not told on the other"
 
 
 async def test_another_session_of_the_same_client_hears_nothing(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(news, "SOON", 0.02)
+    monkeypatch.setattr(stream, "LOOK", 0.02)
     async with door_with_tasks(tmp_path) as door, Legacy(door) as client, Legacy(door) as other:
         ident = await begin(client)
         door.upstreams.script.state |= {"status": "completed", "result": RESULT}
-        async with listening(other, door) as stream:
-            own = await begin(other)
-            assert (await stream.event())["params"]["taskId"] == own != ident
+        async with listening(other, door) as own:
+            theirs = await begin(other)
+            assert (await own.event())["params"]["taskId"] == theirs != ident
