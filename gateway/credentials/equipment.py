@@ -8,19 +8,20 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Self
 
 from authz.tokens.keys import load_keys
+from gateway.credentials import own_tls
 from gateway.credentials.oauth.crowd import Crowd
 from gateway.credentials.oauth.discovery import Discovery
 from gateway.credentials.oauth.possession import Nonces
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
 from registry.addresses import exception_line
-from registry.credentials.tls import own_authorities
 from registry.servers import exception_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from authz.tokens.keys import Key
+    from gateway.fetch import Own
     from gateway.office import Office
     from registry.catalogue import Upstream
 
@@ -42,18 +43,17 @@ class Equipment:
         self.crowd = Crowd()
         self.nonces = Nonces()
         self._home: str | None = None
-        self._own: dict[str, str] = {}
+        self._own: Own = {}
         self._ways: dict[Way, Fetcher] = {}
         self._lock = Lock()
 
     def toward(self, upstream: Upstream) -> Self:
-        """The same, for what this server names: an exception that was made for another is none for it (T-44), and
-        authorities that somebody set for another vouch for nothing here.
+        """The same, for what this server names: an exception that was made for another is none for it (T-44), and what
+        TLS with another needs is nothing here.
         """
         view = copy(self)
         view._home = exception_line(upstream.url)  # noqa: SLF001 - of its own kind
-        theirs = "" if upstream.tls is None else upstream.tls.authorities
-        view._own = {view._home: theirs} if theirs else {}  # noqa: SLF001
+        view._own = own_tls.of_server(self.office, upstream)  # noqa: SLF001
         return view
 
     def signer(self) -> Key:
@@ -65,13 +65,14 @@ class Equipment:
     def fetcher(self) -> Fetcher:
         """The way out to authorization servers: to public addresses, and to what the operator excepted.
 
-        Where a server has authorities of its own, they are what is trusted at its origin here too.
+        Where a server has authorities of its own, they are what is trusted at its origin here too; our certificate for
+        it is shown there where we ask on its behalf (`toward`).
         """
         with self.office.database.read() as session:
-            own = own_authorities(session) if self._home is None else self._own
+            own = own_tls.of_all(session) if self._home is None else self._own
             made = (line for line in exception_lines(session) if self._home in {None, line})
             lines = (*self.office.settings.allow_addresses, *made)
-        way = (lines, tuple(sorted(own.items())))
+        way = (lines, tuple(sorted((origin, digest) for origin, (digest, _) in own.items())))
         with self._lock:
             if way not in self._ways:
                 if len(self._ways) >= WAYS:

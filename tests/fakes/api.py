@@ -17,6 +17,7 @@ from registry.openapi.reading import read_description
 from registry.tables import Kind
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Iterator
 
 ITEM = {
@@ -125,11 +126,11 @@ class Api:
 
     @property
     def calls(self) -> list[Seen]:
-        return [one for one in self.seen if one.target != "/openapi.json"]
+        return [one for one in self.seen if not one.target.startswith("/openapi.json")]
 
     def answer(self, seen: Seen) -> Answer:
         self.seen.append(seen)
-        if seen.target == "/openapi.json":
+        if seen.target.partition("?")[0] == "/openapi.json":
             return self._described(seen)
         return self.answers.get(f"{seen.method} {seen.target.partition('?')[0]}", Answer(b"{}", 404))
 
@@ -168,11 +169,14 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(api: Api) -> Iterator[Api]:
+def serving(api: Api, tls: ssl.SSLContext | None = None) -> Iterator[Api]:
     """While the block runs, at `api.base`."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.api = api  # type: ignore[attr-defined]
     api.base = f"http://127.0.0.1:{server.server_port}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        api.base = f"https://localhost:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

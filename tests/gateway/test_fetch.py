@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import threading
 import time
 
@@ -113,7 +114,8 @@ async def test_an_origin_with_authorities_of_its_own_is_held_to_them_and_no_othe
         raw_server(document, theirs.server("localhost")) as stranger,
     ):
         origins = [f"https://localhost:{server.port}" for server in (one, other, stranger)]
-        own = dict.fromkeys((origins[0], origins[2]), ours.file.read_text())
+        how = ("ours", lambda: ssl.create_default_context(cafile=ours.file))
+        own = dict.fromkeys((origins[0], origins[2]), how)
         fetcher = Fetcher(origins, own=own)
         answer = await asyncio.to_thread(fetcher.get, f"{origins[0]}/c.json", limit=100, timeout=5)
         assert answer.body == b'{"a":1}'

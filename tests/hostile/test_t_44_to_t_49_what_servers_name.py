@@ -9,7 +9,9 @@ import pytest
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.oauth.renewing import renew
+from registry.credentials.tls import set_tls
 from registry.tables import AddressException, Auth, Server
+from tests.fakes.certificates import Authority as Certifier
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_authority import Authority
 from tests.fakes.upstream_oauth import Upstream, serving
@@ -179,7 +181,36 @@ def test_t_49_authorities_that_were_set_for_one_server_vouch_for_nothing_that_an
         with office.office.database.change() as session:
             url = f"{honest.issuer}/evil"
             session.add(Server(slug="evil", title="Evil", url=url, tls={"authorities": "not even a certificate"}))
-        assert office.equipment.fetcher.own == {honest.origin: "not even a certificate"}
+        assert set(office.equipment.fetcher.own) == {honest.origin}
         assert office.equipment.toward(upstream).fetcher.own == {}
         evil = office.upstream("evil")
-        assert office.equipment.toward(evil).fetcher.own == {honest.origin: "not even a certificate"}
+        assert set(office.equipment.toward(evil).fetcher.own) == {honest.origin}
+        with pytest.raises(Unanswered, match="ostiary server tls"):
+            office.equipment.discovery.find(office.equipment.fetcher, office.upstream("evil"))
+
+
+def test_t_49_our_certificate_is_shown_at_the_servers_own_origin_and_to_nobody_that_it_names(tmp_path, monkeypatch):
+    """Both let in only whom they know by a certificate; that of the other is vouched for well enough."""
+    authority = Certifier(tmp_path)
+    certificate, key = authority.issue("gateway")
+    demanding = [authority.server("localhost", clients=authority) for _ in range(2)]
+    with (
+        serving(Upstream(), demanding[0]) as fake,
+        serving(Upstream(), demanding[1]) as other,
+        settled(tmp_path / "d", *(one.origin.replace("127.0.0.1", "localhost") for one in (fake, other))) as office,
+    ):
+        for one in (fake, other):
+            one.origin = one.origin.replace("127.0.0.1", "localhost")
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        office.server(fake.url)
+        with office.office.database.change() as session:
+            pair = {"certificate": certificate.read_bytes(), "key": key.read_bytes()}
+            authorities = authority.file.read_bytes()
+            set_tls(
+                session, session.get_one(Server, "notes"), **pair, authorities=authorities, vault=office.office.vault
+            )
+        assert office.depart(office.upstream()).startswith(fake.origin)
+        fake.authorities = [other.issuer]
+        with pytest.raises(Unanswered):
+            office.depart(office.upstream())
+        assert not other.heard

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from gateway.office import Office
+    from registry.catalogue import Credential, Upstream
     from registry.openapi.kept import Api, Text
     from registry.openapi.operations import Choice, Operation
 
@@ -56,16 +58,30 @@ def choice_of(given: Mapping[str, Any]) -> Choice:
     return Choice(tuple(given["operations"]), tuple(given["tags"]), given["read_only"])
 
 
-def described(office: Office, where: str, choice: Choice, url: str = "", *, allow: bool = False) -> Api:
+@dataclass(frozen=True, slots=True)
+class As:
+    """How a description is asked for: with what is ours at the API's own origin, and with nothing anywhere else."""
+
+    server: Upstream | None = None
+    credential: Credential | None = None
+
+
+NOBODY = As()
+
+
+def described(
+    office: Office, where: str, choice: Choice, url: str = "", *, allow: bool = False, how: As = NOBODY
+) -> Api:
     """What the description at `where` comes to, for an API at `url` or where it says."""
     from registry.openapi.kept import understand
 
-    return understand(text_at(office, where, allow=allow), choice, address=url)
+    return understand(text_at(office, where, allow=allow, how=how), choice, address=url)
 
 
-def text_at(office: Office, where: str, *, allow: bool = False) -> Text:
+def text_at(office: Office, where: str, *, allow: bool = False, how: As = NOBODY) -> Text:
     """With `allow`, from an address that the rules would refuse."""
-    from gateway.fetch import FetchFailed
+    from gateway.credentials.own_tls import of_server
+    from gateway.fetch import Fetcher, FetchFailed
     from gateway.upstream.openapi.describing import fetch
     from registry.addresses import exception_line
     from registry.servers import exception_lines
@@ -74,8 +90,10 @@ def text_at(office: Office, where: str, *, allow: bool = False) -> Text:
         return _file(Path(where))
     with office.database.read() as session:
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
+    own = {} if how.server is None else of_server(office, how.server)
+    fetcher = Fetcher([*lines, exception_line(where)] if allow else lines, own=own)
     try:
-        found = fetch(where, [*lines, exception_line(where)] if allow else lines)
+        found = fetch(fetcher, where, credential=how.credential)
     except FetchFailed as failed:
         raise click.ClickException(f"the description cannot be read: {failed}") from failed
     assert found is not None  # there was none before
@@ -146,15 +164,30 @@ def _replace(office: Office, slug: str, where: str | None, choice: Choice) -> No
 
     with office.database.read() as session:
         row = kept(session, slug)
-        before, source, url = choice_kept(row), row.url, find(session, slug).url
+        before, source, server = choice_kept(row), row.url, find(session, slug)
     if not (where or source):
         raise click.UsageError(f"{slug} was described by a file: give it again with --openapi FILE")
-    api = described(office, where or source, choice or before, url)
+    api = described(office, where or source, choice or before, server.url, how=_as(office, slug))
     facts = {"server": slug} | _origin(api)
     with office.change("server.described", Concern.CATALOGUE, who=operator(), **facts) as (session, told):
         keep(session, slug, api)
         told.update(observe(session, slug, api.seen).facts())
     say_left(api)
+
+
+def _as(office: Office, slug: str) -> As:
+    """As what is on record of the server: what it is read with, if that can be had."""
+    from gateway.credentials import CredentialUnavailable
+    from gateway.credentials.holding import Credentials
+    from gateway.upstream.refreshing.refresh import reach, reachable
+
+    credentials = Credentials(office)
+    try:
+        return As(*reach(office, credentials, slug))
+    except CredentialUnavailable:  # it may be public
+        return As(reachable(office, slug))
+    finally:
+        credentials.close()
 
 
 def _origin(api: Api) -> dict[str, Any]:

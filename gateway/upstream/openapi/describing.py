@@ -7,8 +7,10 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gateway.credentials.own_tls import of_server
 from gateway.fetch import Fetcher, FetchFailed
 from gateway.upstream import UpstreamBroken, UpstreamUnreachable
+from gateway.upstream.openapi.keys import authenticated
 from gateway.upstream.troubles import Trouble
 from registry.errors import AddressRefused, DescriptionRefused
 from registry.openapi.kept import Text, choice_of, kept, mark, seen_before, understand
@@ -16,8 +18,6 @@ from registry.openapi.reading import LARGEST
 from registry.servers import exception_lines, find
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from gateway.office import Office
     from gateway.upstream import Upstreams
     from registry.catalogue import Credential, Upstream
@@ -40,7 +40,7 @@ class News:
 async def look(office: Office, upstreams: Upstreams, server: Upstream, credential: Credential | None) -> News:
     """Sees that the API can be connected to, and what its description says. Raises UpstreamError, AddressRefused."""
     await upstreams.probe(server, credential)
-    return await asyncio.to_thread(_look, office, server.slug)
+    return await asyncio.to_thread(_look, office, server, credential)
 
 
 def note(office: Office, slug: str, news: News) -> None:
@@ -50,15 +50,18 @@ def note(office: Office, slug: str, news: News) -> None:
             mark(session, slug, news.text)
 
 
-def fetch(url: str, lines: Collection[str], before: ApiDescription | None = None) -> Text | None:
+def fetch(
+    fetcher: Fetcher, url: str, before: ApiDescription | None = None, credential: Credential | None = None
+) -> Text | None:
     """The description at `url`; None if the server says that it is still the one of `before`.
 
-    Raises AddressRefused or FetchFailed.
-    No credential goes with it: a description that is not public is given as a file.
+    At the origin that a credential is for, it goes with it, and nowhere else (T-49). Raises AddressRefused or
+    FetchFailed.
     """
     conditions = {} if before is None else {"if-none-match": before.etag, "if-modified-since": before.modified}
     headers = _HEADERS | {name: value for name, value in conditions.items() if value}
-    answer = Fetcher(lines).send("GET", url, headers=headers, limit=LARGEST, timeout=PATIENCE)
+    asked, ours = authenticated(url, credential)
+    answer = fetcher.send("GET", asked, headers=headers | ours, limit=LARGEST, timeout=PATIENCE)
     if answer.status == 304:
         return None
     if answer.status != 200:
@@ -66,13 +69,15 @@ def fetch(url: str, lines: Collection[str], before: ApiDescription | None = None
     return Text(answer.body, url, _kept(answer.headers.get("etag")), _kept(answer.headers.get("last-modified")))
 
 
-def _look(office: Office, slug: str) -> News:
+def _look(office: Office, server: Upstream, credential: Credential | None) -> News:
+    slug = server.slug
     with office.database.read() as session:
         row = kept(session, slug)
         session.expunge(row)
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
         before, address = seen_before(session, slug), find(session, slug).url
-    text = _fetched(row, lines) if _is_due(row) else None
+    fetcher = Fetcher(lines, own=of_server(office, server))
+    text = _fetched(fetcher, row, credential) if _is_due(row) else None
     if text is None or text.digest == row.digest:
         return News(before, text)
     try:
@@ -88,9 +93,9 @@ def _is_due(row: ApiDescription) -> bool:
     return bool(row.etag or row.modified) or not row.digest or time.time() - row.read_at > READ_EVERY
 
 
-def _fetched(row: ApiDescription, lines: Collection[str]) -> Text | None:
+def _fetched(fetcher: Fetcher, row: ApiDescription, credential: Credential | None) -> Text | None:
     try:
-        return fetch(row.url, lines, row)
+        return fetch(fetcher, row.url, row, credential)
     except FetchFailed as failed:
         raise UpstreamUnreachable(f"its description cannot be read: {failed}") from failed
     except AddressRefused as refused:

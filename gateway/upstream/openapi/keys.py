@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote, quote_plus, unquote_plus
+from urllib.parse import quote, quote_plus, unquote_plus, urlsplit
 
 import msgspec
 
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.openapi.styles import Unwritable
 from gateway.upstream.troubles import Trouble
+from registry.addresses import exception_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,6 +50,21 @@ def target_with(target: bytes, route: Route, credential: Credential | None) -> b
         elsewhere = "the key kept for this server belongs to another address; register it again"
         raise UpstreamUnreachable(elsewhere, Trouble.CREDENTIAL)
     return b"%b%b%b" % (target, b"&" if b"?" in target else b"?", pair(credential))
+
+
+def authenticated(url: str, credential: Credential | None) -> tuple[str, dict[str, str]]:
+    """The address and the header lines to GET `url` with, where that is at the origin that the credential is for."""
+    if credential is None or exception_line(url) != credential.origin:
+        return url, {}
+    if credential.query:
+        return f"{url}{'&' if '?' in url else '?'}{pair(credential).decode('ascii')}", {}
+    if credential.sign is None:
+        return url, {credential.header.decode("ascii"): credential.value.decode("latin-1")}
+    parts = urlsplit(url)
+    target = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
+    lines = credential.sign(f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\n".encode("ascii"), b"")
+    pairs = (line.partition(b": ")[::2] for line in lines.split(b"\r\n") if line)
+    return url, {name.decode("ascii"): value.decode("latin-1") for name, value in pairs}
 
 
 def pair(credential: Credential) -> bytes:
