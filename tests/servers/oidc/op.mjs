@@ -107,7 +107,7 @@ function provider(keys) {
       email: ["email", "email_verified"],
     },
     ttl: { AccessToken: 3600, IdToken: () => idTokenLife, Session: 86400, Grant: 86400, Interaction: 86400, RefreshToken: 86400 },
-    clientAuthMethods: ["client_secret_basic", "client_secret_post", "private_key_jwt"],
+    clientAuthMethods: ["client_secret_basic", "client_secret_post", "private_key_jwt", ...(config.public ? ["none"] : [])],
     enabledJWA: { clientAuthSigningAlgValues: ["RS256", "PS256", "ES256"] },
     fetch: (url, options) => {
       delete options.dispatcher; // its guard refuses loopback, where our back channel is
@@ -121,6 +121,7 @@ function provider(keys) {
       revocation: { enabled: true },
       introspection: { enabled: true },
       resourceIndicators: { enabled: false },
+      dPoP: { enabled: true, ...(config.nonces && { nonceSecret: randomBytes(32), requireNonce: () => true }) },
     },
     findAccount: (_, id) => users[id] && { accountId: id, claims: () => ({ sub: id, ...users[id] }) },
   });
