@@ -76,7 +76,8 @@ def knows_tasks(exchange: Exchange) -> bool:
     2025-11-25, which say it by asking for one.
     """
     if not exchange.modern:
-        return exchange.message.method in METHODS or exchange.message.value("task") is not None
+        method = exchange.message.method
+        return method in METHODS or (method == "tools/call" and exchange.message.value("task") is not None)
     extensions = exchange.message.meta_value(CAPABILITIES_KEY).get("extensions")
     return isinstance(extensions, dict) and EXTENSION in extensions
 

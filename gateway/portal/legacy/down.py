@@ -47,8 +47,8 @@ def _error(exchange: Exchange, given: Answer) -> Answer:
     error = msgspec.json.decode(given.error)
     code = error.get("code")
     if code == MISSING_CAPABILITY and EXTENSION.encode() in given.error:
-        text = f"{_server(exchange)} takes longer for this than a call may last, and your client knows no tasks."
-        return Answer(result=_legacy_tool_error(f"{text} What had begun was cancelled."))
+        text = f"{_server(exchange)} takes longer for this than a call may last. What had begun was cancelled."
+        return Answer(result=_legacy_tool_error(f"{text} {_AS_A_TASK}"))
     if code == MISSING_CAPABILITY and exchange.message.method == "tools/call":
         return Answer(result=_legacy_tool_error(f"{_server(exchange)} needs to ask something first. {_WHAT_TO_DO}"))
     if code == -32602 and exchange.message.method == "resources/read" and "uri" in (error.get("data") or {}):
@@ -58,6 +58,7 @@ def _error(exchange: Exchange, given: Answer) -> Answer:
     return given
 
 
+_AS_A_TASK: Final = "Call it as a task (2025-11-25: params.task), with a client that knows that revision or a later one."
 _WHAT_TO_DO: Final = (
     "Your client cannot pass this question on: use one that can be asked such things (it says so with the capability "
     "for elicitation, sampling or roots; 2026-07-28 has them all), or do this step at the server itself."
