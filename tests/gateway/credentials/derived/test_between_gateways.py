@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,10 +14,15 @@ from authz.clients.known import new_secret
 from authz.tables import Client, Person, Provider
 from authz.tokens.issuers import IssuerKind, add_issuer
 from gateway.credentials import CredentialUnavailable
+from gateway.egress.reply import Terms
 from gateway.oauth.evidence import JWT_BEARER
+from gateway.rendezvous.memory import MemoryRendezvous
+from gateway.upstream import Ask
+from gateway.upstream.connections import Servers
 from registry.addresses import exception_line
 from registry.database import Concern
-from registry.tables import Auth
+from registry.secrets.vault import Vault
+from registry.tables import Auth, Era
 from tests.fakes.door import modern
 from tests.gateway.credentials.derived.bench import Bench, as_principal, claims_of, token_of
 from tests.gateway.oauth.house import House
@@ -28,6 +34,9 @@ if TYPE_CHECKING:
     import httpx2
 
     from registry.catalogue import Credential, Upstream
+
+
+NOBODY: Any = None
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +126,23 @@ def test_the_first_itself_reads_as_the_agent_that_it_is_there(bench: Bench, serv
 
     assert claims_of(token_of(credential))["sub"] == "agt_front"
     assert asked(back, credential).status_code == 200
+
+
+@pytest.mark.parametrize("era", Era)
+async def test_calls_of_either_era_prove_the_key_over_the_real_way_out(
+    bench: Bench, server: Upstream, front: House, back: Market, era: Era
+) -> None:
+    version = "2026-07-28" if era is Era.MODERN else "2025-11-25"
+    reached = replace(server, era=era, protocol_version=version, address_exception=True)
+    person = as_principal(front.person(f"cat-{era}"))
+    held = bench.obtain(server, person)
+    servers = Servers(Vault({"1": b"v" * 32}), MemoryRendezvous(), Terms(5, 10, 2**20), 2**24)
+    try:
+        for _ in range(3):
+            answer = await servers.send(reached, Ask(method="tools/list", principal=person), NOBODY, held)
+            assert b'"tools"' in answer.result
+    finally:
+        await servers.close()
 
 
 def test_an_assertion_that_the_second_does_not_believe_gives_nothing(
