@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import secrets
+import signal
 import time
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
@@ -31,11 +33,12 @@ from tests.fakes.door import Legacy, Line, modern
 from tests.fakes.gateway import Gateway
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 
 PORTAL, MOUNT = "/mcp", "/servers/notes/mcp"
 SOON: Final = 10.0  # seconds: P-4 promises five, and a test's machine may be busy
 LINES: Final = 8  # to each worker
+STARTED: Final = 60.0  # seconds until both serve
 
 
 class Party:
@@ -161,45 +164,55 @@ async def until_told(line: Line) -> None:
 
 @asynccontextmanager
 async def to_each_worker(gateway: Gateway) -> AsyncIterator[list[list[Line]]]:
-    """Connections to each worker; the kernel chooses, so until it has chosen often enough."""
-    door: Any = SimpleNamespace(port=gateway.port, base=gateway.url)
+    """Connections to each worker: all others stand still while they are made, and nobody else accepts them."""
+    workers = _workers(gateway)
     async with AsyncExitStack() as stack:
-        found: dict[str, list[Line]] = {}
-        for _ in range(400):
-            line = await stack.enter_async_context(Line(door))
-            found.setdefault(await worker_of(gateway, line), []).append(line)
-            if len(found) == 2 and min(map(len, found.values())) >= LINES:
-                break
-        yield [lines[:LINES] for lines in found.values()]
+        yield [await _lines_to(gateway, stack, worker, workers) for worker in workers]
 
 
-async def worker_of(gateway: Gateway, line: Line) -> str:
-    """The process that has accepted this connection."""
+async def _lines_to(gateway: Gateway, stack: AsyncExitStack, worker: int, workers: list[int]) -> list[Line]:
+    """Again if it takes long: this one has only just begun, or waits for something that a still one holds."""
+    end = time.monotonic() + STARTED
+    while time.monotonic() < end:
+        with _standing_still(each for each in workers if each != worker), suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                return [await _line_to(gateway, stack) for _ in range(LINES)]
+        await asyncio.sleep(0.2)
+    raise AssertionError("it does not serve")
+
+
+async def _line_to(gateway: Gateway, stack: AsyncExitStack) -> Line:
+    door: Any = SimpleNamespace(port=gateway.port, base=gateway.url)
+    line = await stack.enter_async_context(Line(door))
     assert (await line.ask("GET", "/healthz", [])).status == 200
-    socket = _accepted(gateway.port, line.writer.get_extra_info("sockname")[1])
-    (found,) = [worker for worker in _workers(gateway) if any(_is(file, socket) for file in _files(worker))]
-    return found
+    return line
 
 
-def _accepted(port: int, theirs: int) -> str:
-    """Our end of a connection, as Linux calls it."""
-    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()]
-    (inode,) = [row[9] for row in rows if row[1].endswith(f":{port:04X}") and row[2].endswith(f":{theirs:04X}")]
-    return f"socket:[{inode}]"
+@contextmanager
+def _standing_still(processes: Iterable[int]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+            stack.callback(os.kill, pid, signal.SIGCONT)
+            _wait_until_stopped(pid)
+        yield
 
 
-def _workers(gateway: Gateway) -> list[str]:
-    return Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
+def _wait_until_stopped(pid: int) -> None:
+    end = time.monotonic() + SOON
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < end, "it did not stop"
+        time.sleep(0.001)
 
 
-def _is(file: Path, socket: str) -> bool:
-    with suppress(FileNotFoundError):  # closed meanwhile
-        return str(file.readlink()) == socket
-    return False
+def _workers(gateway: Gateway) -> list[int]:
+    """Those that were forked; the demo's servers are children too."""
+    children = Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()
+    return [int(pid) for pid in children if _command(int(pid)) == _command(gateway.pid)]
 
 
-def _files(process: str) -> list[Path]:
-    return list(Path(f"/proc/{process}/fd").iterdir())
+def _command(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
 
 
 def outcomes(gateway: Gateway, *who: str) -> list[str]:
@@ -216,6 +229,7 @@ async def work(use: Use, over: asyncio.Event) -> int:
     while not over.is_set():
         assert "clock_timer" in await use.listed(use.again)
         count += 1
+        await asyncio.sleep(0.02)
     return count
 
 
