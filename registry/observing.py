@@ -15,12 +15,15 @@ from sqlmodel import Session, col, select
 
 from registry.catalogue.naming import expose, skeleton, twins
 from registry.declaring import COMMAND
-from registry.screening import Described, Finding, refused, screen, screen_together
+from registry.screening import Described, Finding, refused
+from registry.screening.ahead import Ahead, look_ahead
 from registry.servers import Step, find, step
 from registry.tables import Definition, Era, ExposedName, Kind, Pin, Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from registry.database import Database
 
 TWICE = "listed-twice"  # the rule of the finding
 FLAPS = 3  # there, back, and there again
@@ -75,10 +78,20 @@ def differs(session: Session, slug: str, seen: Seen) -> bool:
     return _known(session, slug) != texts or _marked_twice(session, slug) != twice
 
 
-def observe(session: Session, slug: str, seen: Seen) -> Observation:
-    """Stores what was seen and says what was different."""
+def look(database: Database, slug: str, seen: Seen) -> Ahead:
+    """Screens what `observe` would store as things are now: outside its transaction, so that nobody waits for that."""
+    with database.read() as session:
+        known = _known(session, slug)
+        marked = _marked_twice(session, slug)
+    fresh, twice = _once(seen.definitions)
+    other = {key for key, one in fresh.items() if known.get(key) != one.raw}
+    return look_ahead(seen.definitions, other | (twice ^ marked))
+
+
+def observe(session: Session, slug: str, seen: Seen, ahead: Ahead | None = None) -> Observation:
+    """Stores what was seen and says what was different. What nobody looked at `ahead` is screened here."""
     server = find(session, slug)
-    observation = _Observer(session, server, time.time()).store(seen)
+    observation = _Observer(session, server, time.time(), Ahead() if ahead is None else ahead).store(seen)
     server.era, server.protocol_version = seen.era, seen.protocol_version
     server.capabilities = dict(seen.capabilities)
     server.probed_at, server.failing_since, server.failure, server.trouble = time.time(), None, "", ""
@@ -106,13 +119,14 @@ def touch(session: Session, slug: str) -> None:
 class _Observer:
     """One comparison of what was seen with what is known."""
 
-    def __init__(self, session: Session, server: Server, now: float) -> None:
-        self._session, self._server, self._now = session, server, now
+    def __init__(self, session: Session, server: Server, now: float, ahead: Ahead) -> None:
+        self._session, self._server, self._now, self._ahead = session, server, now, ahead
         self._known = _known(session, server.slug, missing=True)
         self._gone = self._known.keys() - _known(session, server.slug).keys()
         pins = session.exec(select(Pin.kind, Pin.name, Pin.digest).where(Pin.server == server.slug))
         self._pins = {(kind, name): digest for kind, name, digest in pins}
         self._moved = False  # to or from an approved text
+        self._other_era = False
         self._position = len(self._known)
         self._names: dict[Kind, dict[str, tuple[str, str]]] = {}
         self._skeletons: dict[Kind, dict[str, tuple[str, str]]] = {}
@@ -125,6 +139,7 @@ class _Observer:
         changed = [one for key, one in fresh.items() if key in self._known and self._is_other(key, one, remarked)]
         missing = [key for key in self._known if key not in fresh and key not in self._gone]
         extra = self._context(seen.definitions, new, changed, twice)
+        self._other_era = self._server.era != seen.era
         for one in new:
             self._add(one, extra.get((one.kind, one.name), []))
         for one in [*changed, *(one for one in returned if one not in changed)]:
@@ -152,7 +167,7 @@ class _Observer:
         if not touched and not twice:
             return {}
         found: dict[Key, list[Finding]] = {key: [refused(TWICE, "is listed twice")] for key in twice}
-        for key, finding in (*self._twins(new), *screen_together(seen, touched)):
+        for key, finding in (*self._twins(new), *self._ahead.together(seen, touched)):
             found.setdefault(key, []).append(finding)
         return found
 
@@ -166,7 +181,7 @@ class _Observer:
         return found
 
     def _add(self, one: Described, extra: list[Finding]) -> None:
-        screened = screen(one.kind, one.name, one.raw)
+        screened = self._ahead.screen(one)
         row = Definition(
             server=self._server.slug,
             kind=one.kind,
@@ -183,17 +198,23 @@ class _Observer:
         row.findings = [finding.plain() for finding in (*screened.findings, *extra)]
         self._session.add(row)
         pin = self._pins.get((one.kind, one.name))
-        self._moved |= pin is not None and pin != row.digest
+        self._moved |= pin is not None and pin != row.digest and self._counts(one)
 
     def _update(self, one: Described, extra: list[Finding]) -> None:
         row = self._session.get_one(Definition, (self._server.slug, one.kind, one.name))
-        screened = screen(one.kind, one.name, one.raw)
+        screened = self._ahead.screen(one)
         pin = self._pins.get((one.kind, one.name))
-        self._moved |= pin is not None and (row.digest == pin) != (screened.digest == pin)
+        self._moved |= pin is not None and (row.digest == pin) != (screened.digest == pin) and self._counts(one)
         kept = [Finding(**plain) for plain in row.findings if plain["rule"] == "twin"]
         row.findings = [finding.plain() for finding in dict.fromkeys((*screened.findings, *kept, *extra))]
         row.raw, row.digest, row.missing, row.last_seen = one.raw, screened.digest, False, self._now
         self._session.add(row)
+
+    def _counts(self, one: Described) -> bool:
+        """A server that was given another era, and then its old one back, says other things of itself in each. Those
+        are hidden until they are approved, like any; but its tools are what they were.
+        """
+        return not (self._other_era and one.kind == Kind.SERVER)
 
     def _miss(self, key: Key) -> None:
         row = self._session.get_one(Definition, (self._server.slug, *key))

@@ -13,7 +13,7 @@ import pytest
 from registry.errors import NameRefused, NotApprovable
 from registry.reviewing import Status
 from registry.screening import Described, Severity, screen, screen_together
-from registry.tables import Kind, ServerState
+from registry.tables import Era, Kind, ServerState
 from tests.registry.corpus.honest import HONEST
 from tests.registry.shelf import Shelf, template, tool, words
 
@@ -167,6 +167,23 @@ def test_t_63_a_server_that_goes_to_and_fro_is_suspended(shelf: Shelf) -> None:
     assert [one.suspended for one in observations] == [False, False, True]
     assert shelf.server("notes").state == ServerState.SUSPENDED
     assert shelf.tools() == []
+
+
+def test_t_63_a_server_that_is_given_another_era_and_its_old_one_back_is_not_suspended(shelf: Shelf) -> None:
+    """What it says of itself differs between the two, and nothing else."""
+    shelf.approved("notes", tool("list"), words("Use list."))
+    for era in (Era.LEGACY, Era.MODERN, Era.LEGACY, Era.MODERN):
+        said = "Use list." if era is Era.MODERN else "Use list first."
+        assert not shelf.see("notes", tool("list"), words(said), era=era).suspended
+        assert shelf.tools() == ["notes_list"]
+        assert shelf.catalogue().upstreams["notes"].instructions == ("Use list." if era is Era.MODERN else "")
+
+
+def test_t_63_a_server_that_goes_to_and_fro_between_eras_is_suspended_for_its_tools(shelf: Shelf) -> None:
+    shelf.approved("notes", tool("list"))
+    turns = ((Era.LEGACY, "B"), (Era.MODERN, "Does a thing."), (Era.LEGACY, "B"))
+    looks = [shelf.see("notes", tool("list", text), era=era) for era, text in turns]
+    assert [one.suspended for one in looks] == [False, False, True]
 
 
 # T-64: names that could be taken for others

@@ -55,8 +55,8 @@ class Shelf:
         with self.database.change(Concern.CATALOGUE) as session:
             propose(session, asked, who=who, exceptions=(), vault=self.vault)
 
-    def see(self, slug: str, *definitions: Described) -> Observation:
-        seen = Seen(era=Era.MODERN, protocol_version="2026-07-28", capabilities={"tools": {}}, definitions=definitions)
+    def see(self, slug: str, *definitions: Described, era: Era = Era.MODERN) -> Observation:
+        seen = Seen(era=era, protocol_version="2026-07-28", capabilities={"tools": {}}, definitions=definitions)
         with self.database.change(Concern.CATALOGUE) as session:
             return observe(session, slug, seen)
 
