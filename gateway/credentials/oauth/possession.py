@@ -1,7 +1,7 @@
 """Keys of ours that tokens are bound to (RFC 9449): whoever steals such a token alone can do nothing with it.
 
 A connection has one key from its beginning to its end, for its refresh token may be bound to it as well (section 5). A
-token that is asked for as ourselves has a key of its own, and both end together.
+token that nobody renews has a key of its own, and both end together.
 """
 
 from __future__ import annotations
