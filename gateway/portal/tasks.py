@@ -66,6 +66,7 @@ def told(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     if "taskId" not in members:
         return answer  # an acknowledgement
     members["taskId"] = exchange.message.params["taskId"]
+    members["resultType"] = msgspec.Raw(b'"complete"')  # some examples of the extension have another
     members.pop("requestState", None)
     if "inputRequests" in members:
         _put(exchange, target, members)

@@ -36,10 +36,10 @@ def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     kind = kind_of(answer.result)
     if kind == "input_required":
         return rounds.wrap(exchange, target, screening.screened(exchange, target, answer))
-    if kind == "task":
-        return tasks.begun(exchange, target, answer)
     if exchange.message.method in METHODS:
         return tasks.told(exchange, target, answer)
+    if kind == "task":
+        return tasks.begun(exchange, target, answer)
     return for_one(answer) if exchange.message.method == "resources/read" else answer
 
 

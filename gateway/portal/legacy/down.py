@@ -58,7 +58,9 @@ def _error(exchange: Exchange, given: Answer) -> Answer:
     return given
 
 
-_AS_A_TASK: Final = "Call it as a task (2025-11-25: params.task), with a client that knows that revision or a later one."
+_AS_A_TASK: Final = (
+    "Call it as a task (2025-11-25: params.task), with a client that knows that revision or a later one."
+)
 _WHAT_TO_DO: Final = (
     "Your client cannot pass this question on: use one that can be asked such things (it says so with the capability "
     "for elicitation, sampling or roots; 2026-07-28 has them all), or do this step at the server itself."

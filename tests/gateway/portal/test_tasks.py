@@ -163,6 +163,14 @@ async def test_a_task_that_asks_for_a_secret_is_said_to_wait_in_vain(tmp_path) -
         assert "password" in error["message"]
 
 
+async def test_a_state_that_says_it_begins_a_task_is_a_state(tmp_path) -> None:
+    async with door_with_tasks(tmp_path) as door:
+        ident = await begin(door)
+        door.upstreams.script.state["resultType"] = "task"
+        told = (await ask(door, "tasks/get", about(ident))).json["result"]
+        assert (told["resultType"], told["taskId"]) == ("complete", ident)
+
+
 async def test_answers_go_up_as_they_were_given(tmp_path) -> None:
     async with door_with_tasks(tmp_path) as door:
         ident = await begin(door)

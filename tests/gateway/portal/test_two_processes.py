@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from typing import Any
 
 from sqlmodel import SQLModel
 
 from gateway.rendezvous.shared import SharedRendezvous
 from gateway.upstream import Answer
 from registry.database import Database, sqlite_url
-from tests.fakes.door import Legacy, Line, eventually, open_door
+from tests.fakes.door import NOTES, Legacy, Line, catalogue, eventually, open_door, upstream
 
 
 @asynccontextmanager
@@ -68,3 +69,31 @@ async def test_what_was_set_and_ended_here_holds_there(tmp_path) -> None:
         assert other.upstreams.asks[-1].log_level == "error"
         await elsewhere.ask("DELETE", "/mcp", client.headers)
         assert (await elsewhere.ask("POST", "/mcp", client.headers, json.dumps(call).encode())).status == 404
+
+
+async def test_a_task_of_2025_11_25_is_the_same_in_both(tmp_path) -> None:
+    """Its state, what is kept for it, its line in the list, and that it was cancelled."""
+    server = upstream("notes", capabilities={"tools": {}, "extensions": {"io.modelcontextprotocol/tasks": {}}})
+    times = {"createdAt": "a", "lastUpdatedAt": "b", "ttlMs": None}
+    working = {"resultType": "task", "taskId": "up", "status": "working", **times}
+    call = {"name": "notes_add", "task": {}}
+
+    async def script(_server, ask, _down) -> Answer:
+        at_once = ask.method == "tools/call" and ask.params.get("arguments") == b"{}"
+        return Answer(result=b'{"resultType":"complete","content":[]}' if at_once else json.dumps(working).encode())
+
+    async with two_doors(tmp_path) as (one, other), Legacy(one) as client, Line(other) as elsewhere:
+        for door in (one, other):
+            door.snapshots.turn(catalogue=catalogue(NOTES, [server, upstream("clock")]))
+            door.upstreams.script = script
+        kept = (await client.say("tools/call", {**call, "arguments": {}})).json["result"]["task"]["taskId"]
+        ident = (await client.say("tools/call", call)).json["result"]["task"]["taskId"]
+
+        async def say(method: str, **params: str) -> Any:
+            body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+            return (await elsewhere.ask("POST", "/mcp", client.headers, json.dumps(body).encode())).json["result"]
+
+        assert (await say("tasks/result", taskId=kept))["content"] == []
+        assert (await say("tasks/cancel", taskId=ident))["status"] == "cancelled"
+        listed = (await client.say("tasks/list")).json["result"]["tasks"]
+        assert [(task["taskId"], task["status"]) for task in listed] == [(ident, "cancelled"), (kept, "completed")]

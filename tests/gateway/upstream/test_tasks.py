@@ -60,11 +60,13 @@ def about(ident: str, method: str = "tasks/get", **params: bytes):
     )
 
 
-async def get(servers, server, caller, ident: str, *statuses: str) -> dict[str, Any]:
+async def get(servers, server, caller, ident: str, *statuses: str, session: str = "") -> dict[str, Any]:
     """The task as soon as it has one of these."""
+    looking = about(ident)
+    looking.legacy_session = session
     async with asyncio.timeout(10):
         while True:
-            told = json.loads((await servers.send(server, about(ident), caller, None)).result)
+            told = json.loads((await servers.send(server, looking, caller, None)).result)
             assert told["resultType"] == "complete"
             if told["status"] in statuses:
                 return told
@@ -224,3 +226,50 @@ async def test_a_question_that_nobody_can_be_asked_is_declined_in_a_task(servers
 
     done = json.loads((await servers.send(modern, before(tool("confirm_delete", filename="f")), Silent(), None)).result)
     assert done["content"][0]["text"] == "confirmed: decline"
+
+
+# Clients of 2025-11-25 that ask for a task, and what a server hears of who asks for none
+
+
+def wishing(which: str, support: str = "optional", **more: bytes):
+    ask = tool(which, support)
+    ask.params, ask.legacy_session = {**ask.params, **more}, "s"
+    return ask
+
+
+async def test_who_asks_for_a_task_gets_one_and_knows_it_again(servers, caller, server):
+    begun = json.loads((await servers.send(server, wishing("slow_compute", label=b'"x"'), caller, None)).result)
+    assert begun["resultType"] == "task"
+    told = await get(servers, server, caller, begun["taskId"], "completed", session="s")
+    assert told["result"]["content"][0]["text"].startswith("computed")
+
+
+class Sessions(Clockwork):
+    """A server of before that runs no tasks, whatever it is asked for."""
+
+    def declared(self, server) -> list[dict[str, Any]]:
+        return [one.message["params"]["capabilities"] for one in server.asked_for("initialize")]
+
+
+async def plainly(asked, writer) -> bytes:
+    return http(result(asked, {"content": []}))
+
+
+async def test_a_server_of_before_hears_for_how_long_and_nothing_of_the_extension(servers, caller):
+    clockwork = Sessions(plainly)
+    async with raw_server(clockwork) as server:
+        upstream = server.upstream(Era.LEGACY)
+        await servers.send(upstream, wishing("t", task=b'{"ttl":5}'), caller, None)
+        [asked] = server.asked_for("tools/call")
+        assert asked.message["params"]["task"] == {"ttl": 5}
+        assert clockwork.declared(server) == [{"elicitation": {}}]
+
+
+@pytest.mark.parametrize("session", ["", "s"])
+async def test_a_wish_goes_to_no_tool_that_is_not_to_be_a_task(servers, caller, session):
+    async with raw_server(Sessions(plainly)) as server:
+        ask = wishing("t", "forbidden", task=b'{"ttl":5}')
+        ask.legacy_session = session
+        await servers.send(server.upstream(Era.LEGACY), ask, caller, None)
+        [asked] = server.asked_for("tools/call")
+        assert "task" not in asked.message["params"]
