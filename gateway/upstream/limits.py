@@ -12,11 +12,12 @@ import msgspec
 
 from gateway.upstream import UpstreamBusy
 from gateway.upstream.messages import CredentialRefused
+from gateway.upstream.sharing import Shares
 from gateway.upstream.troubles import MEANINGS, Trouble
 from registry.tables import Era
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from gateway.egress.reply import Terms
     from gateway.upstream import Ask, UpstreamError
@@ -38,13 +39,16 @@ class Plan:
 
 
 class Gate:
-    """`elsewhere` counts calls under way that nobody waits for at the moment: those that are parked at a question."""
+    """`elsewhere` tells whose calls are under way that nobody waits for at the moment: those parked at a question."""
 
-    __slots__ = ("_elsewhere", "_plan", "_settings", "_tools", "breaker", "under_way", "upstream")
+    __slots__ = ("_elsewhere", "_plan", "_settings", "_shares", "_tools", "breaker", "under_way", "upstream")
 
-    def __init__(self, upstream: Upstream, settings: Terms, breaker: Breaker, elsewhere: Callable[[str], int]) -> None:
+    def __init__(
+        self, upstream: Upstream, settings: Terms, breaker: Breaker, elsewhere: Callable[[str], Sequence[str]]
+    ) -> None:
         self._settings = settings
         self._elsewhere = elsewhere
+        self._shares = Shares()
         self.breaker = breaker
         self.under_way = 0
         self.renew(upstream)
@@ -67,16 +71,23 @@ class Gate:
         What the gateway itself asks is neither counted nor held up.
         """
         most = self.upstream.limits.at_once
-        if most is not None and ask.principal is not None and not self._goes_on(ask) and self._count() >= most:
-            full = "as many calls to this server are under way as may be; nothing was sent, try again shortly"
-            raise UpstreamBusy(full, trouble=Trouble.FULL)
+        if most is not None and ask.principal is not None and not self._goes_on(ask):
+            self._check_place(ask.principal.subject, most)
         self.breaker.admit()  # last: who is let through to look whether a server is back must get there
         if ask.principal is not None:
             self.under_way += 1
+            if most is not None:
+                self._shares.enter(ask.principal.subject)
+
+    def is_open(self) -> bool:
+        """Whether anybody may enter: nothing limits how many, and the server is not left alone."""
+        return self.breaker.trouble is None and self.upstream.limits.at_once is None
 
     def leave(self, ask: Ask) -> None:
         if ask.principal is not None:
             self.under_way -= 1
+            if self._shares:
+                self._shares.leave(ask.principal.subject)
 
     def failed(self, error: UpstreamError) -> None:
         """Only what says something about the server counts against it."""
@@ -85,8 +96,12 @@ class Gate:
         elif not MEANINGS[error.trouble].ours:
             self.breaker.failed(error.trouble)
 
-    def _count(self) -> int:
-        return self.under_way + self._elsewhere(self.upstream.slug)
+    def _check_place(self, subject: str, most: int) -> None:
+        if not self._shares.may_enter(subject, most, self._elsewhere(self.upstream.slug)):
+            full = (
+                "as many calls to this server are under way as may be, or as are your share of them while others call"
+            )
+            raise UpstreamBusy(f"{full}; nothing was sent, try again shortly", trouble=Trouble.FULL)
 
     def _goes_on(self, ask: Ask) -> bool:
         """Whether it is the rest of a call that is counted already, because it was parked at a question."""

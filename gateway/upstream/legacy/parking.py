@@ -74,9 +74,10 @@ class Parking:
         self._parked: dict[str, Parked] = {}
         self.tasks = TaskQuestions(rendezvous, vault)
 
-    def count(self, server: str) -> int:
-        """Calls to a server that wait for what their clients say."""
-        return sum(parked.server == server and not parked.forsaken for parked in self._parked.values())
+    def whose(self, server: str) -> list[str]:
+        """Of each call to a server that waits for what its client says, whose it is."""
+        waiting = (one for one in self._parked.values() if one.server == server and not one.forsaken)
+        return [one.principal.subject if one.principal is not None else "" for one in waiting]
 
     async def begin(
         self,

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.upstream import Answer, Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow
+from gateway.upstream.sharing import Shares
 from gateway.upstream.troubles import Trouble
 from registry.limits import Limits, ToolLimits
 from registry.tables import Era, Transport
 from tests.fakes.door import entry
 from tests.fakes.raw import LAST, STREAM, Asked, event, http, principal, raw_server, result
+from tests.gateway.upstream.test_legacy_servers import asking_back
+from tests.gateway.upstream.test_parking import ASKING
 
 SOMEBODY = principal("a")
 
@@ -291,3 +297,65 @@ async def test_a_server_that_refuses_a_connection_is_tried_once_more_because_not
         assert (await servers.send(server.upstream(), call(), caller, None)).result
         assert len(server.asked) == 1
     assert len(tried) == 2
+
+
+async def test_alone_somebody_may_have_every_place_and_leaves_half_to_whoever_comes(servers, caller):
+    held = Held()
+    async with raw_server(held) as server:
+        upstream = server.upstream(limits=Limits(at_once=4))
+        ann, bob = principal("ann"), principal("bob")
+        calls = [asyncio.create_task(servers.send(upstream, call(principal=ann), caller, None)) for _ in range(4)]
+        for _ in calls:
+            await held.arrived.acquire()
+        with pytest.raises(UpstreamBusy) as full:
+            await servers.send(upstream, call(principal=bob), caller, None)
+        assert full.value.trouble is Trouble.FULL
+
+        calls[0].cancel()  # a place is free, and it is not hers to take again
+        await asyncio.wait({calls[0]})
+        with pytest.raises(UpstreamBusy):
+            await servers.send(upstream, call(principal=ann), caller, None)
+        his = asyncio.create_task(servers.send(upstream, call(principal=bob), caller, None))
+        await held.arrived.acquire()
+
+        held.let_go.set()
+        assert all(answer.result for answer in await asyncio.gather(*calls[1:], his))
+        assert (await servers.send(upstream, call(principal=ann), caller, None)).result
+        assert servers.strains()["raw"].under_way == 0
+
+
+async def test_calls_that_are_parked_are_part_of_somebodys_share(servers, caller):
+    async with raw_server(asking_back("elicitation/create", message="Name?")) as server:
+        upstream = server.upstream(Era.LEGACY, limits=Limits(at_once=2))
+        ann, bob = principal("ann"), principal("bob")
+        for who in (ann, bob):
+            asked = await servers.send(
+                upstream, call(principal=who, capabilities=ASKING, entry=said_to_be()), caller, None
+            )
+            assert b"input_required" in asked.result
+        with pytest.raises(UpstreamBusy):
+            await servers.send(upstream, call(principal=ann, capabilities=ASKING), caller, None)
+
+
+@given(
+    steps=st.lists(st.tuples(st.sampled_from("abcd"), st.booleans()), max_size=60),
+    most=st.integers(min_value=1, max_value=9),
+)
+def test_shares_are_never_more_than_there_is_and_whoever_has_none_gets_one(
+    steps: list[tuple[str, bool]], most: int
+) -> None:
+    """Of a free place at least: with as many places as people nobody is kept out by those who have more."""
+    shares, held = Shares(lambda: 0.0), Counter[str]()
+    for who, comes in steps:
+        if comes:
+            free = held.total() < most
+            may = shares.may_enter(who, most, [])
+            assert may or not (free and held[who] == 0)
+            if may:
+                assert free
+                shares.enter(who)
+                held[who] += 1
+        elif held[who]:
+            shares.leave(who)
+            held[who] -= 1
+    assert bool(shares) is (held.total() > 0)
