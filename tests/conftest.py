@@ -11,7 +11,7 @@ from hypothesis import settings
 
 import registry.database
 import registry.schema
-from tests.fakes import fresh
+from tests.fakes import fresh, hashing
 from tests.servers import on_postgresql
 from tests.servers.postgres import postgresql
 
@@ -32,6 +32,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """`sqlite_url` gives the URL of a database on the server instead."""
     registry.schema._upgrade = fresh.upgrade
+    hashing.quicken()
     if not config.getoption("--postgresql"):
         return
     if on_postgresql.server() is None:  # in a worker of xdist, the environment names the server already

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from argon2 import Type, extract_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import SQLModel, select
@@ -17,6 +18,7 @@ from authz.people.accounts import add_person, new_hash
 from authz.people.signin import sign_in
 from authz.tables import FailedSignIns
 from registry.database import Database, sqlite_url
+from tests.fakes import hashing
 from tests.servers.postgres import postgresql
 
 if TYPE_CHECKING:
@@ -25,6 +27,12 @@ if TYPE_CHECKING:
 
 PASSWORD = "correct horse battery"
 HERE = "203.0.113.7"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _hashed_as_it_is() -> Iterator[None]:
+    with hashing.as_it_is():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +54,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path, alices_hash: str) -
 
 
 @pytest.fixture(scope="module")
-def alices_hash() -> str:
+def alices_hash(_hashed_as_it_is: None) -> str:
     return new_hash("alice", PASSWORD)
 
 
@@ -169,6 +177,13 @@ def _cost(act: object) -> float:
     for _ in range(3):
         act()  # type: ignore[operator]
     return time.process_time() - begun
+
+
+def test_a_hash_costs_whoever_steals_it_what_the_standards_ask_for(alices_hash: str) -> None:
+    """OWASP's Password Storage Cheat Sheet has 19 MiB and two passes as the least for one lane."""
+    made = extract_parameters(alices_hash)
+    assert made.type is Type.ID
+    assert (made.memory_cost >= 19 * 1024, made.time_cost >= 2, made.salt_len >= 16, made.hash_len >= 16) == (True,) * 4
 
 
 def test_at_most_two_passwords_are_hashed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
