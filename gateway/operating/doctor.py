@@ -19,7 +19,7 @@ from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
 from gateway.operating.outbox import outbox
 from gateway.operating.processes import processes
-from gateway.operating.standing import certificate_ending, unchecked
+from gateway.operating.standing import certificate_ending, resuming, unchecked
 from gateway.operating.workloads import workloads
 from gateway.settings import ArgumentRecord, is_loopback
 from gateway.upstream.troubles import UNREAD
@@ -232,7 +232,9 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
 
 def _server(server: Server, now: float) -> Iterator[Check]:
     name = f"server {server.slug}"
-    if server.failing_since is not None and server.state != ServerState.SUSPENDED:
+    if server.state == ServerState.SUSPENDED:
+        yield Check(name, AMBER, f"is suspended: {server.suspended_because}", resuming(server))
+    elif server.failing_since is not None:
         unread = f"{unchecked(server)}: " if server.trouble in UNREAD else ""
         why = f"fails for {now - server.failing_since:.0f} s: {unread}{server.failure}"
         yield Check(name, AMBER, why, f"ostiary server status {server.slug}")

@@ -117,6 +117,8 @@ def _wrong(
         what_to_do = remedy(server.trouble, server.slug, server.auth)
         why = server.failure.removesuffix(f"; {what_to_do}")
         return server.trouble, f"{unchecked(server)}: {why}" if server.trouble in UNREAD else why, what_to_do
+    if server.state == ServerState.SUSPENDED:
+        return "", f"it is suspended: {server.suspended_because}", resuming(server)
     if alone:
         because = Trouble(next(iter(alone.values())))
         why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
@@ -129,6 +131,12 @@ def _wrong(
         why = f"{lost} of its connected accounts end or have ended"
         return str(Trouble.NOT_CONNECTED), why, _reconnecting(server)
     return "", "", ""
+
+
+def resuming(server: Server) -> str:
+    """What to do about a server of which nothing is offered to anybody."""
+    diff, resume = f"`ostiary server diff {server.slug}`", f"`ostiary server resume {server.slug}`"
+    return f"see what it says now with {diff}; {resume} offers again what is as it was approved"
 
 
 def unchecked(server: Server) -> str:

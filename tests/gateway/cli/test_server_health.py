@@ -208,3 +208,15 @@ def test_the_doctor_says_that_a_certificate_of_ours_ends(console: Console, tmp_p
     assert [(check.name, check.state.name) for check in ends] == [("server notes", "AMBER")]
     later = [check for check in examine(console.office(), 2**33) if "our certificate" in check.why]
     assert [check.state.name for check in later] == ["RED"]
+
+
+def test_why_a_server_is_suspended_and_what_to_do_is_said_by_status_and_doctor(console: Console) -> None:
+    console.do("approve", "notes", "--yes", "--accept-findings")
+    console.do("suspend", "notes", "--because", "a drill")
+    said = console.do("status")
+    assert "it is suspended: a drill" in said
+    assert "`ostiary server resume notes`" in said
+    office = console.office()
+    found = [check for check in examine(office) if check.name == "server notes"]
+    assert [(check.state.name, check.why) for check in found] == [("AMBER", "is suspended: a drill")]
+    office.close()
