@@ -12,6 +12,7 @@ from gateway.portal.legacy.questions import ask_client
 from gateway.portal.wire import join, members_of
 from gateway.upstream.conversation import LINK_DONE
 from gateway.upstream.legacy.parked import unanswered
+from gateway.upstream.legacy.task_words import unrelated
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
@@ -55,7 +56,7 @@ class Relay:
         """Only a legacy client can be asked in the middle of a call, and only what it declared."""
         if self.refuses(method, params):
             return unanswered(method)
-        return await ask_client(self._exchange, method, signed(self._server, method, params))
+        return await ask_client(self._exchange, method, signed(self._server, method, unrelated(params)))
 
     def _progress(self, params: bytes) -> bytes:
         token = self._exchange.message.meta.get(PROGRESS_TOKEN)

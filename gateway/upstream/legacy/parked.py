@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.upstream import Answer, AskRefused, UpstreamBroken
+from gateway.upstream.legacy.task_words import unrelated
 from gateway.upstream.messages import joined, members
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Parked:
         """The answer to a question. A client may have given it with its call, if the server names its questions."""
         if self.refuses(method, params):
             return unanswered(method)
-        name, params = named(params)
+        name, params = named(unrelated(params))
         key = self._key(name)
         if key in self.early:
             return self.early.pop(key)

@@ -110,15 +110,17 @@ def detail(raw: bytes, **more: bytes) -> Answer:
 
 def without_relation(answer: Answer) -> Answer:
     """A result does not say any more which task it is of."""
-    if RELATED.encode() not in answer.result:
-        return answer
-    parts = members(answer.result)
-    meta = members(parts.get("_meta", Raw(b"{}")))
+    return answer if RELATED.encode() not in answer.result else Answer(result=unrelated(answer.result))
+
+
+def unrelated(raw: bytes) -> bytes:
+    """The same object, without the server's own name of the task that it belongs to: nobody else knows it by that."""
+    if RELATED.encode() not in raw:
+        return raw
+    parts = members(raw)
+    meta = members(parts.pop("_meta", Raw(b"{}")))
     meta.pop(RELATED, None)
-    parts["_meta"] = Raw(joined(meta))
-    if not meta:
-        del parts["_meta"]
-    return Answer(result=joined(parts))
+    return joined({**parts, "_meta": joined(meta)} if meta else parts)
 
 
 def _modern(raw: bytes) -> dict[str, Raw]:

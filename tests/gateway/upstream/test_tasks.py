@@ -109,6 +109,12 @@ async def test_what_is_asked_in_a_task_is_answered_one_by_one(servers, caller, s
     assert (await get(servers, server, caller, ident, "completed"))["result"]["content"][0]["text"] == "2 answers"
 
 
+async def test_nobody_hears_by_what_name_a_server_of_before_knows_a_task(servers, caller, legacy):
+    ident = await begin(servers, legacy, caller, "confirm_delete", filename="f")
+    [asked] = (await get(servers, legacy, caller, ident, "input_required"))["inputRequests"].values()
+    assert "_meta" not in asked["params"]
+
+
 async def test_a_task_is_cancelled_and_may_be_cancelled_again(servers, caller, server):
     ident = await begin(servers, server, caller, "slow_compute", "optional", seconds=60)
     for _ in range(2):
