@@ -130,6 +130,8 @@ def key_of(ask: tuple[str, Auth, tuple[str, list[str]], str]) -> tuple[Any, tupl
     wanted: dict[str, Any] = {name: value for name, value in needs.items() if name in MODES[auth].model_fields}
     if auth is Auth.ON_BEHALF_OF:
         wanted["scopes"] = ("a",)
+    if auth is not Auth.TOKEN_EXCHANGE:
+        wanted.pop("token_endpoint", None)  # elsewhere it is of an authorization server that is written down
     settings = read_auth(auth, wanted)
     chain: dict[str, Any] = {}
     for actor in reversed(actors):
