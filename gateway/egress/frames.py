@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BOM = b"\xef\xbb\xbf"
+NOISE_MOST = 64 * 1024  # bytes that say nothing; of a comment each second to keep a way open, half an hour
+NOISE_TIME = 60.0  # seconds within which there may not be as many again
 
 
 class FrameTooLarge(Exception):
     """One event holds more bytes than may be held."""
+
+
+class StreamOfNothing(FrameTooLarge):
+    """Comments and empty lines without end, which cost as much to read as what says something (T-72)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +34,12 @@ class Frame:
 class Frames:
     """Feed it pieces as they come, cut anywhere; it gives whole events, each at most `limit` bytes."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._limit = limit
+        self._clock = clock
+        self._beside = 0  # bytes of lines that an event has besides its data, as long as it has none
+        self._noise = 0
+        self._noisy_at = -NOISE_TIME
         self._rest = bytearray()  # a line that has not ended yet
         self._data: list[bytes] = []
         self._size = 0
@@ -67,7 +82,17 @@ class Frames:
                 found.append(self._dispatch())
             else:
                 self._kind = b""
+                self._bear(self._beside + 1)
+                self._beside = 0
         return found
+
+    def _bear(self, size: int) -> None:
+        self._noise += size
+        if self._noise > NOISE_MOST:
+            now = self._clock()
+            if now - self._noisy_at < NOISE_TIME:
+                raise StreamOfNothing
+            self._noise, self._noisy_at = 0, now
 
     def _field(self, line: bytes) -> None:
         name, _, value = line.partition(b":")
@@ -77,15 +102,25 @@ class Frames:
             self._size += len(value) + 1
             if self._size > self._limit:
                 raise FrameTooLarge
-        elif name == b"event":
+            return
+        if name == b"event":
             self._kind = value
         elif name == b"id" and b"\0" not in value:
             self.last_id = value
         elif name == b"retry" and value.isdigit():
             self.retry = int(value[:9]) / 1000
+        else:
+            self._bear(len(line) + 1)
+            return
+        self._beside += len(line) + 1
+        if self._beside > NOISE_MOST:
+            raise StreamOfNothing
 
     def _dispatch(self) -> Frame:
         frame = Frame(b"\n".join(self._data), self.last_id, self._kind)
+        if not frame.data:
+            self._bear(self._beside + 6 * len(self._data))
+        self._beside = 0
         self._data = []
         self._kind = b""
         self._size = 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 from msgspec import UNSET
 
-from gateway.egress.frames import Frames, FrameTooLarge
+from gateway.egress.frames import Frames, FrameTooLarge, StreamOfNothing
 from gateway.running import as_task
 from gateway.upstream import UpstreamBroken, UpstreamSlow
 from gateway.upstream.messages import Message, is_answer_to, joined, members, parse, read, refusal
@@ -79,6 +79,8 @@ async def _from_stream(reply: Reply, number: int, listener: Listener) -> Message
     while piece := await reply.more():
         try:
             found = frames.feed(piece)
+        except StreamOfNothing as error:
+            raise UpstreamBroken("the server says nothing, and does not stop") from error
         except FrameTooLarge as error:
             raise UpstreamBroken("the server's answer is too large") from error
         events += len(found)

@@ -143,6 +143,24 @@ async def test_t_72_a_stream_of_nothing_is_cut(servers, piece, era):
     assert isinstance(await refusal(servers, era, respond), UpstreamBroken)
 
 
+@pytest.mark.parametrize("piece", [b": keep-alive\n\n", b"\n", b"id: 1\n\n"])
+async def test_t_72_a_stream_of_nothing_is_cut_long_before_it_is_large(servers, piece, era):
+    """What is read of it, and so what it costs, has a bound of its own."""
+    sent = 0
+
+    async def respond(asked: Asked, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        writer.write(STREAM)
+        while not writer.is_closing():
+            writer.write(chunk(piece * 100))
+            sent += 100 * len(piece)
+            await writer.drain()
+            await asyncio.sleep(0.001)
+
+    assert "says nothing" in str(await refusal(servers, era, respond))
+    assert sent < 2**20
+
+
 async def test_t_72_a_flood_of_events_is_cut(servers, era):
     async def respond(asked: Asked, writer: asyncio.StreamWriter) -> None:
         writer.write(STREAM)

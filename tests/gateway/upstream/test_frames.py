@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.egress.frames import Frames, FrameTooLarge
+from gateway.egress.frames import NOISE_MOST, Frames, FrameTooLarge, StreamOfNothing
 
 ENDS = st.sampled_from([b"\n", b"\r", b"\r\n"])
 LINES = st.sampled_from(
@@ -59,6 +59,34 @@ def test_comments_are_not_kept():
     reader = Frames(1000)
     for _ in range(5000):
         assert reader.feed(b": ping\n\n") == []
+
+
+@pytest.mark.parametrize(
+    "line", [b": x\n", b"\n", b"data:\n\n", b"event: ping\n\n", b"id: 1\n", b"nothing: known\n", b":" * 50_000 + b"\n"]
+)
+def test_what_says_nothing_is_borne_so_long(line: bytes):
+    reader, fed = Frames(100_000, lambda: 0.0), 0
+    while fed <= 3 * NOISE_MOST:
+        fed += len(line)
+        try:
+            reader.feed(line)
+        except StreamOfNothing:
+            return
+    pytest.fail("it was borne")
+
+
+def test_a_comment_each_second_keeps_a_way_open_for_ever():
+    now = 0.0
+    reader = Frames(1000, lambda: now)
+    for _ in range(20_000):
+        now += 1.0
+        assert reader.feed(b": ping - 2026-11-22 08:15:00\r\n\r\n") == []
+
+
+def test_what_an_event_has_besides_its_data_is_no_noise():
+    reader = Frames(1000, lambda: 0.0)
+    for number in range(10_000):
+        assert len(reader.feed(b"event: message\r\nid: %d\r\ndata: {}\r\n\r\n" % number)) == 1
 
 
 def test_what_a_reader_resumes_from_is_known_without_an_event():
