@@ -122,13 +122,16 @@ class Opened:
             self._broke(place)
 
     async def _bury(self, place: Place, talk: Talk) -> None:
-        """When it ends by itself, whatever is left of it is ended, and the next one waits a little."""
+        """When it ends by itself, whatever is left of it is ended, and the next one waits a little. One that was sound
+        for long is opened again by the very next call, which notices nothing.
+        """
         await talk.over.wait()
         if self._talks.get(place.key, (place, None))[1] is talk:
             del self._talks[place.key]
             if asyncio.get_running_loop().time() - talk.begun > SOUND:
                 self._troubles.pop(place.key, None)
-            self._broke(place)
+            else:
+                self._broke(place)
             await talk.close()
 
     def _broke(self, place: Place) -> None:

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+import os
+import signal
 
 import pytest
 
 from gateway.egress.reply import Terms
 from gateway.upstream import Answer, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.channels import sandbox, stdio
-from gateway.upstream.channels.opened import OF_ONE
+from gateway.upstream.channels.opened import OF_ONE, SOUND
 from gateway.upstream.channels.process import Process
 from registry.catalogue import Credential
 from registry.tables import Era
@@ -212,6 +214,17 @@ async def test_one_that_dies_takes_its_call_along_and_is_left_alone_for_a_moment
     with pytest.raises(UpstreamBusy) as busy:
         await process.call("echo", "ann", caller)
     assert busy.value.retry_after >= 1
+
+
+async def test_one_that_was_sound_and_is_killed_between_two_calls_is_begun_again_at_once(processes, caller):
+    process = processes(**OFF)
+    pid = int(await process.call("pid", "ann", caller))
+    opened = process.engine()._opened
+    ((_, talk),) = opened._talks.values()
+    talk.begun -= SOUND + 1
+    os.kill(pid, signal.SIGKILL)
+    await until(lambda: not opened._talks)
+    assert int(await process.call("pid", "ann", caller)) != pid
 
 
 async def test_there_are_not_more_than_there_may_be(processes, caller, monkeypatch):
