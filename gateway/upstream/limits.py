@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 STATE: Final = "requestState"
 RESPONSES: Final = "inputResponses"
 IT_IS_THERE: Final = frozenset({Trouble.REFUSED, Trouble.TOO_LARGE})  # it answered, so it need not be left alone
+DOUBTFUL: Final = frozenset({Trouble.PROTOCOL, Trouble.REFUSED})  # it may be another server than it was
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Plan:
 class Gate:
     """`elsewhere` tells whose calls are under way that nobody waits for at the moment: those parked at a question."""
 
-    __slots__ = ("_elsewhere", "_plan", "_settings", "_shares", "_tools", "breaker", "under_way", "upstream")
+    __slots__ = ("_elsewhere", "_plan", "_settings", "_shares", "_tools", "breaker", "doubted", "under_way", "upstream")
 
     def __init__(
         self, upstream: Upstream, settings: Terms, breaker: Breaker, elsewhere: Callable[[str], Sequence[str]]
@@ -50,6 +51,7 @@ class Gate:
         self._elsewhere = elsewhere
         self._shares = Shares()
         self.breaker = breaker
+        self.doubted: Callable[[], object] = lambda: None
         self.under_way = 0
         self.renew(upstream)
 
@@ -91,6 +93,8 @@ class Gate:
 
     def failed(self, error: UpstreamError) -> None:
         """Only what says something about the server counts against it."""
+        if error.trouble in DOUBTFUL:
+            self.doubted()
         if error.trouble in IT_IS_THERE or (isinstance(error, CredentialRefused) and error.status):
             self.breaker.succeeded()
         elif not MEANINGS[error.trouble].ours:
