@@ -78,7 +78,7 @@ def differs(session: Session, slug: str, seen: Seen) -> bool:
     return _known(session, slug) != texts or _marked_twice(session, slug) != twice
 
 
-def look(database: Database, slug: str, seen: Seen) -> Ahead:
+def screen_ahead(database: Database, slug: str, seen: Seen) -> Ahead:
     """Screens what `observe` would store as things are now: outside its transaction, so that nobody waits for that."""
     with database.read() as session:
         known = _known(session, slug)

@@ -17,6 +17,7 @@ from registry.openapi.definitions import draw
 from registry.openapi.operations import Choice, chosen, operations
 from registry.openapi.places import is_at, place_of
 from registry.openapi.reading import read_description
+from registry.openapi.security import Way, ways
 from registry.screening import Described
 from registry.servers import find
 from registry.tables import ApiDescription, Definition, Era, Kind, Transport
@@ -41,13 +42,16 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Api:
-    """What a description comes to: definitions to store, where the API is, and why the rest of the choice is none."""
+    """What a description comes to: definitions to store, where the API is, why the rest of the choice is none, and how
+    it says that it knows who calls.
+    """
 
     text: Text
     choice: Choice
     seen: Seen
     address: str
     left: tuple[str, ...]
+    ways: tuple[Way, ...] = ()
 
 
 def understand(text: Text, choice: Choice, *, address: str = "", strict: bool = True) -> Api:
@@ -58,7 +62,8 @@ def understand(text: Text, choice: Choice, *, address: str = "", strict: bool = 
     document = read_description(text.content)
     address = address or place_of(document, text.url)
     here = partial(is_at, document, place=address, source=text.url)
-    drawn = draw(document, chosen(operations(document, here), choice, strict=strict))
+    wanted = chosen(operations(document, here), choice, strict=strict)
+    drawn = draw(document, wanted)
     if sum(len(one.raw) for one in drawn.definitions) > MOST_TEXT:
         raise DescriptionRefused(f"its definitions are larger than {MOST_TEXT >> 20} MiB together: choose less of it")
     seen = Seen(
@@ -67,7 +72,7 @@ def understand(text: Text, choice: Choice, *, address: str = "", strict: bool = 
         capabilities=CAPABILITIES,
         definitions=drawn.definitions,
     )
-    return Api(text, choice, seen, address, drawn.left)
+    return Api(text, choice, seen, address, drawn.left, ways(document, wanted))
 
 
 def keep(session: Session, slug: str, api: Api) -> None:

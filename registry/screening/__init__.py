@@ -21,7 +21,7 @@ from registry.screening.schemas import Remark, check_prompt, check_schema, check
 from registry.tables import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
 LONGEST_TEXT = 16 * 1024  # characters of one text: more is not read by the person who approves it
 MOST_TEXT = 64 * 1024  # characters that are read for phrases in one definition, so that its cost is bounded
@@ -83,15 +83,23 @@ def screen(kind: Kind, name: str, raw: str) -> Screened:
     return Screened(found, tuple(_findings(kind, name, value, nodes)))
 
 
+def reads_on(one: Described, other: Described) -> bool:
+    """Whether two descriptions are an instruction only where one follows the other."""
+    first, second = _description(one), _description(other)
+    return bool(first and second and suspicious_together(first, second))
+
+
 def screen_together(
-    seen: Sequence[Described], touched: set[tuple[str, str]]
+    seen: Sequence[Described],
+    touched: Collection[tuple[str, str]],
+    pair: Callable[[Described, Described], bool] = reads_on,
 ) -> Iterator[tuple[tuple[str, str], Finding]]:
     """What only shows when neighbouring descriptions are read in one go, as a model does; for those `touched`."""
-    texts = [((str(one.kind), one.name), _description(one)) for one in seen]
-    for (first, one), (second, other) in pairwise(texts):
-        if one and other and (first in touched or second in touched) and suspicious_together(one, other):
+    for one, other in pairwise(seen):
+        keys = [key for key in ((str(one.kind), one.name), (str(other.kind), other.name)) if key in touched]
+        if keys and pair(one, other):
             finding = flagged("split-text", "reads like an instruction together with its neighbour", "/description")
-            yield from ((key, finding) for key in (first, second) if key in touched)
+            yield from ((key, finding) for key in keys)
 
 
 def _findings(kind: Kind, name: str, value: dict[str, Any], nodes: list[tuple[str, Any]]) -> Iterator[Finding]:

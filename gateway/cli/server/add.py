@@ -8,18 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import as_json, with_office
+from gateway.cli.secret import from_options
 from gateway.cli.server.allow import words_in
 from gateway.cli.server.auth import auth_options, secrets_of, settings_of
+from gateway.cli.server.authority import named, proposed
 from gateway.cli.server.help import ModesCommand
-from gateway.cli.server.openapi import address_of, begin_api, choice_of, described, openapi_options, redescribe
+from gateway.cli.server.openapi import As, address_of, begin_api, choice_of, described, openapi_options, redescribe
 from gateway.cli.server.show import show_review, the_server
 from gateway.office import operator
 from registry.database import Concern
 from registry.servers import ASKABLE, DEFAULT_ALLOWED
-from registry.tables import Auth, Transport
+from registry.tables import Auth, Server, Transport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gateway.fetch import Fetcher
     from gateway.office import Office
+    from registry.catalogue import Credential, Upstream
 
 
 @click.command("add", cls=ModesCommand)
@@ -57,35 +63,41 @@ def server_add(
     """
     from gateway.credentials.derived.fitting import check_named
     from registry.credentials.auth_modes import read_auth
+    from registry.observing import screen_ahead
     from registry.servers import Proposal, propose
 
     auth, allow_address = Auth(given["auth"]), given["allow_address"]
-    api = None
+    settings, api = settings_of(given), None
     if given["openapi"]:
-        api = described(office, given["openapi"], choice_of(given), url or "", allow=allow_address)
+        how = As(credential=_early(slug, url, auth, given))
+        api = described(office, given["openapi"], choice_of(given), url or "", allow=allow_address, how=how)
         url = address_of(office, api, allow=allow_address)
+        settings = settings if from_options("header", given) else proposed(api, auth, settings)
     if not url:
         raise click.UsageError("say where the server is: ostiary server add SLUG URL")
+    transport = Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP)
+    settings = _settled(office, Server(slug=slug, url=url, transport=transport), auth, settings, allow=allow_address)
     proposal = Proposal(
         slug=slug,
         url=url,
         title=given["title"],
         owner=given["owner"],
         auth=auth,
-        auth_settings=settings_of(given),
-        secrets=secrets_of(auth, given),
+        auth_settings=settings,
+        secrets=secrets_of(auth, given | settings),
         allowed=words_in(allow),
-        transport=Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP),
+        transport=transport,
         allow_address=allow_address,
     )
+    ahead = None if api is None else screen_ahead(office.database, slug, api.seen)
     facts = {"server": slug, "url": url, "auth": str(auth), "allow_address": allow_address}
     with office.change("server.added", Concern.CATALOGUE, who=operator(), **facts) as (session, told):
         added = propose(
             session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
         )
         check_named(session, office.settings.workload_tokens, read_auth(added.auth, added.auth_settings))
-        if api is not None:
-            told.update(begin_api(session, slug, api))
+        if api is not None and ahead is not None:
+            told.update(begin_api(session, slug, api, ahead))
     _look(office, added.slug, first=given["transport"] is None)
     show_review(office, slug, as_json=as_json)
 
@@ -104,6 +116,34 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
     redescribe(office, slug, given)
     _look(office, slug)
     show_review(office, slug, as_json=as_json)
+
+
+def _early(slug: str, url: str | None, auth: Auth, given: Mapping[str, Any]) -> Credential | None:
+    """What everybody shares, where an option says it: a description of the same origin may want it (T-49)."""
+    from registry.credentials.auth_modes import StaticSettings, read_auth
+    from registry.credentials.placing import placed
+
+    settings = read_auth(auth, settings_of(given)) if auth is Auth.STATIC and url else None
+    if not url or not isinstance(settings, StaticSettings) or settings.personal:
+        return None
+    value = from_options(settings.purpose, given)
+    return placed(settings, value).credential(slug, url) if value else None
+
+
+def _settled(office: Office, server: Server, auth: Auth, settings: dict[str, Any], *, allow: bool) -> dict[str, Any]:
+    """With whom an app's secret is for, also where nobody has said it yet."""
+    from gateway.fetch import Fetcher
+    from registry.addresses import exception_line
+    from registry.catalogue.assembling import upstream_of
+    from registry.servers import exception_lines
+
+    def reach() -> tuple[Fetcher, Upstream]:
+        with office.database.read() as session:
+            lines = [*office.settings.allow_addresses, *exception_lines(session)]
+        lines += [exception_line(server.url)] if allow else []
+        return Fetcher(lines), upstream_of(server, lines)
+
+    return named(reach, auth, settings)
 
 
 def _look(office: Office, slug: str, *, first: bool = False) -> None:

@@ -9,6 +9,7 @@ import click
 
 from gateway.cli.common import as_json, with_office
 from gateway.cli.secret import from_input, from_options
+from gateway.cli.server.authority import named
 from gateway.cli.server.help import ModesCommand
 from gateway.cli.server.show import show_step, the_server
 from gateway.office import operator
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
     from pydantic.fields import FieldInfo
 
+    from gateway.fetch import Fetcher
     from gateway.office import Office
+    from registry.catalogue import Upstream
 
 
 def _fields() -> dict[str, FieldInfo]:
@@ -71,10 +74,11 @@ def settings_of(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
-    """From files and the environment. The header of --auth static is asked for when nothing says where it is."""
+    """From files and the environment. What --auth static sends is asked for when nothing says where it is."""
     found = {purpose: value for purpose in SECRETS if (value := from_options(purpose, given))}
     if auth is Auth.STATIC and not found and given.get("per") != "person":
-        found["header"] = from_input("Header line (Name: value)")
+        alone = given.get("query") or given.get("cookie")
+        found["api_key" if alone else "header"] = from_input("API key" if alone else "Header line (Name: value)")
     return found
 
 
@@ -91,12 +95,24 @@ def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given:
     from registry.servers import find
 
     auth = Auth(mode)
-    secrets = secrets_of(auth, given)
+    settings, secrets = _settled(office, slug, auth, settings_of(given)), secrets_of(auth, given)
     with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, _):
         done = find(session, slug)
-        set_auth(session, done, auth, settings_of(given), secrets, office.vault)
+        set_auth(session, done, auth, settings, secrets, office.vault)
         check_named(session, office.settings.workload_tokens, read_auth(auth, done.auth_settings))
     show_step(done, f"{slug} is from now on asked with auth {mode}", as_json=as_json)
+
+
+def _settled(office: Office, slug: str, auth: Auth, settings: dict[str, Any]) -> dict[str, Any]:
+    """With whom an app's secret is for, also where nobody has said it yet."""
+    from gateway.credentials.equipment import Equipment
+    from gateway.upstream.refreshing.refresh import reachable
+
+    def reach() -> tuple[Fetcher, Upstream]:
+        upstream = reachable(office, slug)
+        return Equipment(office).toward(upstream).fetcher, upstream
+
+    return named(reach, auth, settings)
 
 
 @click.command("credential")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from registry.catalogue import Credential, Upstream
     from registry.openapi.kept import Api, Text
     from registry.openapi.operations import Choice, Operation
+    from registry.screening.ahead import Ahead
 
 MOST_LEFT = 10  # operations that are named because they cannot be tools
 
@@ -127,14 +128,14 @@ def say_left(api: Api) -> None:
         click.echo(f"note: and {len(api.left) - MOST_LEFT} more", err=True)
 
 
-def begin_api(session: Session, slug: str, api: Api) -> dict[str, Any]:
-    """A server that was just registered is this API; facts for the record."""
+def begin_api(session: Session, slug: str, api: Api, ahead: Ahead) -> dict[str, Any]:
+    """A server that was just registered is this API, screened `ahead`; facts for the record."""
     from registry.observing import observe
     from registry.openapi.kept import keep
 
     keep(session, slug, api)
     say_left(api)
-    return _origin(api) | observe(session, slug, api.seen).facts()
+    return _origin(api) | observe(session, slug, api.seen, ahead).facts()
 
 
 def redescribe(office: Office, slug: str, given: Mapping[str, Any]) -> None:
@@ -157,7 +158,7 @@ def _read_again(office: Office, slug: str) -> None:
 
 
 def _replace(office: Office, slug: str, where: str | None, choice: Choice) -> None:
-    from registry.observing import observe
+    from registry.observing import observe, screen_ahead
     from registry.openapi.kept import choice_of as choice_kept
     from registry.openapi.kept import keep, kept
     from registry.servers import find
@@ -168,10 +169,10 @@ def _replace(office: Office, slug: str, where: str | None, choice: Choice) -> No
     if not (where or source):
         raise click.UsageError(f"{slug} was described by a file: give it again with --openapi FILE")
     api = described(office, where or source, choice or before, server.url, how=_as(office, slug))
-    facts = {"server": slug} | _origin(api)
+    facts, ahead = {"server": slug} | _origin(api), screen_ahead(office.database, slug, api.seen)
     with office.change("server.described", Concern.CATALOGUE, who=operator(), **facts) as (session, told):
         keep(session, slug, api)
-        told.update(observe(session, slug, api.seen).facts())
+        told.update(observe(session, slug, api.seen, ahead).facts())
     say_left(api)
 
 
