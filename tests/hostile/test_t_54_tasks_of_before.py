@@ -11,7 +11,7 @@ import pytest
 from gateway.portal import handles
 from gateway.portal.legacy.tasks import book
 from tests.fakes.door import Legacy, ask
-from tests.gateway.portal.test_legacy_tasks import RESULT, begin, door_with_tasks
+from tests.gateway.portal.legacy_tasks.setup import RESULT, begin, door_with_tasks
 from tests.gateway.portal.test_tasks import about
 from tests.gateway.portal.test_tasks import begin as begin_modern
 
