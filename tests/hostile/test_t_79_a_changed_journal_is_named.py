@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from gateway.journal import against_table
 from gateway.journal.records import chain, genesis
@@ -21,6 +21,7 @@ from gateway.journal.segments import place_of, segments
 from gateway.journal.verify import verify
 from gateway.journal.writer import open_journal
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 from registry.tables import Segment
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Journal:
     def __init__(self, place: Path) -> None:
         self.directory = place / "journal"
         self.database = Database(sqlite_url(place))
-        SQLModel.metadata.create_all(self.database.engine)
+        migrate(self.database)
         for day in ("monday", "tuesday"):
             journal = open_journal(self.directory, KEY, self.database, limit=4000)
             for number in range(40):

@@ -11,7 +11,6 @@ import traceback
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlmodel import SQLModel
 
 from authz.principals import Principal, VerifiedClaims
 from gateway.journal import JournalDown
@@ -19,6 +18,7 @@ from gateway.journal.index import Indexer
 from gateway.journal.segments import Disk
 from gateway.journal.writer import FileJournal, open_journal
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +71,7 @@ def assert_clean(content: bytes, *secrets: str) -> None:
 
 def test_t_93_no_canary_reaches_files_or_index(tmp_path: Path) -> None:
     database = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(database.engine)
+    migrate(database)
     journal = open_journal(tmp_path / "journal", KEY, database)
     for number, name in enumerate(NAMED):
         intend(journal, f"n{number}", json.dumps({"in": [{name: CANARY}], name: {"deep": [CANARY]}}).encode())

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import SQLModel
-
 from registry.catalogue.assembling import load_catalogue
 from registry.database import Concern, Database, sqlite_url
 from registry.observing import Observation, Seen, observe
 from registry.reviewing import Approval, Approver, Item, approve, review
+from registry.schema import migrate
 from registry.screening import Described
 from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose
-from registry.tables import Epoch, Era, Kind, Server
+from registry.tables import Era, Kind, Server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,9 +44,7 @@ class Shelf:
     def __init__(self, data: Path, database: Database | None = None) -> None:
         self.data = data
         self.database = database or Database(sqlite_url(data))
-        SQLModel.metadata.create_all(self.database.engine)
-        with self.database.change() as session:
-            session.add_all(Epoch(concern=concern) for concern in Concern)
+        migrate(self.database)
         self.vault = Vault.open(data, self.database, None)
 
     def add(self, slug: str, url: str = "", *, who: str = "operator:root", **more: Any) -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlmodel import SQLModel
 
 from authz.clients.known import find_client, load_clients, mark_used, new_secret, secret_matches
 from authz.errors import ScopeRefused
@@ -17,6 +16,7 @@ from authz.tables import Client
 from authz.tokens.access import OPERATOR_CLIENT
 from authz.tokens.personal import CLIENT as PERSONAL
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     database = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(database.engine)
+    migrate(database)
     with database.change() as opened:
         yield opened
     database.close()

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import SQLModel
 
 from authz.clients.agents import disable_client
 from authz.clients.enrolling import add_agent, add_client, find_any
@@ -29,6 +28,7 @@ from authz.people.accounts import (
 from authz.tables import Person
 from authz.tokens.cutoffs import Cut, cut_off, is_cut, load_cutoffs
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def session(tmp_path: Path) -> Iterator[Session]:
     database = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(database.engine)
+    migrate(database)
     with database.change() as session:
         yield session
     database.close()

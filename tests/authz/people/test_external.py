@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from authz import grammar
 from authz.errors import SignInRefused
@@ -20,8 +20,8 @@ from authz.people.providers import remove
 from authz.principals import ADMINS
 from authz.tables import ClaimMapping, Membership, Person, Provider
 from idp_adapters.contract import GROUPS, ExternalIdentity
-from registry.database import Concern, Database, sqlite_url
-from registry.tables import Epoch
+from registry.database import Database, sqlite_url
+from registry.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,9 +37,8 @@ slugs = st.from_regex(grammar.SLUG, fullmatch=True)
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(opened.engine)
+    migrate(opened)
     with opened.change() as session:
-        session.add_all([Epoch(concern=str(concern)) for concern in Concern])
         session.add(Provider(slug="corp", kind="oidc"))
         session.add(Provider(slug="other", kind="oidc"))
         for group in ("developers", "leads"):

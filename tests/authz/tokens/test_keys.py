@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlmodel import SQLModel, select
+from sqlmodel import select
 
 from authz.errors import NoSigningKey, TokenRefused
 from authz.tables import SigningKey
@@ -14,6 +14,7 @@ from authz.tokens.access import TokenVerifier
 from authz.tokens.keys import AFTERLIFE, OVERLAP, PERIOD, KeySet, load_keys, rotate, rotation_due
 from registry.database import Database, sqlite_url
 from registry.errors import SecretRefused
+from registry.schema import migrate
 from registry.secrets.vault import Vault
 from tests.fakes.tokens import ISSUER, RESOURCE, Judge, good
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     opened = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(opened.engine)
+    migrate(opened)
     yield opened
     opened.close()
 

@@ -4,11 +4,11 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlmodel import SQLModel
 
 from authz.principals import Principal, VerifiedClaims
 from gateway.journal.writer import FileJournal, open_journal
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def directory(tmp_path: Path) -> Path:
 @pytest.fixture
 def database(tmp_path: Path) -> Iterator[Database]:
     database = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(database.engine)
+    migrate(database)
     yield database
     database.close()
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
-from sqlmodel import SQLModel
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
@@ -28,8 +27,9 @@ from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.settings import Settings
 from registry.catalogue import Catalogue, Entry, Mount, Upstream
 from registry.database import Concern, Database, sqlite_url
+from registry.schema import migrate
 from registry.secrets.vault import Vault
-from registry.tables import Auth, Epoch, Era, Kind
+from registry.tables import Auth, Era, Kind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -150,10 +150,7 @@ def control_plane(desk: Desk) -> ASGIApp:
 def open_desk(data: Path, **settings: Any) -> Desk:
     chosen = Settings(data=data, **settings)
     database = Database(sqlite_url(data))
-    SQLModel.metadata.create_all(database.engine)
-    with database.read() as session:
-        session.add_all([Epoch(concern=str(concern)) for concern in Concern])
-        session.commit()
+    migrate(database)
     vault = Vault.open(data, database, None)
     journal = open_journal(data / "journal", vault.key("journal"), database)
     office = Office(settings=chosen, database=database, vault=vault, journal=journal)

@@ -7,18 +7,17 @@ import json
 from contextlib import asynccontextmanager
 from typing import Any
 
-from sqlmodel import SQLModel
-
 from gateway.rendezvous.shared import SharedRendezvous
 from gateway.upstream import Answer
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 from tests.fakes.door import NOTES, Legacy, Line, catalogue, eventually, open_door, upstream
 
 
 @asynccontextmanager
 async def two_doors(data):
     database = Database(sqlite_url(data))
-    SQLModel.metadata.create_all(database.engine)
+    migrate(database)
     first, second = SharedRendezvous(database), SharedRendezvous(database)
     try:
         async with (

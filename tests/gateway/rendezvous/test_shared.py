@@ -4,11 +4,12 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import Session, select
 
 from gateway.rendezvous import RendezvousDown, mail
 from gateway.rendezvous.shared import SharedRendezvous
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 from registry.tables import Letter, Parcel, Tally
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def database(tmp_path: Path) -> Database:
     database = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(database.engine)
+    migrate(database)
     return database
 
 

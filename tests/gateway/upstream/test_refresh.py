@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlmodel import SQLModel
 
 from gateway.credentials.holding import Credentials
 from gateway.journal.writer import open_journal
@@ -28,9 +27,10 @@ from registry.credentials.authenticating import set_auth
 from registry.database import Concern, Database, sqlite_url
 from registry.leases import give_back, take
 from registry.reviewing import Approver, approve, review
+from registry.schema import migrate
 from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose
-from registry.tables import Auth, Epoch, Kind, Lease, Secret, Server, ServerState
+from registry.tables import Auth, Kind, Lease, Secret, Server, ServerState
 from tests.fakes.raw import STREAM, chunk, event, raw_server
 
 if TYPE_CHECKING:
@@ -88,9 +88,7 @@ def tool(name: str, description: str = "Does a thing.") -> dict[str, Any]:
 def office(tmp_path: Path) -> Iterator[Office]:
     settings = Settings(data=tmp_path, refresh_interval=1, metrics_listen="")
     database = Database(sqlite_url(tmp_path))
-    SQLModel.metadata.create_all(database.engine)
-    with database.change() as session:
-        session.add_all(Epoch(concern=concern) for concern in Concern)
+    migrate(database)
     vault = Vault.open(tmp_path, database, None)
     journal = open_journal(
         tmp_path / "journal",
