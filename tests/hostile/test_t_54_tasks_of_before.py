@@ -5,13 +5,17 @@ is kept for one person is found by nobody else.
 from __future__ import annotations
 
 import base64
+import json
+from random import Random
+from typing import Any
 
 import pytest
 
 from gateway.portal import handles
 from gateway.portal.legacy.tasks import book
+from gateway.upstream import Answer
 from tests.fakes.door import Legacy, ask
-from tests.gateway.portal.legacy_tasks.setup import RESULT, begin, door_with_tasks
+from tests.gateway.portal.legacy_tasks.setup import RESULT, STATE, begin, door_with_tasks
 from tests.gateway.portal.test_tasks import about
 from tests.gateway.portal.test_tasks import begin as begin_modern
 
@@ -110,3 +114,43 @@ async def test_t_54_one_client_fills_no_more_than_its_own_room(tmp_path, monkeyp
         kept = [key for key in door.world.rendezvous._parcels if key.startswith("task-kept/")]
         assert len(kept) == 3
         assert "result" in (await other.say("tasks/result", {"taskId": theirs})).json
+
+
+class Diary:
+    """A server with one credential for all: it knows tasks by number, and holds the name of who began each."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+
+    async def __call__(self, server, asked, down) -> Answer:
+        if asked.method == "tools/call":
+            self.begun.append(asked.principal.subject)
+            at_once = asked.params["arguments"] == b'{"at":"once"}'
+            said = whose(self.begun[-1]) if at_once else {**STATE, "resultType": "task", "taskId": str(len(self.begun))}
+        else:
+            number = int(json.loads(asked.params["taskId"]))
+            said = {**STATE, "taskId": str(number), "status": "completed", "result": whose(self.begun[number - 1])}
+        return Answer(result=json.dumps(said).encode())
+
+
+def whose(name: str) -> dict[str, Any]:
+    return {**RESULT, "content": [{"type": "text", "text": f"for {name}"}]}
+
+
+async def test_t_53_of_many_tasks_of_two_people_none_says_anything_to_the_other(tmp_path) -> None:
+    chance = Random(53)
+    async with door_with_tasks(tmp_path) as door, Legacy(door) as one, Legacy(door, "reader") as other:
+        door.upstreams.script = Diary()
+        people, ids = {"editor": one, "reader": other}, {"editor": [""], "reader": [""]}
+        for _ in range(120):
+            who, foreign = chance.sample(list(people), 2)
+            if chance.random() < 0.4:
+                arguments = {"at": "once"} if chance.random() < 0.5 else {}
+                ids[who].append(await begin(people[who], arguments=arguments))
+            own = (await people[who].say("tasks/result", {"taskId": chance.choice(ids[who])})).json
+            assert "error" in own or own["result"]["content"][0]["text"] == f"for {who}"
+            assert await is_unknown(people[who], chance.choice(METHODS), chance.choice(ids[foreign]))
+        for who, client in people.items():
+            listed = (await client.say("tasks/list")).json["result"]["tasks"]
+            assert listed
+            assert {task["taskId"] for task in listed} <= set(ids[who])
