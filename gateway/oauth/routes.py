@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from gateway.credentials.oauth.own_documents import PATHS
+from gateway.credentials.oauth.own_documents import OURSELVES, PATHS
 from gateway.oauth import metadata, revoke, token
 from gateway.oauth.browser import authorize, device
 from gateway.oauth.clients import our_clients, registering
@@ -19,6 +19,7 @@ def routes() -> list[BaseRoute]:
         Route(WELL_KNOWN, metadata.show_resource, methods=["GET", "OPTIONS"]),
         Route(WELL_KNOWN + "/{path:path}", metadata.show_resource, methods=["GET", "OPTIONS"]),
         Route("/oauth/jwks", metadata.show_keys, methods=["GET", "OPTIONS"]),
+        Route(OURSELVES, our_clients.show_ourselves, methods=["GET", "OPTIONS"]),
         *(Route(path, our_clients.show, methods=["GET", "OPTIONS"]) for path in PATHS.values()),
         Route("/oauth/authorize", authorize.ask, methods=["GET"]),
         Route("/oauth/consent", authorize.answer, methods=["POST"]),

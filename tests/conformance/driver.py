@@ -76,7 +76,7 @@ async def authorize(data: Path, url: str, scenario: str, context: dict[str, Any]
     office = open_office(settings, create=True)
     ensure_signing_key(office)
     mode, facts, secrets = how(scenario, context)
-    if "client_secret" in secrets and "issuer" not in facts:
+    if ("client_secret" in secrets or scenario.endswith("cimd")) and "issuer" not in facts:
         facts["issuer"] = named(office, url)
     with office.database.change(Concern.CATALOGUE) as session:
         server = Server(slug="suite", url=url, state=ServerState.APPROVED)

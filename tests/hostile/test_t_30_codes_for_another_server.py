@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlmodel import select
 
+from authz import jose
 from authz.tokens.cutoffs import Cut, cut_off
 from gateway.credentials import Refused, deeds
 from gateway.credentials.oauth.departures import ConnectRefused
+from gateway.oauth.clients import our_clients
 from registry.credentials.connections import Tokens
 from registry.database import Concern
 from registry.errors import RegistryError
@@ -217,3 +219,88 @@ def test_t_30_what_ended_while_the_code_was_redeemed_is_not_connected(office, fa
         deeds.connect(office.equipment, "mail", "usr_alice", Tokens(access="late"), who="user:alice")
     assert office.connection("notes") is None
     assert office.connection("mail") is None
+
+
+DOCUMENTS = {"client_id_metadata_document_supported": True, "token_endpoint_auth_methods_supported": ["none"]}
+UNNAMED = {"authorization_response_iss_parameter_supported": None}
+
+
+@pytest.fixture
+def reached(tmp_path: Path, fakes: tuple[Upstream, Upstream]) -> Iterator[Settled]:
+    """A gateway with an address that authorization servers read documents at."""
+    notes, mail = fakes
+    with settled(tmp_path / "reached", notes.origin, mail.origin, public_url="https://door.example") as made:
+        made.server(notes.url, "notes")
+        made.server(mail.url, "mail")
+        yield made
+
+
+def led_on(departure: str, good: Upstream) -> str:
+    """What a bad authorization server does with a browser: on to a good one, as us, which sends it back (RFC 9700
+    section 4.4.1). The good one believes our document, and says nothing of itself.
+    """
+    good.answer = {"iss": ""}
+    return good.arrive(departure)
+
+
+def nothing_was_brought(bad: Upstream, good: Upstream) -> bool:
+    return not bad.asked("/token") and not good.asked("/token")
+
+
+def test_t_30_a_mix_up_by_an_authorization_server_that_names_itself_brings_it_no_code(reached, fakes):
+    """The one in the middle has promised to name itself, for else our document would not have been used with it."""
+    good, bad = fakes
+    good.metadata = DOCUMENTS | UNNAMED
+    bad.metadata = dict(DOCUMENTS)
+    departure = reached.depart(reached.upstream("mail"))
+    assert query_of(departure)["client_id"] == "https://door.example/oauth/clients/mail/ostiary.json"
+
+    assert refused(reached, led_on(departure, good), slug="mail") == "iss_missing"
+    assert nothing_was_brought(bad, good)
+
+
+def test_t_30_a_promise_to_name_oneself_is_not_taken_back_while_somebody_is_on_the_way(reached, fakes):
+    good, bad = fakes
+    good.metadata, bad.metadata = DOCUMENTS | UNNAMED, dict(DOCUMENTS)
+    departure = reached.depart(reached.upstream("mail"))
+    bad.metadata = DOCUMENTS | UNNAMED
+    reached.equipment.discovery.forget(reached.upstream("mail"), bad.issuer)
+
+    assert refused(reached, led_on(departure, good), slug="mail") == "iss_missing"
+    assert nothing_was_brought(bad, good)
+
+
+def test_t_30_a_good_one_that_names_itself_is_not_taken_for_the_bad_one(reached, fakes):
+    good, bad = fakes
+    good.metadata, bad.metadata = dict(DOCUMENTS), dict(DOCUMENTS)
+    back = good.arrive(reached.depart(reached.upstream("mail")))
+
+    assert refused(reached, back, slug="mail") == "iss_mismatch"
+    assert nothing_was_brought(bad, good)
+
+
+def test_t_30_one_that_never_names_itself_gets_no_document_to_lead_people_on_with(reached, fakes):
+    """It has us register, under a name that is good with it alone; the document is not even there to be read."""
+    good, bad = fakes
+    good.metadata = bad.metadata = DOCUMENTS | UNNAMED
+    departure = query_of(reached.depart(reached.upstream("mail")))
+
+    assert departure["client_id"] in bad.apps
+    assert departure["client_id"] not in good.apps
+    assert not our_clients._is_ours(reached.office, "mail", "none")
+
+
+def test_t_30_with_keys_a_code_that_was_led_astray_is_of_no_use(reached, fakes):
+    """The document says that we sign: whoever is brought the code and its verifier cannot redeem it."""
+    good, bad = fakes
+    bad.metadata = good.metadata = {"client_id_metadata_document_supported": True} | UNNAMED
+    departure = reached.depart(reached.upstream("mail"))
+    back = led_on(departure, good)
+    with pytest.raises(Refused):
+        reached.come_back(back, slug="mail")
+
+    (brought,) = bad.asked("/token")
+    form = brought.form | {"client_id": query_of(departure)["client_id"]}
+    assert brought.form["code"]
+    assert "client_assertion" in form
+    assert jose.read_foreign(form["client_assertion"]).claims["aud"] == bad.issuer, "which the good one does not take"

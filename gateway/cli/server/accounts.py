@@ -21,13 +21,13 @@ def accounts_of(office: Office, server: Server) -> dict[str, str]:
     """Where accounts are connected, and what an app that is registered there by hand needs; nothing for other modes."""
     from gateway.credentials.links import connect_url
     from gateway.credentials.oauth.apps import callback_of
-    from gateway.credentials.oauth.own_documents import address, can_be_read
+    from gateway.credentials.oauth.own_documents import can_be_read, document_of
 
     base = office.settings.base_url
     page = connect_url(base, server.slug)
     if server.auth not in _SHARED:
         return {"connect": page} if read_auth(server.auth, server.auth_settings).personal else {}
-    document = {"client_document": address(base)} if can_be_read(base) else {}
+    document = {"client_document": document_of(base, server.slug)} if can_be_read(base) else {}
     personal = {"connect": page} if server.auth == Auth.OAUTH_PERSON else {}
     return {**personal, "connect_shared": f"{page}/shared", "callback": callback_of(base, server.slug), **document}
 

@@ -16,10 +16,10 @@ SAID: Final = frozenset(
 )
 
 
-def read_answer(parameters: Mapping[str, str], authority: Authority) -> str:
+def read_answer(parameters: Mapping[str, str], authority: Authority, *, promised: bool = False) -> str:
     """RFC 9207 section 2.4 before anything else: of another issuer's answer not even the error is shown."""
     said = parameters.get("iss")
-    if said is None and authority.promises_iss:
+    if said is None and (promised or authority.promises_iss):
         raise ConnectRefused("iss_missing", "the answer does not say which authorization server it is from; begin anew")
     if said is not None and authority.issuer == authority.token_endpoint:
         raise ConnectRefused(

@@ -37,10 +37,12 @@ def app_for(equipment: Equipment, upstream: Upstream, found: Found, scopes: tupl
     if _client_id(upstream):
         return _configured_here(equipment, upstream, issuer)
     row = _row(equipment, upstream.slug, issuer)
-    if row is not None and _still_good(equipment, row, upstream.slug):
+    if row is not None and _still_good(equipment, row, upstream.slug) and _is_safe(upstream, found, row):
         return _opened(equipment, row)
     if found.authority.reads_documents and own_documents.can_be_read(equipment.office.settings.base_url):
-        return _keep_document(equipment, upstream, found)
+        method = _method(upstream, found)
+        if method:
+            return _keep_document(equipment, upstream, found, method)
     return _register(equipment, upstream, found, scopes)
 
 
@@ -96,10 +98,25 @@ def _configured_here(equipment: Equipment, upstream: Upstream, issuer: str) -> A
     return app
 
 
-def _keep_document(equipment: Equipment, upstream: Upstream, found: Found) -> App:
-    base = equipment.office.settings.base_url
-    method = "private_key_jwt" if "private_key_jwt" in found.authority.methods else "none"
-    app = App(id=own_documents.address(base, method), method=method, issuer=found.authority.issuer)
+def _method(upstream: Upstream, found: Found) -> str:
+    """How we prove to be who our document says; empty where it would be a danger to say it.
+
+    The same document is good at every authorization server. One that says nothing of itself in its answers could lead
+    people on to another, and would be brought that one's code together with all that it takes to redeem it: unless that
+    takes our key, or an administrator wrote down who it is (RFC 9700 section 4.4, RFC 9207).
+    """
+    if "private_key_jwt" in found.authority.methods:
+        return "private_key_jwt"
+    return "none" if found.authority.promises_iss or upstream.auth_settings.authority else ""
+
+
+def _is_safe(upstream: Upstream, found: Found, row: UpstreamClient) -> bool:
+    return (row.how, row.auth_method) != ("metadata", "none") or bool(_method(upstream, found))
+
+
+def _keep_document(equipment: Equipment, upstream: Upstream, found: Found, method: str) -> App:
+    ident = own_documents.document_of(equipment.office.settings.base_url, upstream.slug, method)
+    app = App(id=ident, method=method, issuer=found.authority.issuer)
     _store(equipment, upstream, app, "metadata", None)
     return app
 
@@ -107,13 +124,22 @@ def _keep_document(equipment: Equipment, upstream: Upstream, found: Found) -> Ap
 def _register(equipment: Equipment, upstream: Upstream, found: Found, scopes: tuple[str, ...]) -> App:
     redirect_uri = callback_of(equipment.office.settings.base_url, upstream.slug)
     if not found.authority.registration_endpoint:
-        raise Refused(
-            "the authorization server registers nobody by itself: an administrator has to register an app there, with "
-            f"the redirect URI {redirect_uri}, and to say its id with `ostiary server auth {upstream.slug} "
-            f"{upstream.auth} --client-id ...`"
-        )
+        raise Refused(_nobody_knows_us(upstream, found, redirect_uri))
     made = register(equipment, found.authority, redirect_uri, scopes)
     return _store(equipment, upstream, made.app, "dynamic", made.secret_until)
+
+
+def _nobody_knows_us(upstream: Upstream, found: Found, redirect_uri: str) -> str:
+    by_hand = (
+        f"an administrator has to register an app there, with the redirect URI {redirect_uri}, and to say its id with "
+        f"`ostiary server auth {upstream.slug} {upstream.auth} --client-id ...`"
+    )
+    if found.authority.reads_documents and not _method(upstream, found):
+        return (
+            "the authorization server reads what we say of ourselves, and does not say in its answers who it is "
+            f"(RFC 9207): {by_hand}, or to say that it is the right one with --issuer {found.authority.issuer}"
+        )
+    return f"the authorization server registers nobody by itself: {by_hand}"
 
 
 def _store(equipment: Equipment, upstream: Upstream, app: App, how: str, secret_until: float | None) -> App:
@@ -138,7 +164,7 @@ def _still_good(equipment: Equipment, row: UpstreamClient, slug: str) -> bool:
     if row.how == "configured" or row.redirect_uri != callback_of(base, slug):
         return False
     if row.how == "metadata":
-        return row.client_id == own_documents.address(base, row.auth_method)
+        return row.client_id == own_documents.document_of(base, slug, row.auth_method)
     return row.secret_until is None or row.secret_until > equipment.clock() + ENDING
 
 

@@ -38,7 +38,8 @@ class ConnectRefused(Refused):
 class Journey(msgspec.Struct, frozen=True, kw_only=True):
     """What the token request needs. Not shown to anybody, in no repr.
 
-    `key` is what the tokens are to be bound to, and `bound` says that no other will do.
+    `key` is what the tokens are to be bound to, and `bound` says that no other will do. `named` says that the
+    authorization server promised to say who it is: it cannot take that back while somebody is on the way.
     """
 
     verifier: str
@@ -49,6 +50,7 @@ class Journey(msgspec.Struct, frozen=True, kw_only=True):
     scopes: tuple[str, ...]
     key: bytes = b""
     bound: bool = False
+    named: bool = False
 
     def __repr__(self) -> str:
         return f"Journey(resource={self.resource!r})"

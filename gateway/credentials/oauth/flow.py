@@ -79,6 +79,7 @@ def begin(
         scopes=wanted,
         key=b"" if holder is None else holder.exported(),
         bound=found.resource.bound,
+        named=found.authority.promises_iss,
     )
     row = PendingConnect(
         state="", server=upstream.slug, subject=subject, person=person, browser=browser, sealed=b"",
@@ -126,7 +127,7 @@ def _finished(
         upstream = upstream_of(find(session, slug), [*office.settings.allow_addresses, *exception_lines(session)])
     equipment = equipment.toward(upstream)
     authority = equipment.discovery.authority(equipment.fetcher, upstream, row.issuer)
-    code = read_answer(parameters, authority)
+    code = read_answer(parameters, authority, promised=journey.named)
     granted = _redeemed(equipment, upstream, authority, journey, code)
     connection = _kept(equipment, row, journey, granted, who or person)
     return Arrived(connection, upstream.title or slug, row.back_to)

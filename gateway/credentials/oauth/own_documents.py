@@ -1,6 +1,7 @@
 """What we say of ourselves as a client (draft-ietf-oauth-client-id-metadata-document): an address is our id.
 
-There are two, for a document can name one way of proving oneself alone: as a public client, and with our keys.
+Each server has its own, with one callback, so that what was begun at the authorization server of one ends at no other;
+and two of them, for a document can name one way of proving oneself alone: as a public client, and with our keys.
 """
 
 from __future__ import annotations
@@ -11,13 +12,22 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PATHS: Final = {"none": "/oauth/clients/ostiary.json", "private_key_jwt": "/oauth/clients/ostiary-keys.json"}
+OURSELVES: Final = "/oauth/clients/ostiary.json"
+PATHS: Final = {
+    "none": "/oauth/clients/{slug}/ostiary.json",
+    "private_key_jwt": "/oauth/clients/{slug}/ostiary-keys.json",
+}
 GRANTS: Final = ("authorization_code", "refresh_token")
 
 
-def address(base: str, method: str = "none") -> str:
-    """Our client id where documents are read; the same at each of them."""
-    return base + PATHS.get(method, PATHS["none"])
+def address(base: str) -> str:
+    """How we are called in what we sign for others. No browser is sent back by what is there."""
+    return base + OURSELVES
+
+
+def document_of(base: str, slug: str, method: str = "none") -> str:
+    """Our client id for a server, where documents are read."""
+    return base + PATHS[method].format(slug=slug)
 
 
 def jwks_address(base: str) -> str:
@@ -43,7 +53,7 @@ def said_of_us(base: str, redirect_uris: Sequence[str], method: str) -> dict[str
     }
 
 
-def written(base: str, method: str, callbacks: Sequence[str]) -> dict[str, Any]:
-    """The document at `address(base, method)`."""
-    said = {"client_id": address(base, method)} | said_of_us(base, callbacks, method)
+def written(ident: str, base: str, method: str, callbacks: Sequence[str]) -> dict[str, Any]:
+    """The document at `ident`."""
+    said = {"client_id": ident} | said_of_us(base, callbacks, method)
     return said | {"jwks_uri": jwks_address(base)} if method == "private_key_jwt" else said

@@ -34,7 +34,7 @@ def test_an_administrator_sees_what_an_app_needs_that_they_register_by_hand(run,
         added = run("add", "notes", fake.url, "--allow-address", "--auth", mode, code=1)
     assert "https://door.example/connect/notes/callback" in added
     assert "https://door.example/connect/notes/shared" in added
-    assert "https://door.example/oauth/clients/ostiary.json" in added
+    assert "https://door.example/oauth/clients/notes/ostiary.json" in added
     assert ("each person connects their own" in added) == (mode == "oauth-person")
     shown: dict[str, Any] = json.loads(run("show", "notes", "--json"))
     assert shown["callback"] == "https://door.example/connect/notes/callback"

@@ -13,8 +13,8 @@ from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import query_of, settled
 
 HOME = "https://door.example"
-OURS = f"{HOME}/oauth/clients/ostiary.json"
-KEYS = f"{HOME}/oauth/clients/ostiary-keys.json"
+OURS = f"{HOME}/oauth/clients/notes/ostiary.json"
+KEYS = f"{HOME}/oauth/clients/notes/ostiary-keys.json"
 
 
 def registration(fake):
@@ -154,6 +154,30 @@ def test_with_our_keys_where_those_are_taken(tmp_path, fake):
     (asked,) = fake.asked("/token")
     assert asked.form["client_id"] == KEYS
     assert "client_assertion" in asked.form
+
+
+def test_without_keys_our_document_is_for_those_who_say_who_they_are(tmp_path, fake):
+    """Else one could lead people on to another that believes the document too (T-30); then we register."""
+    fake.metadata = {
+        "client_id_metadata_document_supported": True, "token_endpoint_auth_methods_supported": ["none"],
+        "authorization_response_iss_parameter_supported": None,
+    }  # fmt: skip
+    with settled(tmp_path, fake.origin, public_url=HOME) as office:
+        assert query_of(office.depart(office.server(fake.url)))["client_id"].startswith("dyn-")
+        blessed = office.server(fake.url, "mail", issuer=fake.issuer)
+        assert query_of(office.depart(blessed))["client_id"] == f"{HOME}/oauth/clients/mail/ostiary.json"
+        fake.metadata["registration_endpoint"] = None
+        with pytest.raises(Refused, match=f"RFC 9207.*--issuer {fake.issuer}"):
+            office.depart(office.server(fake.url, "board"))
+
+
+def test_a_document_that_was_used_is_not_when_its_authorization_server_names_itself_no_more(tmp_path, fake):
+    fake.metadata = {"client_id_metadata_document_supported": True, "token_endpoint_auth_methods_supported": ["none"]}
+    with settled(tmp_path, fake.origin, public_url=HOME) as office:
+        upstream = office.server(fake.url)
+        office.connect(fake, upstream)
+        fake.metadata["authorization_response_iss_parameter_supported"] = None
+        assert query_of(office.depart(upstream))["client_id"].startswith("dyn-")
 
 
 @pytest.mark.parametrize(
