@@ -39,10 +39,12 @@ class Way:
 def ways(document: Document, wanted: Sequence[Operation]) -> tuple[Way, ...]:
     """Those that can be used here; scopes are those that the operations that are `wanted` name."""
     schemes = document.resolved(document.root.get("components")).get("securitySchemes")
+    needed = [one.own.get("security", document.root.get("security")) for one in wanted]
+    named = {name for one in needed for requirement in _listed(one) for name in requirement}
     found: list[Way] = []
     for name, value in schemes.items() if isinstance(schemes, dict) else ():
-        scopes = tuple(_scopes(document, wanted, name))
-        found += _ways(document, plain(name, 60), document.resolved(value), scopes)
+        if name in named or not named:  # a description may leave open what is for which
+            found += _ways(document, plain(name, 60), document.resolved(value), _scopes(needed, name))
     return tuple(found[:MOST])
 
 
@@ -81,17 +83,21 @@ def _told(**settings: Any) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value}
 
 
-def _scopes(document: Document, wanted: Iterable[Operation], name: str) -> list[str]:
+def _scopes(needed: Iterable[Any], name: str) -> tuple[str, ...]:
     """Each once; none at all where they are more than anybody agrees to."""
     found: dict[str, None] = {}
-    for one in wanted:
-        found |= dict.fromkeys(_needed(one.own.get("security", document.root.get("security")), name))
-    return list(found) if len(found) <= MOST_SCOPES else []
+    for requirements in needed:
+        found |= dict.fromkeys(_first(requirements, name))
+    return tuple(found) if len(found) <= MOST_SCOPES else ()
 
 
-def _needed(requirements: Any, name: str) -> list[str]:
+def _first(requirements: Any, name: str) -> list[str]:
     """Of several ways to be let in, the first that has this scheme."""
-    for one in requirements if isinstance(requirements, list) else ():
-        if isinstance(one, dict) and isinstance(one.get(name), list):
+    for one in _listed(requirements):
+        if isinstance(one.get(name), list):
             return [scope for scope in one[name] if isinstance(scope, str) and _SCOPE.fullmatch(scope)]
     return []
+
+
+def _listed(requirements: Any) -> list[dict[str, Any]]:
+    return [one for one in requirements if isinstance(one, dict)] if isinstance(requirements, list) else []

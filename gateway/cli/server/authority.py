@@ -85,10 +85,14 @@ def _sends_a_secret(auth: Auth, settings: Settings) -> bool:
 
 def _agree(what: str, question: str, new: Settings) -> None:
     """Somebody at a terminal says yes; a script says it with options."""
-    if not sys.stdin.isatty():
+    if not _somebody_is_there():
         raise click.ClickException(f"{what}\nIf that is so, say it yourself: {options(new)}")
     click.echo(what, err=True)
     click.confirm(question, abort=True, err=True)
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
 
 
 def _lines(ways: list[Way]) -> str:

@@ -17,11 +17,12 @@ import pytest
 from gateway.upstream.openapi.requests import write
 from gateway.upstream.openapi.styles import Unwritable
 from registry.catalogue.naming import is_legal, twins
+from registry.credentials.auth_modes import read_auth
 from registry.openapi.kept import Api, Text, understand
 from registry.openapi.operations import Choice
 from registry.openapi.plan import plan_of
 from registry.screening import screen
-from registry.tables import Kind
+from registry.tables import Auth, Kind
 from tests.npm import package
 
 pytestmark = pytest.mark.servers
@@ -43,11 +44,14 @@ class Published:
 
 
 GITHUB = Published("@octokit/openapi", "23.0.2", "generated/api.github.com.json", "https://api.github.com", 1200)
+DIRECTUS = Published("@directus/specs", "15.2.0", "dist/openapi.json", "https://directus.example", 130)
+FIGMA = Published("@figma/rest-api-spec", "0.43.0", "openapi/openapi.yaml", "https://api.figma.com", 50)
 ALL = [
     GITHUB,
     Published("@octokit/openapi", "23.0.2", "generated/ghec.json", "https://api.github.com", 1400),
     Published("@blockfrost/openapi", "0.1.93", "openapi.yaml", "https://cardano-mainnet.blockfrost.io/api/v0", 120),
-    Published("@directus/specs", "15.2.0", "dist/openapi.json", "https://directus.example", 130),
+    DIRECTUS,
+    FIGMA,
     Published("rclone-openapi", "1.75.0", "openapi.yaml", "https://rclone.example", 100),
 ]
 
@@ -127,3 +131,23 @@ def test_what_is_chosen_of_github_is_what_it_says() -> None:
     assert request.target == b"/repos/a/b/contents/docs/read%20me.md?ref=x%2Fy"
     assert found["gists_delete"]["annotations"]["destructiveHint"] is True
     assert len(found) > 15
+
+
+def test_what_figma_says_of_its_tokens_is_a_proposal_of_the_scopes_that_are_needed() -> None:
+    (way,) = known(FIGMA, "getFileComments", "postComment").ways
+    assert way.modes == (Auth.OAUTH_PERSON, Auth.OAUTH_SHARED)
+    assert way.settings == {
+        "authorization_endpoint": "https://www.figma.com/oauth",
+        "token_endpoint": "https://api.figma.com/v1/oauth/token",
+        "scopes": ("file_comments:read", "file_comments:write"),
+    }
+    proof = {"client_id": "app", "client_auth": "client_secret_basic"}
+    assert read_auth(Auth.OAUTH_PERSON, {**way.settings, **proof}).authority == way.settings["token_endpoint"]
+    assert len(known(FIGMA).ways) == 2  # another app of theirs is for what organisations log
+
+
+def test_directus_takes_a_key_in_its_query_which_no_caller_gives() -> None:
+    found = known(DIRECTUS)
+    assert [way.settings for way in found.ways] == [{"query": "access_token"}]
+    plans = [plan_of(one.raw) for one in found.seen.definitions[1:]]
+    assert not any("access_token" in plan.arguments() for plan in plans if plan is not None)

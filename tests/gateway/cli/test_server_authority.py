@@ -1,0 +1,209 @@
+"""Whom an app's secret is for, as an operator says it: what servers and descriptions name is shown, and asked about."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from gateway.cli.server import authority
+from tests.fakes.api import Api, described
+from tests.fakes.api import serving as serving_api
+from tests.fakes.openid import Reply
+from tests.fakes.upstream_oauth import Upstream, serving
+from tests.gateway.cli.test_server import Console
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+APP = ("--client-id", "ours", "--client-auth", "client_secret_post")
+AGREE, TOKEN = "https://as.example/authorize", "https://as.example/token"
+FLOW = {"authorizationUrl": AGREE, "tokenUrl": TOKEN, "scopes": {}}
+OAUTH = {"type": "oauth2", "flows": {"authorizationCode": FLOW}}
+QUERY = {"type": "apiKey", "in": "query", "name": "api_key"}
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return Console(tmp_path / "data")
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> tuple[str, ...]:
+    file = tmp_path / "secret"
+    file.write_text("canary-s3cret")
+    file.chmod(0o600)
+    return ("--client-secret-file", str(file))
+
+
+@pytest.fixture
+def fake() -> Iterator[Upstream]:
+    with serving(Upstream()) as made:
+        made.open_lists = True
+        yield made
+
+
+@pytest.fixture
+def somebody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a terminal."""
+    monkeypatch.setattr(authority, "_somebody_is_there", lambda: True)
+
+
+def settings(console: Console, slug: str = "notes") -> dict[str, Any]:
+    office = console.office()
+    try:
+        with office.database.read() as session:
+            from registry.servers import find
+
+            return find(session, slug).auth_settings
+    finally:
+        office.close()
+
+
+def add(fake: Upstream, *more: str, mode: str = "oauth-person") -> tuple[str, ...]:
+    return ("add", "notes", fake.url, "--allow-address", "--auth", mode, *APP, *more)
+
+
+def test_a_script_is_told_what_to_say_and_nothing_is_registered(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    said = console.refused(*add(fake, *secret))
+    assert f"--issuer {fake.issuer}" in said
+    assert console.json("list") == []
+    assert not fake.asked("/token")
+    console.do(*add(fake, *secret, "--issuer", fake.issuer))
+    assert settings(console)["issuer"] == fake.issuer
+
+
+@pytest.mark.usefixtures("somebody")
+def test_somebody_who_says_yes_has_it_written_down(console: Console, fake: Upstream, secret: tuple[str, ...]) -> None:
+    done = console.run(*add(fake, *secret), given="y\n")
+    assert done.exit_code == 0, done.output
+    assert fake.issuer in done.stderr
+    assert settings(console)["issuer"] == fake.issuer
+
+
+@pytest.mark.usefixtures("somebody")
+def test_somebody_who_says_no_has_nothing(console: Console, fake: Upstream, secret: tuple[str, ...]) -> None:
+    assert console.run(*add(fake, *secret), given="n\n").exit_code == 1
+    assert console.json("list") == []
+
+
+def test_a_server_that_names_none_says_what_is_missing(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    fake.replies["/.well-known/oauth-authorization-server"] = lambda _: Reply(500, {})
+    done = console.run(*add(fake, *secret, mode="client-credentials"))
+    assert done.exit_code == 2
+    assert "--token-endpoint" in done.output
+
+
+def test_nobody_is_asked_where_no_secret_would_go(console: Console, fake: Upstream) -> None:
+    console.do("add", "notes", fake.url, "--allow-address", "--auth", "oauth-person", "--client-id", "ours")
+    assert "issuer" not in settings(console)
+
+
+def test_the_same_when_the_mode_changes_later(console: Console, fake: Upstream, secret: tuple[str, ...]) -> None:
+    console.do("add", "notes", fake.url, "--allow-address")
+    said = console.refused("auth", "notes", "oauth-shared", *APP, *secret)
+    assert f"--issuer {fake.issuer}" in said
+    console.do("auth", "notes", "oauth-shared", *APP, *secret, "--issuer", fake.issuer)
+    another = "https://as.example"
+    said = console.refused("auth", "notes", "oauth-shared", *APP, "--issuer", another)
+    assert f"was given for {fake.issuer}" in said
+    console.do("auth", "notes", "oauth-shared", *APP, *secret, "--issuer", another)
+    assert settings(console)["issuer"] == another
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    with serving_api(Api()) as found:
+        yield found
+
+
+def saying(api: Api, **schemes: Any) -> None:
+    api.description = described()
+    assert isinstance(api.description, dict)
+    api.description["components"] = {**api.description["components"], "securitySchemes": schemes}
+    api.description["security"] = [{name: ["items:read"] if "flows" in one else []} for name, one in schemes.items()]
+
+
+def describe(api: Api, mode: str, *more: str) -> tuple[str, ...]:
+    return ("add", "todo", "--openapi", api.url, "--operation", "*", "--allow-address", "--auth", mode, *more)
+
+
+def test_a_description_alone_sends_no_secret_anywhere(console: Console, api: Api, secret: tuple[str, ...]) -> None:
+    saying(api, oauth=OAUTH)
+    said = console.refused(*describe(api, "oauth-person", *APP, *secret))
+    assert f"--authorization-endpoint {AGREE} --token-endpoint {TOKEN} --scope items:read" in said
+    assert console.json("list") == []
+
+
+@pytest.mark.usefixtures("somebody")
+def test_what_it_says_is_taken_when_somebody_agrees(console: Console, api: Api, secret: tuple[str, ...]) -> None:
+    saying(api, oauth=OAUTH)
+    done = console.run(*describe(api, "oauth-person", *APP, *secret), given="y\n")
+    assert "its security scheme oauth" in done.output
+    assert settings(console, "todo") == {
+        "client_id": "ours", "client_auth": "client_secret_post", "authorization_endpoint": AGREE,
+        "token_endpoint": TOKEN, "scopes": ["items:read"],
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("somebody")
+def test_what_was_given_stands_over_what_it_says(console: Console, api: Api, secret: tuple[str, ...]) -> None:
+    saying(api, oauth=OAUTH)
+    mine = ("--authorization-endpoint", "https://me.example/a", "--token-endpoint", "https://me.example/t")
+    console.run(*describe(api, "oauth-person", *APP, *secret, *mine))
+    assert settings(console, "todo")["token_endpoint"] == "https://me.example/t"
+    assert "scopes" not in settings(console, "todo")
+
+
+def test_of_several_ways_one_has_to_be_chosen(console: Console, api: Api, secret: tuple[str, ...]) -> None:
+    other = {"type": "openIdConnect", "openIdConnectUrl": "https://id.example/.well-known/openid-configuration"}
+    saying(api, oauth=OAUTH, openid=other)
+    done = console.run(*describe(api, "oauth-shared", *APP, *secret))
+    assert done.exit_code == 2
+    assert "--issuer https://id.example" in done.output
+    assert f"--token-endpoint {TOKEN}" in done.output
+
+
+@pytest.mark.usefixtures("somebody")
+def test_a_key_that_is_wanted_in_the_query_goes_there(console: Console, api: Api, tmp_path: Path) -> None:
+    saying(api, key=QUERY)
+    file = tmp_path / "key"
+    file.write_text("canary-0123")
+    file.chmod(0o600)
+    done = console.run(*describe(api, "static", "--api-key-file", str(file)), given="y\n")
+    assert done.exit_code == 0, done.output
+    assert settings(console, "todo") == {"query": "api_key"}
+    console.do("refresh", "todo")
+    assert [one.target for one in api.seen] == ["/openapi.json", "/openapi.json?api_key=canary-0123"]
+    assert "canary-0123" not in done.output + json.dumps(console.json("show", "todo"))
+
+
+def test_a_description_that_wants_the_key_itself_gets_it_at_the_apis_own_origin(
+    console: Console, api: Api, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("X-Api-Key: canary-0123")
+    file.chmod(0o600)
+    told = ("--openapi", api.url, "--operation", "*", "--allow-address", "--auth", "static", "--header-file", str(file))
+    console.do("add", "todo", f"{api.base}/api", *told)
+    console.do("refresh", "todo", "--tag", "items")
+    assert [one.all("x-api-key") for one in api.seen] == [["canary-0123"], ["canary-0123"]]
+
+
+def test_t_49_at_any_other_origin_it_gets_nothing(console: Console, api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("X-Api-Key: canary-0123")
+    file.chmod(0o600)
+    with serving_api(Api()) as elsewhere:
+        console.run(
+            "add", "todo", f"{api.base}/api", "--openapi", elsewhere.url, "--operation", "*", "--allow-address",
+            "--auth", "static", "--header-file", str(file),
+        )  # fmt: skip
+        assert elsewhere.seen
+        assert not any("canary" in str(one.headers) for one in elsewhere.seen)
