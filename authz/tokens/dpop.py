@@ -54,7 +54,13 @@ def judge(proof: str, *, method: str, url: str, now: float, token: bytes | None 
 
 
 def make(
-    key: jose.PrivateKey, *, method: str, url: str, now: float, token: bytes = b"", more: Mapping[str, str] | None = None
+    key: jose.PrivateKey,
+    *,
+    method: str,
+    url: str,
+    now: float,
+    token: bytes = b"",
+    more: Mapping[str, str] | None = None,
 ) -> str:
     """A proof for one request (section 4.2), and with `token` for that token; `more` are claims besides."""
     claims: dict[str, Any] = {"jti": fresh_id(), "htm": method, "htu": url, "iat": int(now), **(more or {})}

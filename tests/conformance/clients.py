@@ -16,17 +16,8 @@ if TYPE_CHECKING:
 DRIVER: Final = f"{sys.executable} -m tests.conformance.driver"
 PATIENCE: Final = 120  # seconds for one scenario
 REVISIONS: Final = ("2026-07-28", "2025-11-25")
-BESIDES: Final = (  # extensions and what was before: run, although no revision requires them
-    "auth/client-credentials-jwt",
-    "auth/client-credentials-basic",
-    "auth/wif-jwt-bearer",
-    "auth/dpop",
-    "auth/dpop-nonce",
-    "auth/enterprise-managed-authorization",
-    "auth/2025-03-26-oauth-metadata-backcompat",
-    "auth/2025-03-26-oauth-endpoint-fallback",
-    "json-schema-2020-12-preservation",
-)
+BESIDES: Final = "json-schema-2020-12-preservation"  # run, although no revision requires it
+AUTHORIZATION: Final = "auth/"  # all of them, extensions and what was before as well
 
 
 def failures(scenario: str = "") -> list[str]:
@@ -41,15 +32,25 @@ def _all() -> Iterator[tuple[str, str]]:
         print(f"\n== client scenarios of {revision}", flush=True)
         yield from ((name, revision) for name in _required(revision))
     print("\n== client scenarios besides", flush=True)
-    yield from ((name, "") for name in BESIDES)
+    yield from ((name, "") for name in _besides())
 
 
 def _required(revision: str) -> list[str]:
+    return _listed("--requirements", revision)
+
+
+def _besides() -> list[str]:
+    required = {name for revision in REVISIONS for name in _required(revision)}
+    left = [name for name in _listed() if name not in required]
+    return [name for name in left if name == BESIDES or name.startswith(AUTHORIZATION)]
+
+
+def _listed(*chosen: str) -> list[str]:
     """As the suite lists them: indented by a dash, under the heading of clients, up to the next heading."""
-    listed = subprocess.run(command("list", "--requirements", revision), capture_output=True, text=True, check=True)
+    listed = subprocess.run(command("list", *chosen), capture_output=True, text=True, check=True)
     _, _, rest = listed.stdout.partition("Client scenarios")
     lines = rest.splitlines()[1:]
-    return [line.strip().removeprefix("- ") for line in lines[: lines.index("")]]
+    return [line.strip().removeprefix("- ").partition(" ")[0] for line in lines[: lines.index("")]]
 
 
 def _passes(scenario: str, revision: str) -> bool:
