@@ -16,7 +16,7 @@ import msgspec
 
 from gateway.rendezvous import RendezvousDown
 from gateway.running import as_task
-from gateway.upstream import Answer, AskRefused, UpstreamBusy, UpstreamError
+from gateway.upstream import Answer, AskRefused, UpstreamBroken, UpstreamBusy, UpstreamError
 from gateway.upstream.legacy.parked import (
     ASKABLE,
     LIFE,
@@ -32,6 +32,7 @@ from gateway.upstream.legacy.parked import (
 )
 from gateway.upstream.legacy.task_questions import TaskQuestions
 from gateway.upstream.messages import members
+from gateway.upstream.troubles import Trouble
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
@@ -42,8 +43,11 @@ if TYPE_CHECKING:
     from registry.catalogue import Credential
     from registry.secrets.vault import Vault
 
-TAKEN_WITHIN: Final = 30.0  # seconds in which the process that holds a call fetches what its client said
+ALIVE_EVERY: Final = 2.0  # seconds after which a process that goes on with a call for another one says so
+LOST_AFTER: Final = 8.0  # seconds without a word after which it is taken for dead
+STOPPED_WITHIN: Final = 30.0  # seconds in which it hears that nobody waits any more
 CONTEXT: Final = b"parked-call"
+LOST: Final = "the process that held the call has ended; the call may have been carried out"
 GONE: Final = b'{"code":-32602,"message":"The question is not open any more; start the call anew."}'
 
 
@@ -56,8 +60,9 @@ class _Letter(msgspec.Struct, array_like=True):
 
 
 class _Said(msgspec.Struct, array_like=True):
-    """What comes of a call at the process that holds it: something said on the way, or its end."""
+    """What comes of a call at the process that holds it: that it is at work, something said on the way, or the end."""
 
+    alive: bool = False
     method: str = ""
     params: bytes = b""
     result: bytes = b""
@@ -123,11 +128,17 @@ class Parking:
                 parked.forsake()
 
     async def close(self) -> None:
+        """Whoever comes back to another process, or after a restart, hears at once that the call is gone."""
         await self.tasks.close()
         for parked in self._parked.values():
             parked.task.cancel()
             if parked.keeper is not None:
                 parked.keeper.cancel()
+        await asyncio.gather(*(self._withdraw(nonce) for nonce in self._parked))
+
+    async def _withdraw(self, nonce: str) -> None:
+        with suppress(RendezvousDown):
+            await self._rendezvous.take(_here(nonce))
 
     async def _round(self, parked: Parked) -> Answer:
         asked = asyncio.ensure_future(parked.asked.wait())
@@ -171,13 +182,21 @@ class Parking:
             return
         parked.down = _Far(self, came.box, parked.first)
         parked.take(came.said)
-        given_up = asyncio.create_task(self._given_up(nonce, parked))
+        beside = [asyncio.create_task(work) for work in (self._given_up(nonce, parked), self._alive(came.box))]
         try:
             await self.post(came.box, await self._outcome(parked))
         except RendezvousDown:
             parked.task.cancel()
         finally:
-            given_up.cancel()
+            for task in beside:
+                task.cancel()
+
+    async def _alive(self, box: str) -> None:
+        """Again and again, for whoever waits for a process that was killed would wait for nothing."""
+        while True:
+            with suppress(RendezvousDown):
+                await self.post(box, _Said(alive=True))
+            await asyncio.sleep(ALIVE_EVERY)
 
     async def _told_gone(self, box: str) -> None:
         with suppress(RendezvousDown):
@@ -210,30 +229,40 @@ class Parking:
         try:
             if await self._rendezvous.take(_here(nonce)) is None:
                 return Answer(error=GONE)
-            await self._rendezvous.send(_box(nonce), letter, TAKEN_WITHIN)
+            await self._rendezvous.send(_box(nonce), letter, LOST_AFTER)
             found = await self._heard(box, down)
         except (RendezvousDown, SecretRefused) as error:
             raise UpstreamBusy("the call that asked cannot be reached; try again") from error
         except asyncio.CancelledError:
-            with suppress(RendezvousDown):
-                await self._rendezvous.send(_stop(nonce), b"1", TAKEN_WITHIN)
+            await self._stop(nonce)
             raise
         if found is None:
+            await self._stop(nonce)
             return Answer(error=GONE)
         if found.broken:
             raise UpstreamError(found.broken)
         return Answer(result=found.result, error=found.error)
 
+    async def _stop(self, nonce: str) -> None:
+        """Nobody waits for what comes of the call."""
+        with suppress(RendezvousDown):
+            await self._rendezvous.send(_stop(nonce), b"1", STOPPED_WITHIN)
+
     async def _heard(self, box: str, down: Downstream) -> _Said | None:
-        """What is said on the way goes on to the client; gives the end."""
+        """What is said on the way goes on to the client; gives the end, or nothing where nobody took the letter."""
+        taken = False
         while True:
-            sealed = await self._rendezvous.receive(box, LIFE)
+            sealed = await self._rendezvous.receive(box, LOST_AFTER)
+            if sealed is None and taken:
+                raise UpstreamBroken(LOST, Trouble.LOST)
             if sealed is None:
                 return None
+            taken = True
             said = msgspec.msgpack.decode(self._vault.unwrap(CONTEXT, sealed), type=_Said)
-            if not said.method:
+            if said.method:
+                await down.notify(said.method, said.params)
+            elif not said.alive:
                 return said
-            await down.notify(said.method, said.params)
 
 
 class _Far:
@@ -246,7 +275,7 @@ class _Far:
 
     async def notify(self, method: str, params: bytes) -> None:
         with suppress(RendezvousDown):
-            await self._parking.post(self._box, _Said(method, params))
+            await self._parking.post(self._box, _Said(method=method, params=params))
 
     async def request(self, method: str, params: bytes) -> bytes:  # noqa: ARG002 - the seam's signature
         raise AskRefused(NOT_NOW)

@@ -95,7 +95,8 @@ class TaskQuestions:
             if await self._rendezvous.get(_waits(name)) is None:
                 return
             await self._rendezvous.send(_box(name), self._vault.wrap(CONTEXT, letter), TAKEN_WITHIN)
-            await self._rendezvous.receive(box, TAKEN_WITHIN)
+            if await self._rendezvous.receive(box, TAKEN_WITHIN) is None:
+                await self._forget(name)  # the process that waited is gone: whoever looks next waits anew
         except RendezvousDown as error:
             raise UpstreamBusy("the answer cannot be passed on; try again") from error
 
@@ -134,8 +135,11 @@ class TaskQuestions:
             listening.task.cancel()
             await asyncio.wait({listening.task})
             with suppress(RendezvousDown):
-                await self._rendezvous.take(_asked(name))
-                await self._rendezvous.take(_waits(name))
+                await self._forget(name)
+
+    async def _forget(self, name: str) -> None:
+        await self._rendezvous.take(_asked(name))
+        await self._rendezvous.take(_waits(name))
 
     async def _show(self, name: str, listening: _Listening) -> None:
         await asyncio.sleep(TOGETHER)

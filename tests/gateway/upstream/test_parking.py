@@ -9,6 +9,7 @@ import pytest
 
 from gateway.upstream import UpstreamBroken
 from gateway.upstream.legacy import parking
+from gateway.upstream.troubles import Trouble
 from registry.tables import Era
 from tests.fakes.door import eventually
 from tests.fakes.raw import LAST, STREAM, chunk, event, http, raw_server
@@ -167,6 +168,47 @@ async def test_a_call_that_is_not_parked_any_more_is_said_to_be_gone(make_server
         for process in (one, other):
             answer = await process.send(upstream, again({**asked, "requestState": "0" * 32}), caller, None)
             assert json.loads(answer.error)["code"] == -32602
+
+
+async def test_a_call_whose_process_was_ended_is_said_to_be_gone_at_once(make_servers, caller):
+    one, other = make_servers(), make_servers()
+    async with raw_server(asking_back("elicitation/create")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(one, upstream, caller)
+        await one.close()
+        answer = await asyncio.wait_for(other.send(upstream, again(asked), caller, None), 1)
+        assert json.loads(answer.error)["code"] == -32602
+
+
+async def test_a_call_whose_process_was_killed_is_said_to_be_gone_soon(make_servers, caller, monkeypatch):
+    monkeypatch.setattr(parking, "LOST_AFTER", 0.2)
+    one, other = make_servers(), make_servers()
+    async with raw_server(asking_back("elicitation/create")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(one, upstream, caller)
+        [parked] = one._parking._parked.values()
+        parked.keeper.cancel()
+        answer = await asyncio.wait_for(other.send(upstream, again(asked), caller, None), 5)
+        assert json.loads(answer.error)["code"] == -32602
+
+
+async def test_a_process_that_is_killed_while_it_goes_on_for_another_keeps_nobody_waiting(
+    make_servers, caller, monkeypatch
+):
+    monkeypatch.setattr(parking, "LOST_AFTER", 0.2)
+    one, other = make_servers(), make_servers()
+
+    async def asks_and_waits(asked, writer) -> None:
+        writer.write(STREAM + event({"jsonrpc": "2.0", "id": "q", "method": "elicitation/create", "params": {}}))
+        await writer.drain()
+        await asyncio.Event().wait()
+
+    async with raw_server(Clockwork(asks_and_waits)) as server:
+        upstream = server.upstream(Era.LEGACY)
+        asked = await first(one, upstream, caller)
+        with pytest.raises(UpstreamBroken, match="may have been carried out") as lost:
+            await asyncio.wait_for(other.send(upstream, again(asked), caller, None), 5)
+        assert lost.value.trouble is Trouble.LOST
 
 
 async def test_what_was_not_declared_is_not_asked(servers, caller):
