@@ -12,7 +12,8 @@ from gateway.upstream.following import ANY, UPDATED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
 
-    from registry.catalogue import Upstream
+    from gateway.upstream import Ended
+    from registry.catalogue import Credential, Upstream
 
 FIRST_PAUSE = 1.0  # seconds before a stream that ended is opened again; doubled up to
 LONGEST_PAUSE = 60.0
@@ -26,6 +27,7 @@ class Listening:
         self.uris = uris
         self._pending: dict[FeedEvent, None] = {}
         self._ready = asyncio.Event()
+        self._over = False
 
     def offer(self, event: FeedEvent) -> None:
         if event.method == UPDATED and event.uri not in self.uris:
@@ -34,8 +36,15 @@ class Listening:
             self._pending[event] = None
             self._ready.set()
 
-    async def next(self) -> FeedEvent:
+    def end(self) -> None:
+        """There will be nothing more; whoever still wants to hear asks anew."""
+        self._over = True
+        self._ready.set()
+
+    async def next(self) -> FeedEvent | None:
         await self._ready.wait()
+        if self._over:
+            return None
         event = next(iter(self._pending))
         del self._pending[event]
         if not self._pending:
@@ -53,7 +62,10 @@ class Follows(Protocol):
 class Feed:
     """One stream, kept up while somebody listens."""
 
-    def __init__(self, follower: Follows, server: str, announced: frozenset[str]) -> None:
+    def __init__(
+        self, follower: Follows, server: str, announced: frozenset[str], credential: Credential | None
+    ) -> None:
+        self.credential = credential
         self._follower = follower
         self._server = server
         self._announced = announced  # the list changes that the server can tell of
@@ -76,6 +88,11 @@ class Feed:
         self._listeners.discard(listening)
         if self.unwanted:
             self.stop()
+
+    def end(self) -> None:
+        self.stop()
+        for listening in self._listeners:
+            listening.end()
 
     def stop(self) -> None:
         if self._task is not None:
@@ -136,20 +153,33 @@ class Feeds:
         self._feeds: dict[Hashable, Feed] = {}
 
     async def events(
-        self, key: Hashable, server: Upstream, uris: frozenset[str], follower: Callable[[], Follows]
+        self,
+        key: Hashable,
+        server: Upstream,
+        uris: frozenset[str],
+        follower: Callable[[], Follows],
+        credential: Credential | None = None,
     ) -> AsyncIterator[FeedEvent]:
+        """Until nobody iterates, or the account that it is heard with has ended."""
         listening = Listening(uris)
         feed = self._feeds.get(key)
         if feed is None:
-            feed = self._feeds[key] = Feed(follower(), server.slug, _announced(server))
+            feed = self._feeds[key] = Feed(follower(), server.slug, _announced(server), credential)
         feed.join(listening)
         try:
-            while True:
-                yield await listening.next()
+            while (event := await listening.next()) is not None:
+                yield event
         finally:
             feed.leave(listening)
             if feed.unwanted and self._feeds.get(key) is feed:
                 del self._feeds[key]
+
+    def forsake(self, ended: Ended) -> None:
+        """No stream goes on, or is opened again, with an account that has ended."""
+        for key, feed in list(self._feeds.items()):
+            if feed.credential is not None and ended(feed.credential):
+                del self._feeds[key]
+                feed.end()
 
     def close(self) -> None:
         for feed in self._feeds.values():

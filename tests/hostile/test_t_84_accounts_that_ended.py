@@ -24,6 +24,7 @@ from tests.fakes.furnished import allow, door_of, furnish, minted
 from tests.fakes.raw import Asked, RawServer, http, raw_server, result
 from tests.gateway.oauth.house import House
 from tests.gateway.upstream.conftest import caller, make_servers
+from tests.gateway.upstream.test_feeds import CHANGING, Streaming
 from tests.gateway.upstream.test_legacy_servers import asking_back
 from tests.gateway.upstream.test_parking import ASKING, again, call
 
@@ -148,3 +149,34 @@ async def test_t_84_a_call_under_way_is_taken_back_when_its_account_ends(tmp_pat
 
 async def _never(_asked: Asked, _writer: asyncio.StreamWriter) -> None:
     return None
+
+
+@pytest.mark.parametrize("era", [Era.MODERN, Era.LEGACY])
+async def test_t_84_a_stream_of_changes_ends_with_its_account_and_is_not_opened_again(make_servers, era: Era) -> None:
+    servers, changing = make_servers(), Streaming()
+    async with raw_server(changing) as server:
+        upstream = server.upstream(era, capabilities=CHANGING)
+        heard = [asyncio.create_task(all_of(servers, upstream, account(server, name))) for name in ("mine", "theirs")]
+        for _ in heard:
+            await changing.next()
+
+        servers.forsake(lambda credential: credential.account == "mine")
+
+        await asyncio.wait_for(heard[0], 5)
+        opened = len([one for one in server.asked if is_stream(one) and "of-mine" in one.headers["authorization"]])
+        await asyncio.sleep(1.5)  # after which a stream that broke is opened again
+        assert opened == len(
+            [one for one in server.asked if is_stream(one) and "of-mine" in one.headers["authorization"]]
+        )
+        assert not heard[1].done()
+        heard[1].cancel()
+        await asyncio.wait({heard[1]})
+
+
+async def all_of(servers, upstream, credential: Credential) -> None:
+    async for _ in servers.events(upstream, None, frozenset(), credential):
+        pass
+
+
+def is_stream(asked: Asked) -> bool:
+    return asked.line.startswith("GET") or asked.method == "subscriptions/listen"

@@ -83,7 +83,7 @@ class Channels:
     ) -> AsyncIterator[FeedEvent]:
         place = self._places.place(server, None, credential, b"{}")
         follower = ChannelFollower(self._opened, place, server.era)
-        events = self._feeds.events((place.key, server.era), server, uris, lambda: follower)
+        events = self._feeds.events((place.key, server.era), server, uris, lambda: follower, credential)
         try:
             async for event in events:
                 yield event
@@ -96,6 +96,7 @@ class Channels:
         self._read_at.clear()
 
     def forsake(self, ended: Ended) -> None:
+        self._feeds.forsake(ended)
         self._opened.forsake(ended)
 
     async def sweep(self) -> None:
