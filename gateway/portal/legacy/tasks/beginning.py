@@ -47,11 +47,13 @@ async def begin(exchange: Exchange) -> Answer:
     await book.lines(exchange)  # what cannot be written down afterwards is better not begun
     asking = _wishing(exchange, target, ttl)
     answer = await turns.call_until_answered(asking)
-    if answer.error:
-        return down.answer(exchange, answer)
+    return down.answer(exchange, answer) if answer.error else await _become(asking, target, answer)
+
+
+async def _become(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     members = members_of(answer.result)
     if bytes(members.get("resultType", b"")) != b'"task"':
-        return await _kept(asking, target, down.answer(asking, answer).result)
+        return await _kept(exchange, target, down.answer(exchange, answer).result)
     ident: str = msgspec.json.decode(members["taskId"])
     handle = handles.opened(exchange, ident)
     if handle is not None:  # or its time was over at once
