@@ -11,11 +11,12 @@ import click
 
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.output import table
+from gateway.cli.server.authority import options
 from gateway.office import operator
 from registry.database import Concern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlmodel import Session
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from registry.catalogue import Credential, Upstream
     from registry.openapi.kept import Api, Text
     from registry.openapi.operations import Choice, Operation
+    from registry.openapi.reading import Document
     from registry.screening.ahead import Ahead
 
 MOST_LEFT = 10  # operations that are named because they cannot be tools
@@ -211,12 +213,21 @@ def server_openapi(office: Office, description: str, *, as_json: bool, **given: 
     here = partial(is_at, document, place=place_of(document, text.url), source=text.url)
     everything = operations(document, here)
     choice = choice_of(given)
-    rows = [_row(one) for one in (chosen(everything, choice) if choice else everything)]
-    show(rows, as_json=as_json, text=lambda: _text(rows))
+    wanted = chosen(everything, choice) if choice else everything
+    rows = [_row(one) for one in wanted]
+    show(rows, as_json=as_json, text=lambda: f"{_text(rows)}{_ways(document, wanted)}")
 
 
 def _row(one: Operation) -> dict[str, str]:
     return {"id": one.id or one.name, "operation": one.place, "tags": ", ".join(one.tags), "unusable": one.unusable}
+
+
+def _ways(document: Document, wanted: Sequence[Operation]) -> str:
+    """How it says that it is authenticated to: to be believed by whoever knows better."""
+    from registry.openapi.security import ways
+
+    lines = [f"  --auth {' or '.join(way.modes)} {options(way.settings)}" for way in ways(document, wanted)]
+    return "\n".join(["\nit says of authentication:", *lines]) if lines else ""
 
 
 def _text(rows: list[dict[str, str]]) -> str:

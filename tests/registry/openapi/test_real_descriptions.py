@@ -134,7 +134,7 @@ def test_what_is_chosen_of_github_is_what_it_says() -> None:
 
 
 def test_what_figma_says_of_its_tokens_is_a_proposal_of_the_scopes_that_are_needed() -> None:
-    (way,) = known(FIGMA, "getFileComments", "postComment").ways
+    (way,) = known(FIGMA, "getComments", "postComment").ways
     assert way.modes == (Auth.OAUTH_PERSON, Auth.OAUTH_SHARED)
     assert way.settings == {
         "authorization_endpoint": "https://www.figma.com/oauth",
