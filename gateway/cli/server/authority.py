@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     Settings = dict[str, Any]
 
 PLACES = frozenset({"issuer", "token_endpoint", "query", "cookie", "header"})  # one of them says whither already
+SAID = frozenset({"issuer", "token_endpoint", "workload"})  # of a platform's token the operator's file says it
 
 
 def options(settings: Mapping[str, Any]) -> str:
@@ -78,7 +79,7 @@ def named(reach: Callable[[], tuple[Fetcher, Upstream]], auth: Auth, settings: S
 
 def _sends_a_secret(auth: Auth, settings: Settings) -> bool:
     fields = MODES[auth].model_fields
-    if "issuer" not in fields or "client_auth" not in fields or {"issuer", "token_endpoint"} & settings.keys():
+    if "issuer" not in fields or "client_auth" not in fields or SAID & settings.keys():
         return False
     return str(settings.get("client_auth", fields["client_auth"].default)).startswith("client_secret")
 
