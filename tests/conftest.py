@@ -51,13 +51,14 @@ def _replace_everywhere(before: object, after: object) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    on_postgresql.leave()
     if SERVER in config.stash:
         config.stash[SERVER].close()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--postgresql"):
-        items[:] = [item for item in items if on_postgresql.opens_a_database(item.path)]
+        items[:] = [item for item in items if on_postgresql.concerns(item)]
         skip = pytest.mark.skip(reason="about SQLite itself")
         for item in items:
             if item.get_closest_marker("sqlite"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 BIN = Path("/usr/lib/postgresql/15/bin")
 USER = "gw"
+OPTIONS = (  # nothing has to outlive it
+    "listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off", "synchronous_commit=off",
+    "full_page_writes=off", "wal_level=minimal", "max_wal_senders=0", "autovacuum=off",
+)  # fmt: skip
 
 
 @contextmanager
@@ -36,9 +41,8 @@ def postgresql() -> Iterator[str]:
 def _served(place: Path, port: int) -> Iterator[str]:
     data = place / "data"
     _run_as_postgres(place, str(BIN / "initdb"), "-D", str(data), "-A", "trust", "-U", USER, "--no-sync")
-    options = ("listen_addresses=127.0.0.1", "unix_socket_directories=", "fsync=off")
     command = [str(BIN / "postgres"), "-D", str(data), "-p", str(port)]
-    for option in options:
+    for option in OPTIONS:
         command += ["-c", option]
     with (place / "log").open("wb") as log:
         server = subprocess.Popen([*_as_postgres(), *command], stdout=log, stderr=log)
@@ -46,7 +50,7 @@ def _served(place: Path, port: int) -> Iterator[str]:
         _wait_until_ready(port, server)
         yield f"postgresql://{USER}@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # SIGTERM waits for whoever is still connected
         server.wait(20)
 
 
