@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Final, Generic, TypeVar
 
 END: Final = b"\r\n\r\n"
-_LENGTH: Final = b"\r\ncontent-length: %b\r"  # so most say it; some with capitals
-_CAPITAL: Final = b"\r\nContent-Length: %b\r"
+_LENGTH: Final = b"\r\ncontent-length: %d\r"  # so most say it; some with capitals
+_CAPITAL: Final = b"\r\nContent-Length: %d\r"
 _BEFORE: Final = len(b"\r\ncontent-length: ")
 _UNMEASURED: Final = (b"", 0)
 
@@ -44,15 +44,15 @@ def apart(data: bytes) -> tuple[bytes, int]:
     more than one, or says no length. What is taken away is the length of what follows and nothing else, so two heads of
     which the same is left differ in their length alone.
     """
-    start = data.find(END) + len(END)
-    length = b"%d" % (len(data) - start)
-    at = data.find(_LENGTH % length, 0, start)
+    start = data.find(END) + 4
+    line = _LENGTH % (len(data) - start)
+    at = data.find(line, 0, start)
     if at < 0:
-        at = data.find(_CAPITAL % length, 0, start)
+        line = _CAPITAL % (len(data) - start)
+        at = data.find(line, 0, start)
         if at < 0:
             return _UNMEASURED
-    at += _BEFORE
-    return data[:at] + data[at + len(length) : start], start
+    return data[: at + _BEFORE] + data[at + len(line) - 1 : start], start
 
 
 def ends_plainly(raw: bytes, fields: int) -> bool:

@@ -20,7 +20,7 @@ class Signal:
 
     come = False
     _asyncio_future_blocking = False
-    _fault: BaseException | None = None
+    fault: BaseException | None = None  # what came instead
     then: Callable[[], object] | None = None  # what to do when it comes
 
     def set(self, fault: BaseException | None = None) -> None:
@@ -28,7 +28,7 @@ class Signal:
         if self.come:
             return
         self.come = True
-        self._fault = fault
+        self.fault = fault
         then, self.then = self.then, None
         if then is not None:
             then()
@@ -37,8 +37,8 @@ class Signal:
         if not self.come:
             self._asyncio_future_blocking = True
             yield self
-        if self._fault is not None:
-            raise self._fault
+        if self.fault is not None:
+            raise self.fault
 
     # What a task asks of a future that it waits for
 
@@ -58,8 +58,8 @@ class Signal:
         return not came
 
     def result(self) -> None:
-        if self._fault is not None:
-            raise self._fault
+        if self.fault is not None:
+            raise self.fault
 
 
 class Run:

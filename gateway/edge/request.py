@@ -6,7 +6,7 @@ whoever brings the answer; a scope, messages and a task for each would cost more
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -27,6 +27,12 @@ _CLOSE: Final = b"connection: close\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
+class Running(Protocol):
+    """What answers a request, while it does."""
+
+    def cancel(self, msg: object = None, /) -> bool: ...
+
+
 class Request(Answer):
     """What came, and the way to answer it.
 
@@ -36,7 +42,7 @@ class Request(Answer):
     """
 
     taker: Callable[[bytes], None] | None = None
-    run: Run
+    run: Running
     recalled = False  # what allowed it has been revoked meanwhile
     ends_with_client = False  # whether nobody wants the answer when the client has hung up
     head: Head | None = None  # its head, where one like it may come again
@@ -114,9 +120,9 @@ class Request(Answer):
     def serve(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work`, which ends with an answer, now, and as far as it goes without waiting."""
         tasks: Any = self.line.tasks  # what a server that is told to stop waits for, and cancels in the end
-        self.run = Run(work, tasks.discard)
-        tasks.add(self.run)
-        self.run.step()
+        self.run = run = Run(work, tasks.discard)
+        tasks.add(run)
+        run.step()
 
     def whole(self, status: int, kind: bytes, body: bytes, headers: Lines = ()) -> None:
         """The whole answer, in one write."""

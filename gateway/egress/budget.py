@@ -13,9 +13,13 @@ class Budget:
         self.limit = limit
         self.used = 0
 
+    def admits(self, size: int) -> bool:
+        """Whether a call may leave now."""
+        return self.used + size <= self.limit
+
     def admit(self, size: int) -> None:
         """Refuses a call before it leaves while too much is held already."""
-        if self.used + size > self.limit:
+        if not self.admits(size):
             full = "too many bytes are in flight at this gateway; nothing was sent, try again shortly"
             raise UpstreamBusy(full, trouble=Trouble.FULL)
 

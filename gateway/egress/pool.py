@@ -93,19 +93,23 @@ class Egress:
     async def _sent(self, route: Route, request: bytes, terms: Terms, *, repeatable: bool) -> Reply:
         """Over a connection that waits for it, or a new one."""
         connection = self._take_idle(route.key)
-        if connection is not None:
-            reply = connection.send(request, terms)
-            try:
-                await reply
-            except (Stale, UpstreamUnreachable) as dead:
-                reply.close()
-                if isinstance(dead, Stale) and not repeatable:  # of the other it is known that nothing was sent
-                    raise
-            except (UpstreamError, asyncio.CancelledError):
-                reply.close()
+        if connection is None:
+            return await self._exchange_anew(route, request, terms)
+        return await self.settled(connection.send(request, terms), route, request, terms, repeatable=repeatable)
+
+    async def settled(self, reply: Reply, route: Route, request: bytes, terms: Terms, *, repeatable: bool) -> Reply:
+        """The reply when it has come, to what was sent on a connection that had waited."""
+        try:
+            await reply
+        except (Stale, UpstreamUnreachable) as dead:
+            reply.close()
+            if isinstance(dead, Stale) and not repeatable:  # of the other it is known that nothing was sent
                 raise
-            else:
-                return reply
+        except (UpstreamError, asyncio.CancelledError):
+            reply.close()
+            raise
+        else:
+            return reply
         return await self._exchange_anew(route, request, terms)
 
     async def _exchange_anew(self, route: Route, request: bytes, terms: Terms) -> Reply:
@@ -117,6 +121,16 @@ class Egress:
             reply.close()
             raise
         return reply
+
+    def waiting(self, route: Route) -> list[Connection] | None:
+        """The connections that wait for a request, if the last of them can have one now."""
+        idle = self._idle.get(route.key)
+        return idle if idle and idle[-1].usable() else None
+
+    def written(self, route: Route, lines: bytes, body: bytes, credential: Credential | None) -> bytes:
+        """A message of MCP as it is sent, whole."""
+        head = b"%bContent-Length: %d\r\n%b" % (route.post, len(body), lines)
+        return _request(route, credential, head, body)
 
     async def reach(self, route: Route) -> None:
         """Sees that a connection can be made, and says nothing on it; it waits for whoever asks next."""
@@ -191,9 +205,7 @@ class Egress:
     def _unconnected(self, key: Key) -> Connection:
         opened = self._open.setdefault(key, set())
         idle = self._idle.setdefault(key, [])
-        connection = Connection(
-            self.budget, partial(_put_back, idle), lambda conn: _forget(conn, opened, idle)
-        )
+        connection = Connection(self.budget, partial(_put_back, idle), lambda conn: _forget(conn, opened, idle))
         opened.add(connection)  # counted from now on, so that a rush cannot open more than it may
         return connection
 

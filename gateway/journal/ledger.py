@@ -79,7 +79,8 @@ class Ledger:
                 self._open.add(opens)
             elif closes:
                 self._open.discard(closes)
-        self.syncing.dirty()
+        if not self.syncing.is_dirty:
+            self.syncing.dirty()
 
     def begin(self) -> None:
         """Open a segment if none is open. Raises JournalDown."""

@@ -38,16 +38,16 @@ class Syncing:
         self._ledger = ledger
         self._lock = Lock()
         self._waiters: list[Waiter] = []
-        self._dirty = False
+        self.is_dirty = False
         self._wake = Event()
         self._urgent = Event()
         self._stopping = False
         self._thread: Thread | None = None
 
     def dirty(self) -> None:
-        """Something was written. Costs a look at a flag when that is known."""
-        if not self._dirty:
-            self._dirty = True
+        """Something was written; `is_dirty` says whether that is known."""
+        if not self.is_dirty:
+            self.is_dirty = True
             self._start()
             self._wake.set()
 
@@ -56,7 +56,7 @@ class Syncing:
         future: Future[None] = loop.create_future()
         with self._lock:
             self._waiters.append((loop, future, self._ledger.lost))
-        self._dirty = True
+        self.is_dirty = True
         self._start()
         self._urgent.set()
         self._wake.set()
@@ -88,7 +88,7 @@ class Syncing:
         self._tell(self._take(), JournalDown("the journal is closed"))
 
     def _round(self) -> bool:
-        self._dirty = False
+        self.is_dirty = False
         waiters = self._take()
         try:
             self._ledger.sync()

@@ -112,7 +112,7 @@ class FileJournal:
 
     def intend(self, about: About, *, call: str, decision: str, request_id: str, arguments: bytes) -> None:
         ids, readable = f"{call}{decision}{request_id}", self._redactor.members(arguments)
-        if readable is None or not _is_plain(ids):
+        if readable is None or not (ids.isascii() and ids.isalnum()):
             facts = {"at": time.time(), "event": "call.intent", "call": call, "decision": decision}
             facts |= {"request_id": request_id} | about.facts | self._redactor.facts(arguments)
             body = encode(facts)

@@ -14,6 +14,7 @@ import socket
 import tempfile
 import threading
 from bisect import bisect_left
+from collections import defaultdict
 from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
@@ -59,8 +60,8 @@ class Counts:
         self._settling = threading.Lock()
         self._settled: dict[object, float] = {}
         self._decided = {True: 0, False: 0}
-        self._outcomes: dict[tuple[str, str], int] = {}
-        self._times: dict[str, _Times] = {}
+        self._outcomes: dict[tuple[str, str], int] = defaultdict(int)
+        self._times: dict[str, _Times] = defaultdict(_Times)
 
     def decided(self, allowed: bool) -> None:
         self._decided[allowed] += 1
@@ -72,11 +73,8 @@ class Counts:
         self._lists.labels(kind).inc()
 
     def concluded(self, server: str, outcome: str, seconds: float) -> None:
-        pair = (server, outcome)
-        self._outcomes[pair] = self._outcomes.get(pair, 0) + 1
-        times = self._times.get(server)
-        if times is None:
-            times = self._times[server] = _Times()
+        self._outcomes[server, outcome] += 1
+        times = self._times[server]
         times.total += seconds
         times.counts[bisect_left(BUCKETS, seconds)] += 1
 

@@ -8,8 +8,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-import msgspec
-
 from authz.errors import ProofRefused, TokenRefused
 from gateway import clock
 from gateway.edge.request import JSON
@@ -18,8 +16,6 @@ from gateway.oauth.challenges import challenge_401, challenge_dpop
 from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import listing
 from gateway.portal.calls import call
-from gateway.portal.calls.plans import Known, planned
-from gateway.portal.calls.sending import send
 from gateway.portal.calls.underway import revoked
 from gateway.portal.exchange import Exchange, Found
 from gateway.portal.headers import MODERN, check_modern, is_modern, mirror_of
@@ -27,11 +23,12 @@ from gateway.portal.legacy.batches import is_batch
 from gateway.portal.legacy.clients import Legacy
 from gateway.portal.listening import subscriptions
 from gateway.portal.listening.hub import Hub
+from gateway.portal.planned import Planned
 from gateway.portal.possession import BEARER, once, presented, prove
-from gateway.portal.reply import Pulse, Reply, accepts
+from gateway.portal.reply import Pulse, Reply, accepts, envelope
 from gateway.portal.wire import Message, parse
 from gateway.problems import METHOD_NOT_FOUND, Problem, journal_down, unavailable
-from gateway.running import as_task
+from gateway.running import Run, as_task
 
 if TYPE_CHECKING:
     from authz.principals import Principal
@@ -39,7 +36,6 @@ if TYPE_CHECKING:
     from gateway.edge import Arrival
     from gateway.edge.request import Request
     from gateway.snapshots import Snapshot
-    from gateway.upstream import Answer
     from gateway.world import World
     from registry.catalogue import Mount
 
@@ -51,16 +47,7 @@ _PREFLIGHT: Final = (
     (b"access-control-max-age", b"600"),
 )
 _NOTHING: Final = Message(b"", "", {}, {}, {})
-# The status that goes with a server's error (MCP, Streamable HTTP); all others go with 200.
-_STATUS: Final = {-32021: 400, METHOD_NOT_FOUND: 404}
 _SAFE_HEADER: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_, ")
-
-
-class _Coded(msgspec.Struct):
-    code: int = 0
-
-
-_CODED: Final = msgspec.json.Decoder(_Coded)
 
 
 class Portal:
@@ -73,6 +60,7 @@ class Portal:
         self._hub = Hub(world)
         self._pulse = Pulse()
         self._legacy = Legacy(world, self._hub, self._lists, self._pulse)
+        self.again = Planned(world, self._pulse, self._end).again
 
     def enter(self, request: Request, arrival: Arrival) -> None:
         """The head of a request: who asks is proved, and where it goes found, before any of its body is looked at."""
@@ -120,29 +108,6 @@ class Portal:
         request.taker = partial(self._take, exchange)
         return True
 
-    def again(self, request: Request, body: bytes) -> bool:
-        """All of a request has come, with a head that is known: whether it is a call like one before, and under way."""
-        found = None if request.head is None else request.head.found
-        known = None if found is None else planned(self._world, request, found, body, time.time())
-        if known is None:
-            return False
-        request.ends_with_client = True
-        request.serve(self._known(known))
-        return True
-
-    async def _known(self, known: Known) -> None:
-        try:
-            self._pulse.add(known)
-            status, said = _envelope(known.ident, await send(known))
-            if known.started:
-                await known.exchange.reply.finish(status, said)
-            else:
-                known.request.whole(status, JSON, said)
-        except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the edge of the data plane
-            await self._end(known.exchange, error)
-        finally:
-            self._pulse.discard(known)
-
     async def _end(self, exchange: Exchange, error: BaseException) -> None:
         """The answer to a request that ended in `error`; raises it where that was none of its own."""
         if isinstance(error, Exception):
@@ -167,7 +132,7 @@ class Portal:
                 return
             reply = exchange.reply
             self._pulse.add(reply)
-            status, said = _envelope(exchange.message.id, await call.call(exchange))
+            status, said = envelope(exchange.message.id, await call.call(exchange))
             if reply.started:
                 await reply.finish(status, said)
             else:
@@ -323,13 +288,6 @@ class Portal:
             await reply.end()
 
 
-def _envelope(ident: bytes, answer: Answer) -> tuple[int, bytes]:
-    if answer.result:
-        return 200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result)
-    status = _STATUS.get(_CODED.decode(answer.error).code, 200)
-    return status, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error)
-
-
 def _problem(error: Exception) -> Problem:
     """What is answered when a request ends in `error`."""
     if isinstance(error, Problem):
@@ -343,7 +301,8 @@ def _problem(error: Exception) -> Problem:
 def _gave_up(exchange: Exchange) -> bool:
     """Whether it was cancelled because nobody waits for it any more, or nobody may have it, and for no other reason."""
     request = _request(exchange)
-    return (request.disconnected or request.recalled) and request.run.uncancel() <= 0
+    run = request.run
+    return (request.disconnected or request.recalled) and isinstance(run, Run) and run.uncancel() <= 0
 
 
 def _request(exchange: Exchange) -> Request:

@@ -6,7 +6,10 @@ import asyncio
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Protocol
 
+import msgspec
+
 from gateway.edge.request import JSON
+from gateway.problems import METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.edge import Arrival
     from gateway.edge.request import Request
     from gateway.portal.legacy.trails import Trail
+    from gateway.upstream import Answer
 
 Lines = tuple[tuple[bytes, bytes], ...]
 
@@ -28,6 +32,15 @@ _EVENTS: Final[Lines] = (
 )
 KEPT: Final = 256  # bytes of an Accept header up to which its reading is remembered
 _LINE_ENDS: Final = bytes.maketrans(b"\r\n", b"  ")
+# The status that goes with a server's error (MCP, Streamable HTTP); all others go with 200.
+_STATUS: Final = {-32021: 400, METHOD_NOT_FOUND: 404}
+
+
+class _Coded(msgspec.Struct):
+    code: int = 0
+
+
+_CODED: Final = msgspec.json.Decoder(_Coded)
 
 
 def accepts(value: bytes) -> tuple[bool, bool]:
@@ -169,3 +182,11 @@ def _cors(origin: bytes) -> Lines:
         (b"access-control-expose-headers", EXPOSED),
         (b"vary", b"Origin"),
     )
+
+
+def envelope(ident: bytes, answer: Answer) -> tuple[int, bytes]:
+    """The status and the message that a server's answer goes on in."""
+    if answer.result:
+        return 200, b'{"jsonrpc":"2.0","id":%s,"result":%s}' % (ident, answer.result)
+    status = _STATUS.get(_CODED.decode(answer.error).code, 200)
+    return status, b'{"jsonrpc":"2.0","id":%s,"error":%s}' % (ident, answer.error)

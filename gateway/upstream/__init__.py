@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from authz.principals import Principal
     from gateway.upstream.connections import Strain
-    from gateway.upstream.modern import Way
+    from gateway.upstream.ways import Way
     from registry.catalogue import Credential, Entry, Upstream
     from registry.tables import Era
 
@@ -155,11 +155,6 @@ class Upstreams(Protocol):
         Good for as long as `server` is the one that is registered.
         """
 
-    def along(
-        self, way: Way, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
-    ) -> Coroutine[None, None, Answer]:
-        """As `send`, for a call like the one that `way` was found for."""
-
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         """Which era the server speaks and what it says of itself (protocol revision 2026-07-28, versioning)."""
 
@@ -170,6 +165,11 @@ class Upstreams(Protocol):
 
     def strains(self) -> Mapping[str, Strain]:
         """How servers stand in this process, by slug, as far as they were asked."""
+
+    def heed(self, doubted: Callable[[str], object]) -> None:
+        """`doubted` hears of each server that answered a call as none of its kind does: it may speak another era now
+        (protocol revision 2026-07-28, versioning).
+        """
 
     def leave(self, server: str) -> None:
         """It is not approved any more: end what runs for it here."""

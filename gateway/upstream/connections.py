@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
 from gateway.journal import JournalDown
-from gateway.upstream import Answer, Probed, UpstreamError, modern
+from gateway.upstream import Answer, Probed, UpstreamError
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.channels.engine import Channels
 from gateway.upstream.channels.sse import SsePlaces
@@ -21,12 +21,13 @@ from gateway.upstream.legacy.parking import Parking
 from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.openapi.engine import Apis
+from gateway.upstream.ways import passed
 from registry.credentials.tls import TLS_KEY, owner
 from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 
     from authz.principals import Principal
     from gateway.office import Office
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     from gateway.upstream import Ask, Downstream, Ended, FeedEvent, Upstreams
     from gateway.upstream.channels.places import Places
     from gateway.upstream.limits import Plan
-    from gateway.upstream.modern import Way
     from gateway.upstream.troubles import Trouble
+    from gateway.upstream.ways import Way
     from registry.catalogue import Credential, Upstream
     from registry.secrets.vault import Vault
 
@@ -129,7 +130,11 @@ class Servers:
             if places is not None:
                 self._engines[transport] = Channels(places, self._parking, self._egress.budget)
         self._gates: dict[str, Gate] = {}
+        self._doubted: Callable[[str], object] = lambda _slug: None
         self._sweeping = asyncio.create_task(self._sweep())
+
+    def heed(self, doubted: Callable[[str], object]) -> None:
+        self._doubted = doubted
 
     @property
     def in_flight(self) -> int:
@@ -148,31 +153,13 @@ class Servers:
     ) -> Coroutine[None, None, Answer]:
         gate = self._gate(server)
         plan = gate.plan(ask)
-        return self._passed(gate, ask, self._twice if plan.repeat else self._send, server, ask, down, credential, plan)
+        return passed(gate, ask, self._twice if plan.repeat else self._send, server, ask, down, credential, plan)
 
     def way(self, server: Upstream, ask: Ask) -> Way | None:
         gate = self._gate(server)
         plan = gate.plan(ask)
         engine = self._engines[server.transport]
         return engine.way(server, ask, gate, plan.terms) if isinstance(engine, Http) and not plan.repeat else None
-
-    def along(
-        self, way: Way, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
-    ) -> Coroutine[None, None, Answer]:
-        return self._passed(way.gate, way.ask, modern.along, self._egress, way, arguments, credential, down)
-
-    async def _passed(self, gate: Gate, ask: Ask, act: Callable[..., Awaitable[Answer]], *details: object) -> Answer:
-        """Through the gate of its server: counted, and told to the breaker."""
-        gate.enter(ask)
-        try:
-            answer = await act(*details)
-        except UpstreamError as error:
-            gate.failed(error)
-            raise
-        finally:
-            gate.leave(ask)
-        gate.breaker.succeeded()
-        return answer
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         return await self._engines[server.transport].probe(server, credential)
@@ -232,7 +219,8 @@ class Servers:
         gate = self._gates.get(slug)
         if gate is None:
             breaker = Breaker(self._clock, lambda trouble: self._told(slug, trouble))
-            gate = self._gates[slug] = Gate(server, self._terms, breaker, self._parking.count)
+            gate = self._gates[slug] = Gate(server, self._terms, breaker, self._parking.whose)
+            gate.doubted = lambda: self._doubted(slug)
         elif gate.upstream is not server:
             gate.renew(server)
         return gate

@@ -15,6 +15,7 @@ from gateway.upstream.legacy.engine import SHORT, Legacy
 from gateway.upstream.legacy.handshake import Greeting, end, session_lines
 from gateway.upstream.legacy.sessions import Sessions
 from gateway.upstream.refreshing.probe import probe
+from gateway.upstream.ways import Way
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.upstream import Ask, Downstream, Ended, FeedEvent
     from gateway.upstream.legacy.parking import Parking
     from gateway.upstream.limits import Gate
-    from gateway.upstream.modern import Way
     from registry.catalogue import Credential, Upstream
     from registry.secrets.vault import Vault
 
@@ -59,7 +59,7 @@ class Http:
         """For calls like this one, if each of them is one request of the modern era."""
         if server.era is not Era.MODERN or needs_driving(ask):
             return None
-        return modern.way(self._route(server), ask, gate, terms)
+        return Way(self.egress, self._route(server), ask, gate, terms)
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         """Asks afresh each time. A legacy server's session is kept, for refreshing."""
@@ -75,7 +75,7 @@ class Http:
     ) -> AsyncIterator[FeedEvent]:
         route = self._route(server)
         key = (self._sessions.key(None, route, credential, b"{}"), server.era, credential)  # renewed is another
-        events = self._feeds.events(key, server, uris, lambda: self._follower(server, route, credential))
+        events = self._feeds.events(key, server, uris, lambda: self._follower(server, route, credential), credential)
         try:
             async for event in events:
                 yield event
@@ -86,6 +86,7 @@ class Http:
         return Follower(self.egress, self._sessions, self._legacy, route, credential, server.era)
 
     def forsake(self, ended: Ended) -> None:
+        self._feeds.forsake(ended)
         self._legacy.forsake(ended)
 
     async def sweep(self) -> None:

@@ -10,7 +10,7 @@ from msgspec import UNSET, Raw, UnsetType
 
 from gateway.upstream import Answer, UpstreamBroken
 from gateway.upstream.conversation import JSON, pass_on, streamed, whole
-from gateway.upstream.envelope import framed, modern_body, modern_frame, modern_lines
+from gateway.upstream.envelope import modern_body, modern_lines
 from gateway.upstream.messages import failure, next_id, read, refusal
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply, Terms
     from gateway.egress.routes import Route
     from gateway.upstream import Ask, Downstream
-    from gateway.upstream.limits import Gate
     from gateway.upstream.messages import Message
     from registry.catalogue import Credential
 
@@ -68,22 +67,6 @@ class Notified:
         await pass_on(message, self._ask, self._number, self._down)
 
 
-class Way(msgspec.Struct, frozen=True):
-    """All that leaves with each call of a tool by one principal, but for the id, the arguments and the credential."""
-
-    ask: Ask
-    gate: Gate
-    route: Route
-    terms: Terms
-    lines: bytes
-    front: bytes
-    back: bytes
-
-
-def way(route: Route, ask: Ask, gate: Gate, terms: Terms) -> Way:
-    return Way(ask, gate, route, terms, modern_lines(ask), *modern_frame(ask))
-
-
 def send(
     egress: Egress, route: Route, ask: Ask, down: Downstream, credential: Credential | None, terms: Terms
 ) -> Coroutine[None, None, Answer]:
@@ -98,22 +81,11 @@ def send(
         credential=credential,
         repeatable=ask.method not in NOT_REPEATABLE,
     )
-    return _answered(sent, number, ask, lambda: down)
+    return answered(sent, number, ask, lambda: down)
 
 
-def along(
-    egress: Egress, way: Way, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
-) -> Coroutine[None, None, Answer]:
-    """The same for a call like one before."""
-    number = next_id()
-    body = framed(number, way.front, arguments, way.back)
-    sent = egress.exchange(way.route, "POST", way.lines, body, way.terms, credential=credential)
-    return _answered(sent, number, way.ask, down)
-
-
-async def _answered(
-    sent: Coroutine[None, None, Reply], number: int, ask: Ask, down: Callable[[], Downstream]
-) -> Answer:
+async def answered(sent: Coroutine[None, None, Reply], number: int, ask: Ask, down: Callable[[], Downstream]) -> Answer:
+    """The answer that `sent` brings, whose reply is closed in the end."""
     reply = await sent
     try:
         if result := plain_result(reply, number):
@@ -136,7 +108,7 @@ def plain_result(reply: Reply, number: int) -> bytes:
         result = bytes(answer.result)
         if _head.decode(result).resultType is UNSET or bytes(answer.id) != b"%d" % number or not body.isascii():
             return b""
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return b""
     return result
 

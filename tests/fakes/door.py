@@ -15,6 +15,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Self
 
 import uvicorn
+from msgspec import structs
 
 from authz import jose
 from authz.policy.policy import Policy
@@ -130,6 +131,22 @@ async def echo(server: Upstream, ask: Ask, down: Downstream) -> Answer:
 
 
 @dataclass
+class ScriptedWay:
+    """Calls that differ in their arguments alone, and always wait for their answer."""
+
+    upstreams: ScriptedUpstreams
+    server: Upstream
+    ask: Ask
+
+    def trip(self, *_: object) -> None:
+        return None
+
+    async def along(self, arguments: bytes, credential: object, down: Any) -> Answer:
+        ask = structs.replace(self.ask, params={**self.ask.params, "arguments": arguments})
+        return await self.upstreams.send(self.server, ask, down(), credential)
+
+
+@dataclass
 class ScriptedUpstreams:
     """Answers as `script` says and keeps what was asked."""
 
@@ -144,11 +161,7 @@ class ScriptedUpstreams:
         return await self.script(server, ask, down)
 
     def way(self, server: Upstream, ask: Ask) -> Any:
-        return server, ask
-
-    async def along(self, way: Any, arguments: bytes, credential: object, down: Any) -> Answer:
-        server, ask = way
-        return await self.send(server, replace(ask, params={**ask.params, "arguments": arguments}), down(), credential)
+        return ScriptedWay(self, server, ask)
 
     async def events(self, *_: object) -> AsyncIterator[FeedEvent]:
         while True:
@@ -156,6 +169,8 @@ class ScriptedUpstreams:
 
     async def probe(self, *_: object) -> Any:
         raise NotImplementedError
+
+    def heed(self, *_: object) -> None: ...
 
     def strains(self) -> dict[str, Any]:
         return {}
@@ -192,6 +207,8 @@ class Snapshots:
 
 
 class CountingTelemetry:
+    traces = False
+
     def __init__(self) -> None:
         self.seen: list[tuple[Any, ...]] = []
 
@@ -250,10 +267,16 @@ class Door:
         return self.settings.base_url
 
     def token(
-        self, who: str = "editor", path: str = "/mcp", scope: str = "mcp", life: int = 300, client: str = "app"
+        self,
+        who: str = "editor",
+        path: str = "/mcp",
+        scope: str = "mcp",
+        life: int = 300,
+        client: str = "app",
+        **more: Any,
     ) -> str:
-        ask = Minting(issuer=self.base, subject=who, client=client, resource=self.base + path, scope=scope, life=life)
-        return mint(self.keys, ask).token
+        facts = {"subject": who, "client": client, "resource": self.base + path, "scope": scope, "life": life}
+        return mint(self.keys, Minting(issuer=self.base, **(facts | more))).token
 
     def records(self, event: str = "") -> list[dict[str, Any]]:
         """What the journal holds, of one event or of all."""

@@ -1,21 +1,25 @@
 """Calls like one that came before: what was found out about that one and cannot have changed is not found out again.
 
-A call goes the whole way first. Most of what was judged on it hangs on the head of its request, on its tool and
+A call goes the whole way first. Most of what was judged on it hangs on the head of its request, on its tool, on its
 `_meta` and on the snapshot; so a plan is kept with the head, by tool and `_meta`, and ends with the snapshot. What
-hangs on more is no part of a plan and is looked at each time: the end of the token and of the policy's word, the
-arguments, the credential, how busy the server is, that the record can be written. The unusual goes the whole way (ADR 36).
+hangs on more is no part of it and is looked at each time: the ends of the token and of the policy's word, the
+arguments, the credential, how busy the server is, that the record can be written. Whatever is unusual goes the whole
+way (ADR 36).
 """
 
 from __future__ import annotations
 
+import asyncio
 import math
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
 
 from authz.ids import fresh_id
 from gateway.edge import Arrival
+from gateway.portal.answers.finishing import is_plain
 from gateway.portal.calls import asking
 from gateway.portal.calls.sending import Call
 from gateway.portal.exchange import Exchange, Found
@@ -24,7 +28,7 @@ from gateway.portal.wire import parse, recognised
 from registry.tables import Auth, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine
 
     from authz.policy.decisions import Decision
     from gateway.edge.request import Request
@@ -32,7 +36,7 @@ if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
     from gateway.portal.wire import Said
     from gateway.upstream import Answer, Ask
-    from gateway.upstream.modern import Way
+    from gateway.upstream.ways import Trip, Way
     from gateway.world import World
     from registry.catalogue import Credential, Upstream
 
@@ -115,10 +119,18 @@ def planned(world: World, request: Request, found: Found, body: bytes, now: floa
     return call
 
 
+class Home(Protocol):
+    """Where such calls come from, and end: the portal."""
+
+    def finished(self, known: Known, result: bytes) -> None: ...
+    def known(self, known: Known) -> Coroutine[Any, Any, None]: ...
+    def failed(self, known: Known, error: Exception) -> Coroutine[Any, Any, None]: ...
+
+
 class Known(Call):
     """A call that goes by a plan. What only an unusual end of it needs is made when it is asked for."""
 
-    __slots__ = ("_body", "_found", "_plan", "_request_id", "_said", "silent")
+    __slots__ = ("_body", "_found", "_home", "_plan", "_request_id", "_said", "_trip", "silent")
 
     final = True
     request: Request  # always of the data plane
@@ -127,9 +139,11 @@ class Known(Call):
         self.world, self.request, self._found, self._plan, self._said = world, request, found, plan, said
         self._body = body
         self._exchange = None
+        self._trip: Trip | None = None
         self.upstream = plan.upstream
         self.credential = plan.credential
         self.record = fresh_id()
+        self.began = time.perf_counter()
         self._request_id = fresh_id()[:16]
         self.silent = 0
 
@@ -168,7 +182,70 @@ class Known(Call):
         )
 
     def leave(self) -> Awaitable[Answer]:
-        return self.world.upstreams.along(self._plan.way, self._said.arguments, self.credential, self.down)
+        trip, self._trip = self._trip, None
+        if trip is not None:
+            return trip.rest(self.down)
+        return self._plan.way.along(self._said.arguments, self.credential, self.down)
+
+    @property
+    def left(self) -> bool:
+        """Whether it is on its way already, and on record."""
+        return self._trip is not None
+
+    def begin(self, home: Home) -> bool:
+        """Sends it now, if there is nothing to wait for. Raises JournalDown."""
+        trip = self._plan.way.trip(self._said.arguments, self.credential)
+        if trip is None:
+            return False
+        self.intend()
+        self._home, self._trip = home, trip
+        self.world.underway.begin(self)
+        reply = trip.depart()
+        if reply.come:
+            self._heard()
+        else:
+            reply.then = self._heard
+        return True
+
+    def _heard(self) -> None:
+        """Its answer, or what came instead: on to the client if there is nothing to it, else by the long way."""
+        trip = self._trip
+        assert trip is not None
+        result = trip.result()
+        if not is_plain(result):
+            self._resume()
+            return
+        try:
+            self._conclude(trip)
+        except Exception as error:  # noqa: BLE001 - whoever calls is the server's connection, which has no part in it
+            self.request.serve(self._home.failed(self, error))
+        else:
+            self._home.finished(self, result)
+
+    def _conclude(self, trip: Trip) -> None:
+        self._trip = None
+        trip.end()
+        world = self.world
+        world.underway.end(self.record)
+        world.journal.conclude(self.record, "ok")
+        world.telemetry.concluded(self.upstream.slug, "ok", time.perf_counter() - self.began)
+
+    def _resume(self) -> None:
+        """The rest of it as a coroutine."""
+        self.request.serve(self._home.known(self))
+
+    def cancel(self, _msg: object = None) -> bool:
+        """Soon, as a run does it (`gateway.running`), which it becomes for that."""
+        asyncio.get_running_loop().call_soon(self._cancel)  # whoever cancels may be in the middle of something
+        return True
+
+    def _cancel(self) -> None:
+        trip = self._trip
+        if trip is not None and trip.reply.then is not None:
+            trip.reply.then = None
+            self._resume()
+        if self.request.run is not self:
+            self.request.run.cancel()
 
     async def murmur(self) -> None:
         """See `gateway.portal.reply.Pulse`."""

@@ -45,7 +45,18 @@ _peek: Final = msgspec.json.Decoder(_Peek)
 class Call:
     """One call that is decided and may leave."""
 
-    __slots__ = ("_ask", "_exchange", "_target", "credential", "decision", "record", "request", "upstream", "world")
+    __slots__ = (
+        "_ask",
+        "_exchange",
+        "_target",
+        "began",
+        "credential",
+        "decision",
+        "record",
+        "request",
+        "upstream",
+        "world",
+    )
 
     final = False  # whether an answer with nothing unusual in it may go on as it is
 
@@ -59,6 +70,7 @@ class Call:
         self.upstream = exchange.snapshot.catalogue.upstreams[target.server]
         self.credential = credential
         self.record = fresh_id()
+        self.began = time.perf_counter()
 
     @property
     def exchange(self) -> Exchange:
@@ -114,12 +126,13 @@ class Call:
 def send(call: Call) -> Coroutine[None, None, Answer]:
     """The answer, which is awaited at once; its intent is on record now, and its outcome before anybody hears of it."""
     call.intend()
-    return _sent(call)
+    return sent(call)
 
 
-async def _sent(call: Call) -> Answer:
+async def sent(call: Call) -> Answer:
+    """The same for a call that is on record already."""
     world, record = call.world, call.record
-    outcome, started = "cancelled", time.perf_counter()
+    outcome = "cancelled"
     facts: dict[str, Any] = {}
     trace = begin_trace(call.exchange, call.target, call.ask) if world.telemetry.traces else None
     world.underway.begin(call)
@@ -148,7 +161,7 @@ async def _sent(call: Call) -> Answer:
         if outcome == "cancelled" and call.recalled:
             outcome = "revoked"
         world.journal.conclude(record, outcome, **facts)
-        world.telemetry.concluded(call.upstream.slug, outcome, time.perf_counter() - started)
+        world.telemetry.concluded(call.upstream.slug, outcome, time.perf_counter() - call.began)
         if trace is not None:
             trace.end(outcome)
     return answer if plain and call.final else finished(call.exchange, call.target, answer)

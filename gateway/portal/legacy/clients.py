@@ -133,7 +133,7 @@ class Legacy:
         ident, request = exchange.message.id, exchange.arrival.request
         assert exchange.session is not None
         assert request is not None
-        run = asyncio.current_task() or request.run
+        run: Any = asyncio.current_task() or request.run  # a task or a run
         mark = mark_of(exchange.session, ident)
         patience = self._under_way.start(mark, run)
         try:

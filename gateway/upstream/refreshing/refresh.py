@@ -28,7 +28,7 @@ from registry.catalogue.assembling import upstream_of
 from registry.database import Concern
 from registry.errors import AddressRefused, UnknownServer, WrongState
 from registry.leases import give_back, take
-from registry.observing import differs, failed, observe, touch
+from registry.observing import differs, failed, observe, screen_ahead, touch
 from registry.servers import all_servers, exception_lines, find, suspend
 from registry.tables import Auth, ServerState, Transport
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 WHO = "gateway"  # in the record: nobody asked for it
 LEASE = "refresh"
+DOUBTS_APART = 10.0  # seconds: one that keeps answering badly is asked what it is no more often
 AT_ONCE = 16  # servers asked at the same time
 PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
@@ -70,9 +71,11 @@ class Refresher:
         self._snapshots = world.snapshots
         self._rendezvous = world.rendezvous
         self._leading = False
+        self._doubted: dict[str, float] = {}  # when each was, last
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._upstreams.heed(self.doubt)
         watching = asyncio.create_task(self._watch())
         try:
             while True:
@@ -86,6 +89,13 @@ class Refresher:
         """Refresh this server soon."""
         self._kicked.add(slug)
         self._wake.set()
+
+    def doubt(self, slug: str) -> None:
+        """A call to this server failed as if it were another one than it was: look now, and not in half a minute."""
+        now = asyncio.get_running_loop().time()
+        if now - self._doubted.get(slug, -DOUBTS_APART) >= DOUBTS_APART:
+            self._doubted[slug] = now
+            self.kick(slug)
 
     async def _turn(self) -> None:
         try:
@@ -268,8 +278,9 @@ def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None
         with office.database.change() as session:
             touch(session, slug)
         return None
+    ahead = screen_ahead(office.database, slug, seen)
     with office.change("server.observed", Concern.CATALOGUE, who=who, server=slug) as (session, facts):
-        observation = observe(session, slug, seen)
+        observation = observe(session, slug, seen, ahead)
         facts.update(observation.facts())
     return observation
 
