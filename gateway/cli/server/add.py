@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.fetch import Fetcher
     from gateway.office import Office
     from registry.catalogue import Credential, Upstream
+    from registry.openapi.kept import Api
 
 
 @click.command("add", cls=ModesCommand)
@@ -67,16 +68,13 @@ def server_add(
     from registry.servers import Proposal, propose
 
     auth, allow_address = Auth(given["auth"]), given["allow_address"]
-    settings, api = settings_of(given), None
-    if given["openapi"]:
-        how = As(credential=_early(slug, url, auth, given))
-        api = described(office, given["openapi"], choice_of(given), url or "", allow=allow_address, how=how)
-        url = address_of(office, api, allow=allow_address)
-        settings = settings if from_options("header", given) else proposed(api, auth, settings)
+    api = _api(office, slug, url, auth, given) if given["openapi"] else None
+    url = url if api is None else address_of(office, api, allow=allow_address)
     if not url:
         raise click.UsageError("say where the server is: ostiary server add SLUG URL")
     transport = Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP)
-    settings = _settled(office, Server(slug=slug, url=url, transport=transport), auth, settings, allow=allow_address)
+    server = Server(slug=slug, url=url, transport=transport)
+    settings = _settled(office, server, auth, _agreed(api, auth, given), allow=allow_address)
     proposal = Proposal(
         slug=slug,
         url=url,
@@ -95,7 +93,9 @@ def server_add(
         added = propose(
             session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
         )
-        check_named(session, office.settings.workload_tokens, read_auth(added.auth, added.auth_settings))
+        known = read_auth(added.auth, added.auth_settings)
+        check_named(session, office.settings.workload_tokens, known)
+        told.update({"authority": known.authority} if known.authority else {})
         if api is not None and ahead is not None:
             told.update(begin_api(session, slug, api, ahead))
     _look(office, added.slug, first=given["transport"] is None)
@@ -116,6 +116,18 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
     redescribe(office, slug, given)
     _look(office, slug)
     show_review(office, slug, as_json=as_json)
+
+
+def _api(office: Office, slug: str, url: str | None, auth: Auth, given: Mapping[str, Any]) -> Api:
+    how = As(credential=_early(slug, url, auth, given))
+    allow = given["allow_address"]
+    return described(office, given["openapi"], choice_of(given), url or "", allow=allow, how=how)
+
+
+def _agreed(api: Api | None, auth: Auth, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What was given, and what a description says besides, where somebody agrees to that."""
+    settings = settings_of(given)
+    return settings if api is None or from_options("header", given) else proposed(api, auth, settings)
 
 
 def _early(slug: str, url: str | None, auth: Auth, given: Mapping[str, Any]) -> Credential | None:

@@ -96,10 +96,12 @@ def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given:
 
     auth = Auth(mode)
     settings, secrets = _settled(office, slug, auth, settings_of(given)), secrets_of(auth, given)
-    with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, _):
+    with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, told):
         done = find(session, slug)
         set_auth(session, done, auth, settings, secrets, office.vault)
-        check_named(session, office.settings.workload_tokens, read_auth(auth, done.auth_settings))
+        known = read_auth(auth, done.auth_settings)
+        check_named(session, office.settings.workload_tokens, known)
+        told.update({"authority": known.authority} if known.authority else {})
     show_step(done, f"{slug} is from now on asked with auth {mode}", as_json=as_json)
 
 

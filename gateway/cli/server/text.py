@@ -10,6 +10,7 @@ import msgspec
 from gateway.cli.output import minute, table
 from gateway.cli.server.process import process_lines
 from registry.catalogue.apps import is_for_apps
+from registry.credentials.auth_modes import read_auth
 from registry.openapi.plan import plan_of
 from registry.reviewing import Status
 from registry.screening.hidden import visible
@@ -90,7 +91,9 @@ def _head(found: Review) -> Iterator[str]:
     one = found.server
     yield f"{one.slug}  {one.state}  {visible(one.title)}  {one.url}"
     spoken = "HTTP API" if one.transport == Transport.OPENAPI else f"{one.era} era"
-    yield f"  {spoken}, {one.protocol_version or 'not read yet'}; auth {one.auth}; owner {one.owner or '(nobody)'}"
+    authority = read_auth(one.auth, one.auth_settings).authority
+    auth = f"auth {one.auth}{f' at {visible(authority)}' if authority else ''}"
+    yield f"  {spoken}, {one.protocol_version or 'not read yet'}; {auth}; owner {one.owner or '(nobody)'}"
     yield f"  may ask callers for: {', '.join(one.allowed) or 'nothing'} (`ostiary server allow {one.slug} ...`)"
     yield from process_lines(found)
     yield f"  proposed by {one.proposed_by} on {minute(one.proposed_at)}" + (

@@ -75,6 +75,8 @@ def test_a_script_is_told_what_to_say_and_nothing_is_registered(
     assert not fake.asked("/token")
     console.do(*add(fake, *secret, "--issuer", fake.issuer))
     assert settings(console)["issuer"] == fake.issuer
+    assert f"auth oauth-person at {fake.issuer}" in console.do("show", "notes")
+    assert [one["authority"] for one in console.records("server.added")] == [fake.issuer]
 
 
 @pytest.mark.usefixtures("somebody")

@@ -247,7 +247,7 @@ def test_a_server_that_nobody_could_read_yet_has_nothing_that_was_approved(desk:
     page = admin.get("/admin/servers/unread").text
     assert "could not be read so far" in page
     assert "approved or screened out" not in page
-    assert "a header that each person gives the value of" in page
+    assert "a value that each person gives" in page
 
 
 def test_an_operation_of_an_http_api_is_shown_with_the_request_that_a_call_of_it_is(desk: Desk, admin: Browser) -> None:

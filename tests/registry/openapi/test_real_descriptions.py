@@ -139,7 +139,7 @@ def test_what_figma_says_of_its_tokens_is_a_proposal_of_the_scopes_that_are_need
     assert way.settings == {
         "authorization_endpoint": "https://www.figma.com/oauth",
         "token_endpoint": "https://api.figma.com/v1/oauth/token",
-        "scopes": ("file_comments:read", "file_comments:write"),
+        "scopes": ("file_comments:read", "files:read", "file_comments:write"),
     }
     proof = {"client_id": "app", "client_auth": "client_secret_basic"}
     assert read_auth(Auth.OAUTH_PERSON, {**way.settings, **proof}).authority == way.settings["token_endpoint"]
