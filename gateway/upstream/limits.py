@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from gateway.egress.pool import PER_SERVER
 from gateway.upstream import UpstreamBusy
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.sharing import Shares
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 STATE: Final = "requestState"
 RESPONSES: Final = "inputResponses"
+CROWDED: Final = PER_SERVER // 2  # calls; where nothing else is said, the connections beyond are shared fairly
 IT_IS_THERE: Final = frozenset({Trouble.REFUSED, Trouble.TOO_LARGE})  # it answered, so it need not be left alone
 DOUBTFUL: Final = frozenset({Trouble.PROTOCOL, Trouble.REFUSED})  # it may be another server than it was
 
@@ -73,6 +75,8 @@ class Gate:
         What the gateway itself asks is neither counted nor held up.
         """
         most = self.upstream.limits.at_once
+        if most is None and self.under_way >= CROWDED:
+            most = PER_SERVER - CROWDED
         if most is not None and ask.principal is not None and not self._goes_on(ask):
             self._check_place(ask.principal.subject, most)
         self.breaker.admit()  # last: who is let through to look whether a server is back must get there
@@ -83,7 +87,7 @@ class Gate:
 
     def is_open(self) -> bool:
         """Whether anybody may enter: nothing limits how many, and the server is not left alone."""
-        return self.breaker.trouble is None and self.upstream.limits.at_once is None
+        return self.breaker.trouble is None and self.upstream.limits.at_once is None and self.under_way < CROWDED
 
     def leave(self, ask: Ask) -> None:
         if ask.principal is not None:

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 ALIVE_EVERY: Final = 2.0  # seconds after which a process that goes on with a call for another one says so
 LOST_AFTER: Final = 8.0  # seconds without a word after which it is taken for dead
 STOPPED_WITHIN: Final = 30.0  # seconds in which it hears that nobody waits any more
+OF_ONE: Final = 64  # calls of one person that wait at one server; each holds a connection
 CONTEXT: Final = b"parked-call"
 LOST: Final = "the process that held the call has ended; the call may have been carried out"
 GONE: Final = b'{"code":-32602,"message":"The question is not open any more; start the call anew."}'
@@ -96,7 +97,7 @@ class Parking:
         await as_task()
         methods = frozenset(ASKABLE[name] for name in members(offered))
         server = ask.entry.server if ask.entry is not None else ""
-        full = len(self._parked) >= PARKED_MOST
+        full = len(self._parked) >= PARKED_MOST or self._has_many(ask, server)
         early = answers_in(bytes(ask.params.get(RESPONSES, b"")))
         parked = Parked(down, down, methods, ask.principal, server, early=early, full=full, credential=credential)
         parked.task = asyncio.create_task(converse(parked))
@@ -120,6 +121,11 @@ class Parking:
         parked.down = down
         parked.take(said)
         return await self._round(parked)
+
+    def _has_many(self, ask: Ask, server: str) -> bool:
+        """Whether so many calls of theirs wait there already that others would find no way to that server."""
+        whose = ask.principal.subject if ask.principal is not None else ""
+        return len(self._parked) >= OF_ONE and self.whose(server).count(whose) >= OF_ONE
 
     def forsake(self, ended: Ended) -> None:
         """Cancels what waits with an account that has ended; its place is kept, so that its client hears so at once."""

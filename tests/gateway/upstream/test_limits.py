@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.upstream import Answer, Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow
+from gateway.upstream import Answer, Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, limits
+from gateway.upstream.legacy import parking
 from gateway.upstream.sharing import Shares
 from gateway.upstream.troubles import Trouble
 from registry.limits import Limits, ToolLimits
 from registry.tables import Era, Transport
-from tests.fakes.door import entry
+from tests.fakes.door import entry, eventually
 from tests.fakes.raw import LAST, STREAM, Asked, event, http, principal, raw_server, result
 from tests.gateway.upstream.test_legacy_servers import asking_back
 from tests.gateway.upstream.test_parking import ASKING
@@ -322,6 +323,49 @@ async def test_alone_somebody_may_have_every_place_and_leaves_half_to_whoever_co
         assert all(answer.result for answer in await asyncio.gather(*calls[1:], his))
         assert (await servers.send(upstream, call(principal=ann), caller, None)).result
         assert servers.strains()["raw"].under_way == 0
+
+
+async def test_without_a_limit_the_second_half_of_the_connections_is_shared(servers, caller, monkeypatch):
+    monkeypatch.setattr(limits, "CROWDED", 2)
+    monkeypatch.setattr(limits, "PER_SERVER", 6)
+    held = Held()
+    async with raw_server(held) as server:
+        upstream = server.upstream()
+        ann, bob = principal("ann"), principal("bob")
+        calls = [asyncio.create_task(servers.send(upstream, call(principal=ann), caller, None)) for _ in range(6)]
+        for _ in calls:
+            await held.arrived.acquire()
+        with pytest.raises(UpstreamBusy):
+            await servers.send(upstream, call(principal=bob), caller, None)
+        for one in calls[:2]:
+            one.cancel()
+        await asyncio.wait(calls[:2])
+
+        with pytest.raises(UpstreamBusy) as full:
+            await servers.send(upstream, call(principal=ann), caller, None)
+        assert full.value.trouble is Trouble.FULL
+        his = [asyncio.create_task(servers.send(upstream, call(principal=bob), caller, None)) for _ in range(2)]
+        for _ in his:
+            await held.arrived.acquire()
+        held.let_go.set()
+        assert all(answer.result for answer in await asyncio.gather(*calls[2:], *his))
+        assert servers.strains()["raw"].under_way == 0
+
+
+async def test_nobody_parks_more_calls_at_a_server_than_leave_others_a_way(servers, caller, monkeypatch):
+    monkeypatch.setattr(parking, "OF_ONE", 1)
+    async with raw_server(asking_back("elicitation/create", message="Name?")) as server:
+        upstream = server.upstream(Era.LEGACY)
+        told = {"capabilities": ASKING, "entry": said_to_be()}
+        first = await servers.send(upstream, call(principal=principal("ann"), **told), caller, None)
+        other = await servers.send(upstream, call(principal=principal("bob"), **told), caller, None)
+        more = asyncio.create_task(servers.send(upstream, call(principal=principal("ann"), **told), caller, None))
+        refused = await eventually(lambda: [one for one in server.asked if one.body and "error" in one.message])
+        more.cancel()
+        await asyncio.wait({more})
+    assert b"input_required" in first.result
+    assert b"input_required" in other.result
+    assert refused[0].message["id"] == "q-1", "it may not be asked, and its server hears so"
 
 
 async def test_calls_that_are_parked_are_part_of_somebodys_share(servers, caller):
