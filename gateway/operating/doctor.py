@@ -17,6 +17,7 @@ from authz.tables import SigningKey
 from gateway.operating import signing_in
 from gateway.operating.backup import LATEST
 from gateway.operating.checks import Check, State
+from gateway.operating.hidden import hidden, look
 from gateway.operating.outbox import outbox
 from gateway.operating.processes import processes
 from gateway.operating.standing import certificate_ending, resuming, unchecked
@@ -221,6 +222,7 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
     with office.database.read() as session:
         policy = load_policy(session, 0)
         servers = session.exec(select(Server).where(Server.state != ServerState.RETIRED)).all()
+        away = hidden(session)
     if policy.empty:
         yield Check("policy", AMBER, "no rule is in force: nobody may do anything", "ostiary policy add --help")
     if policy.broken:
@@ -228,6 +230,8 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
         yield Check("rules", RED, why, "ostiary policy remove RULE")
     for server in servers:
         yield from _server(server, now)
+        if server.state == ServerState.APPROVED and server.slug in away:
+            yield Check(f"server {server.slug}", AMBER, away[server.slug], look(server.slug))
 
 
 def _server(server: Server, now: float) -> Iterator[Check]:

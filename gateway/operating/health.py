@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -15,6 +16,7 @@ from gateway.operating.checks import Check, State
 from gateway.operating.standing import strained
 from gateway.snapshots import STALE
 from gateway.upstream.troubles import UNREAD
+from registry.catalogue.assembling import ANOTHER_WAY, CHANGED, SUSPENDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from registry.catalogue import Upstream
 
 AMBER_AGE = 10.0  # seconds without a word from the database
-
+APPROVED_ONCE = frozenset({SUSPENDED, ANOTHER_WAY, CHANGED})
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
 
@@ -118,14 +120,24 @@ def secrets(problems: Sequence[str]) -> Iterator[Check]:
 
 def _servers(snapshot: Snapshot, strains: Mapping[str, Strain], now: float, stale_limit: float) -> Iterator[Check]:
     """A server that is down does not make us unready, but somebody should look."""
+    hidden = dict(_hidden(snapshot.catalogue.paused))
     for slug, server in snapshot.catalogue.upstreams.items():
         if server.stale_since is None:
-            yield strained(slug, strains.get(slug)) or Check(f"server:{slug}", State.GREEN)
+            yield strained(slug, strains.get(slug)) or hidden.get(slug) or Check(f"server:{slug}", State.GREEN)
             continue
         away = now - server.stale_since
         rest = _rest(server, trusted=away < stale_limit)
         why = f"failing for {away:.0f} s ({server.trouble or 'unknown'}); {rest}"
         yield Check(f"server:{slug}", State.AMBER, why, server.failure)
+    yield from (check for slug, check in hidden.items() if slug not in snapshot.catalogue.upstreams)
+
+
+def _hidden(paused: Mapping[tuple[str, str], str]) -> Iterator[tuple[str, Check]]:
+    """Servers of which something that was approved is offered to nobody: their callers hear of unknown tools."""
+    counts = Counter((name.partition(".")[0], why) for (_, name), why in paused.items() if why in APPROVED_ONCE)
+    for (slug, why), many in counts.items():
+        said = f"{many} of its definitions are offered to nobody: {why}"
+        yield slug, Check(f"server:{slug}", State.AMBER, said, f"`ostiary server diff {slug}`")
 
 
 def _rest(server: Upstream, *, trusted: bool) -> str:

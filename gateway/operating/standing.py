@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col, desc, func, select
 
 from gateway.operating.checks import Check, State
+from gateway.operating.hidden import hidden, look
 from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
 from registry.servers import all_servers, find
@@ -65,6 +66,7 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
     servers = [find(session, slug)] if slug else all_servers(session)
     calls, failures = _calls(session, moment - LATELY), _failures(session, moment - LATELY)
     alone, connections = _left_alone(session), _connections(session)
+    away = hidden(session, slug)
     nothing: dict[str, int] = {}
     return [
         _standing(
@@ -73,6 +75,7 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
             (calls.get(one.slug, nothing), failures.get(one.slug, nothing)),
             alone.get(one.slug, {}),
             connections.get(one.slug, nothing),
+            away.get(one.slug, ""),
             moment,
         )
         for one in servers
@@ -85,9 +88,10 @@ def _standing(
     calls: tuple[Mapping[str, int], Mapping[str, int]],
     alone: Mapping[str, str],
     connections: Mapping[str, int],
+    away: str,
     now: float,
 ) -> Standing:
-    trouble, why, what_to_do = _wrong(server, alone, connections, now)
+    trouble, why, what_to_do = _wrong(server, alone, connections, away, now)
     return Standing(
         slug=server.slug,
         state=server.state,
@@ -110,15 +114,16 @@ def _standing(
 
 
 def _wrong(
-    server: Server, alone: Mapping[str, str], connections: Mapping[str, int], now: float
+    server: Server, alone: Mapping[str, str], connections: Mapping[str, int], away: str, now: float
 ) -> tuple[str, str, str]:
     """The gravest of what is wrong: its word, a sentence, and what to do."""
     if server.failing_since is not None:
         what_to_do = remedy(server.trouble, server.slug, server.auth)
         why = server.failure.removesuffix(f"; {what_to_do}")
         return server.trouble, f"{unchecked(server)}: {why}" if server.trouble in UNREAD else why, what_to_do
-    if server.state == ServerState.SUSPENDED:
-        return "", f"it is suspended: {server.suspended_because}", resuming(server)
+    withheld = _withheld(server, away)
+    if withheld is not None:
+        return "", *withheld
     if alone:
         because = Trouble(next(iter(alone.values())))
         why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
@@ -131,6 +136,13 @@ def _wrong(
         why = f"{lost} of its connected accounts end or have ended"
         return str(Trouble.NOT_CONNECTED), why, _reconnecting(server)
     return "", "", ""
+
+
+def _withheld(server: Server, away: str) -> tuple[str, str] | None:
+    """That all of it, or some of it, is offered to nobody, and what to do."""
+    if server.state == ServerState.SUSPENDED:
+        return f"it is suspended: {server.suspended_because}", resuming(server)
+    return (away, look(server.slug)) if away else None
 
 
 def resuming(server: Server) -> str:

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 OURS = b"dev.ostiary/"  # what keys of `_meta` begin with that are ours
 SERVER_WORDS = "server"  # the name of the definition of kind SERVER
+SUSPENDED = "the server is suspended"
+ANOTHER_WAY = "its server is to be run in another way, which awaits review"
+CHANGED = "it changed since it was approved and awaits review"
 
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _encode = msgspec.json.encode
@@ -203,14 +206,14 @@ def _why(
     server: Server, pinned: str | None, digest: str, findings: list[dict[str, Any]], commands: Mapping[str, str]
 ) -> str:
     if server.state == ServerState.SUSPENDED:
-        return "the server is suspended" if pinned else ""
+        return SUSPENDED if pinned else ""
     if not _may_run(server, commands):
-        return "its server is to be run in another way, which awaits review" if pinned else ""
+        return ANOTHER_WAY if pinned else ""
     if _is_refused(findings):
         return "screening refused it as it is now"
     if pinned == digest:
         return ""
-    return "it changed since it was approved and awaits review" if pinned else "it is new and awaits review"
+    return CHANGED if pinned else "it is new and awaits review"
 
 
 def _is_refused(findings: list[dict[str, Any]]) -> bool:

@@ -58,7 +58,7 @@ def _row(one: Standing) -> dict[str, Any]:
     return {
         "slug": one.slug,
         "state": one.state,
-        "trouble": one.trouble or "-",
+        "trouble": one.trouble or ("see below" if one.why else "-"),
         "seen": minute(one.seen_at),
         "calls": sum(one.calls.values()),
         "failed": _failed(one.calls),

@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlmodel import select
 
 from gateway.operating.doctor import examine
 from registry.credentials.tls import TLS_KEY, owner, read_tls
+from registry.database import Concern
 from registry.errors import SecretRefused
 from registry.observing import failed
 from registry.servers import find
-from registry.tables import Connection, ConnectionState
+from registry.tables import Connection, ConnectionState, Definition, Kind
 from tests.fakes.certificates import Authority
 from tests.fakes.processes import running
 from tests.gateway.cli.test_server import Console
@@ -219,4 +221,19 @@ def test_why_a_server_is_suspended_and_what_to_do_is_said_by_status_and_doctor(c
     office = console.office()
     found = [check for check in examine(office) if check.name == "server notes"]
     assert [(check.state.name, check.why) for check in found] == [("AMBER", "is suspended: a drill")]
+    office.close()
+
+
+def test_what_changed_and_is_hidden_is_said_by_status_and_doctor(console: Console) -> None:
+    console.do("approve", "notes", "--yes", "--accept-findings")
+    office = console.office()
+    with office.database.change(Concern.CATALOGUE) as session:
+        row, *others = session.exec(select(Definition).where(Definition.kind == Kind.TOOL)).all()
+        row.digest, others[0].missing = "another", True
+    said = console.do("status")
+    assert "1 of its definitions changed since and 1 of its definitions are listed no more since" in said
+    assert "`ostiary server diff notes`" in said
+    assert console.json("status", "notes")["why"].startswith("1 of its definitions changed")
+    found = [check for check in examine(office) if check.name == "server notes"]
+    assert [(check.state.name, "offered to nobody" in check.why) for check in found] == [("AMBER", True)]
     office.close()

@@ -13,6 +13,7 @@ from gateway import clock
 from gateway.operating import health
 from gateway.upstream.connections import Strain
 from gateway.upstream.troubles import Trouble
+from registry.catalogue.assembling import CHANGED, SUSPENDED
 
 RULE = Rule(id="r1", subject="user:a", object="notes.*", action="call")
 
@@ -32,12 +33,23 @@ class Keys:
         return object()
 
 
-def world(*, age=0.0, trouble="", rules=(RULE,), keys=None, journal=None, upstreams=None, secrets=(), strains=None):
+def world(
+    *,
+    age=0.0,
+    trouble="",
+    rules=(RULE,),
+    keys=None,
+    journal=None,
+    upstreams=None,
+    secrets=(),
+    strains=None,
+    paused=None,
+):
     snapshot = SimpleNamespace(
         policy=Policy(rules),
         keys=keys or Keys(),
         secrets=secrets,
-        catalogue=SimpleNamespace(upstreams=upstreams or {}),
+        catalogue=SimpleNamespace(upstreams=upstreams or {}, paused=paused or {}),
     )
     return SimpleNamespace(
         snapshots=SimpleNamespace(current=snapshot, age=lambda: age, trouble=trouble),
@@ -154,3 +166,17 @@ async def test_a_secret_that_was_put_back_is_named(monkeypatch):
     status, report = await get("/readyz", world(secrets=("the secret of server:notes (header) is not ...",)))
     assert (status, report["status"]) == (200, "amber")
     assert any("server:notes" in check["why"] for check in report["checks"])
+
+
+async def test_what_was_approved_and_is_offered_to_nobody_is_said():
+    up = SimpleNamespace(stale_since=None)
+    paused = {
+        ("tool", "notes.add"): CHANGED, ("tool", "notes.read"): CHANGED, ("tool", "notes.other"): "it is new",
+        ("tool", "board.a"): SUSPENDED,
+    }  # fmt: skip
+    status, report = await get("/readyz", world(upstreams={"notes": up, "clock": up}, paused=paused))
+    assert status == 200
+    told = {check["name"]: (check["state"], check["why"]) for check in report["checks"]}
+    assert told["server:notes"] == ("amber", f"2 of its definitions are offered to nobody: {CHANGED}")
+    assert told["server:clock"] == ("green", "")
+    assert told["server:board"] == ("amber", f"1 of its definitions are offered to nobody: {SUSPENDED}")
