@@ -16,7 +16,7 @@ from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sqlmodel import Session
 
@@ -32,6 +32,12 @@ def of_server(office: Office, upstream: Upstream) -> Own:
         return {}
     key = partial(_key, office, upstream.slug) if tls.certificate else _no_key
     return {exception_line(upstream.url): (tls.digest, partial(_context, tls, key))}
+
+
+def of_parts(url: str, parts: Mapping[str, bytes]) -> Own:
+    """Of one that is not registered yet, as `registry.credentials.tls.set_tls` is given it."""
+    tls = Tls(certificate=parts["certificate"].decode(), authorities=parts["authorities"].decode())
+    return {exception_line(url): ("", partial(_context, tls, lambda: parts["key"]))} if any(parts.values()) else {}
 
 
 def of_all(session: Session) -> Own:

@@ -15,6 +15,7 @@ from gateway.cli.server.authority import named, proposed
 from gateway.cli.server.help import ModesCommand
 from gateway.cli.server.openapi import As, address_of, begin_api, choice_of, described, openapi_options, redescribe
 from gateway.cli.server.show import show_review, the_server
+from gateway.cli.server.tls import parts_of, tls_options
 from gateway.office import operator
 from registry.database import Concern
 from registry.servers import ASKABLE, DEFAULT_ALLOWED
@@ -23,7 +24,7 @@ from registry.tables import Auth, Server, Transport
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.fetch import Fetcher
+    from gateway.fetch import Fetcher, Own
     from gateway.office import Office
     from registry.catalogue import Credential, Upstream
     from registry.openapi.kept import Api
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 )
 @click.option("--allow-address", is_flag=True, help="admit this scheme, host and port although the rules refuse it")
 @auth_options
+@tls_options
 @as_json
 @with_office
 def server_add(
@@ -64,6 +66,7 @@ def server_add(
     """
     from gateway.credentials.derived.fitting import check_named
     from registry.credentials.auth_modes import read_auth
+    from registry.credentials.tls import set_tls
     from registry.observing import screen_ahead
     from registry.servers import Proposal, propose
 
@@ -74,7 +77,7 @@ def server_add(
         raise click.UsageError("say where the server is: ostiary server add SLUG URL")
     transport = Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP)
     server = Server(slug=slug, url=url, transport=transport)
-    settings = _settled(office, server, auth, _agreed(api, auth, given), allow=allow_address)
+    settings = _settled(office, server, auth, _agreed(api, auth, given), given)
     proposal = Proposal(
         slug=slug,
         url=url,
@@ -96,6 +99,8 @@ def server_add(
         known = read_auth(added.auth, added.auth_settings)
         check_named(session, office.settings.workload_tokens, known)
         told.update({"authority": known.authority} if known.authority else {})
+        if any(parts_of(given).values()):
+            set_tls(session, added, **parts_of(given), vault=office.vault)
         if api is not None and ahead is not None:
             told.update(begin_api(session, slug, api, ahead))
     _look(office, added.slug, first=given["transport"] is None)
@@ -119,9 +124,15 @@ def server_refresh(office: Office, slug: str, *, as_json: bool, **given: Any) ->
 
 
 def _api(office: Office, slug: str, url: str | None, auth: Auth, given: Mapping[str, Any]) -> Api:
-    how = As(credential=_early(slug, url, auth, given))
+    how = As(_own(url, given), _early(slug, url, auth, given))
     allow = given["allow_address"]
     return described(office, given["openapi"], choice_of(given), url or "", allow=allow, how=how)
+
+
+def _own(url: str | None, given: Mapping[str, Any]) -> Own:
+    from gateway.credentials.own_tls import of_parts
+
+    return of_parts(url, parts_of(given)) if url else {}
 
 
 def _agreed(api: Api | None, auth: Auth, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,7 +153,9 @@ def _early(slug: str, url: str | None, auth: Auth, given: Mapping[str, Any]) -> 
     return placed(settings, value).credential(slug, url) if value else None
 
 
-def _settled(office: Office, server: Server, auth: Auth, settings: dict[str, Any], *, allow: bool) -> dict[str, Any]:
+def _settled(
+    office: Office, server: Server, auth: Auth, settings: dict[str, Any], given: Mapping[str, Any]
+) -> dict[str, Any]:
     """With whom an app's secret is for, also where nobody has said it yet."""
     from gateway.fetch import Fetcher
     from registry.addresses import exception_line
@@ -152,8 +165,8 @@ def _settled(office: Office, server: Server, auth: Auth, settings: dict[str, Any
     def reach() -> tuple[Fetcher, Upstream]:
         with office.database.read() as session:
             lines = [*office.settings.allow_addresses, *exception_lines(session)]
-        lines += [exception_line(server.url)] if allow else []
-        return Fetcher(lines), upstream_of(server, lines)
+        lines += [exception_line(server.url)] if given["allow_address"] else []
+        return Fetcher(lines, own=_own(server.url, given)), upstream_of(server, lines)
 
     return named(reach, auth, settings)
 

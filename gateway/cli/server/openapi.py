@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
+    from gateway.fetch import Own
     from gateway.office import Office
-    from registry.catalogue import Credential, Upstream
+    from registry.catalogue import Credential
     from registry.openapi.kept import Api, Text
     from registry.openapi.operations import Choice, Operation
     from registry.openapi.reading import Document
@@ -65,7 +66,7 @@ def choice_of(given: Mapping[str, Any]) -> Choice:
 class As:
     """How a description is asked for: with what is ours at the API's own origin, and with nothing anywhere else."""
 
-    server: Upstream | None = None
+    own: Own = field(default_factory=dict)
     credential: Credential | None = None
 
 
@@ -83,7 +84,6 @@ def described(
 
 def text_at(office: Office, where: str, *, allow: bool = False, how: As = NOBODY) -> Text:
     """With `allow`, from an address that the rules would refuse."""
-    from gateway.credentials.own_tls import of_server
     from gateway.fetch import Fetcher, FetchFailed
     from gateway.upstream.openapi.describing import fetch
     from registry.addresses import exception_line
@@ -93,8 +93,7 @@ def text_at(office: Office, where: str, *, allow: bool = False, how: As = NOBODY
         return _file(Path(where))
     with office.database.read() as session:
         lines = [*office.settings.allow_addresses, *exception_lines(session)]
-    own = {} if how.server is None else of_server(office, how.server)
-    fetcher = Fetcher([*lines, exception_line(where)] if allow else lines, own=own)
+    fetcher = Fetcher([*lines, exception_line(where)] if allow else lines, own=how.own)
     try:
         found = fetch(fetcher, where, credential=how.credential)
     except FetchFailed as failed:
@@ -182,13 +181,15 @@ def _as(office: Office, slug: str) -> As:
     """As what is on record of the server: what it is read with, if that can be had."""
     from gateway.credentials import CredentialUnavailable
     from gateway.credentials.holding import Credentials
+    from gateway.credentials.own_tls import of_server
     from gateway.upstream.refreshing.refresh import reach, reachable
 
     credentials = Credentials(office)
+    own = of_server(office, reachable(office, slug))
     try:
-        return As(*reach(office, credentials, slug))
+        return As(own, reach(office, credentials, slug)[1])
     except CredentialUnavailable:  # it may be public
-        return As(reachable(office, slug))
+        return As(own)
     finally:
         credentials.close()
 

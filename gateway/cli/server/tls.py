@@ -15,18 +15,33 @@ from gateway.office import operator
 from registry.database import Concern
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from gateway.office import Office
     from registry.tables import Server
 
 FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 
+def tls_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What TLS with one server needs; `parts_of` picks it up."""
+    for option in (
+        click.option(
+            "--ca", type=FILE, help="certificates in PEM of the only authorities that may vouch for the server"
+        ),
+        click.option("--key-env", metavar="NAME", help="variable with its private key in PEM"),
+        click.option("--key", type=FILE, help="file (0600) with its private key in PEM"),
+        click.option(
+            "--cert", type=FILE, help="our certificate in PEM, followed by those between it and its authority"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 @click.command("tls")
 @the_server
-@click.option("--cert", type=FILE, help="our certificate in PEM, followed by those between it and its authority")
-@click.option("--key", type=FILE, help="file (0600) with its private key in PEM")
-@click.option("--key-env", metavar="NAME", help="variable with its private key in PEM")
-@click.option("--ca", type=FILE, help="certificates in PEM of the only authorities that may vouch for the server")
+@tls_options
 @click.option(
     "--none", "clear", is_flag=True, help="as with all others again: the system's authorities, nothing of ours"
 )
@@ -45,7 +60,7 @@ def server_tls(office: Office, slug: str, *, clear: bool, as_json: bool, **given
         with office.database.read() as session:
             done = find(session, slug)
     else:
-        parts = {} if clear else _parts(given)
+        parts = {} if clear else parts_of(given)
         with office.change("server.tls", Concern.CATALOGUE, who=operator(), server=slug) as (session, facts):
             done = find(session, slug)
             if clear:
@@ -56,7 +71,8 @@ def server_tls(office: Office, slug: str, *, clear: bool, as_json: bool, **given
     show({"server": slug, **_facts(done)}, as_json=as_json, text=lambda: _text(done))
 
 
-def _parts(given: dict[str, Any]) -> dict[str, bytes]:
+def parts_of(given: Mapping[str, Any]) -> dict[str, bytes]:
+    """The PEM texts; an empty one is not used."""
     if given["key"] and given["key_env"]:
         raise click.UsageError("give --key or --key-env, not both")
     key = from_file(given["key"]) if given["key"] else b""

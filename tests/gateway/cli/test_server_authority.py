@@ -10,6 +10,7 @@ import pytest
 from gateway.cli.server import authority
 from tests.fakes.api import Api, described
 from tests.fakes.api import serving as serving_api
+from tests.fakes.certificates import Authority as Certifier
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.cli.test_server import Console
@@ -209,3 +210,28 @@ def test_t_49_at_any_other_origin_it_gets_nothing(console: Console, api: Api, tm
         )  # fmt: skip
         assert elsewhere.seen
         assert not any("canary" in str(one.headers) for one in elsewhere.seen)
+
+
+def test_an_api_that_lets_in_only_whom_it_knows_is_added_in_one_go(console: Console, tmp_path: Path) -> None:
+    certifier = Certifier(tmp_path)
+    certificate, key = certifier.issue("gateway")
+    pair = ("--cert", str(certificate), "--key", str(key), "--ca", str(certifier.file))
+    with serving_api(Api(), certifier.server("localhost", clients=certifier)) as api:
+        told = ("add", "todo", f"{api.base}/api", "--openapi", api.url, "--operation", "*", "--allow-address")
+        assert "cannot be read" in console.refused(*told)
+        assert console.json("list") == []
+        console.do(*told, *pair)
+        assert console.json("tls", "todo") == {
+            "server": "todo", "client_certificate": True, "own_authorities": True,
+            "until": console.json("tls", "todo")["until"],
+        }  # fmt: skip
+        seen = len(api.seen)
+        console.do("refresh", "todo", "--openapi", api.url)
+        assert len(api.seen) > seen
+
+
+def test_half_a_pair_registers_nothing(console: Console, fake: Upstream, tmp_path: Path) -> None:
+    certificate, _ = Certifier(tmp_path).issue("gateway")
+    said = console.refused("add", "notes", fake.url, "--allow-address", "--cert", str(certificate))
+    assert "give both" in said
+    assert console.json("list") == []
