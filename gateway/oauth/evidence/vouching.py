@@ -71,6 +71,7 @@ def vouch(world: World, client: Client, ask: Ask) -> Vouched:
         world.telemetry.refused(f"exchange_{refused.reason}")
         raise InvalidRequest("the subject_token is not valid here") from refused
     _check_bound(client, kind, identity)
+    _check_alone(kind, credential)
     return Vouched(client.id, opened.slug, *_admitted(world, opened.slug, identity), identity)
 
 
@@ -96,6 +97,12 @@ def _check_bound(client: Client, kind: str, identity: ExternalIdentity) -> None:
         raise InvalidRequest(
             "the subject_token was given to another client; ostiary client exchange says which ones are this client's"
         )
+
+
+def _check_alone(kind: str, credential: str) -> None:
+    """Who acts for somebody at their provider is nobody whom policy here knows: they would act unseen (M-12)."""
+    if kind == ID_TOKEN and "act" in jose.read_foreign(credential).claims:
+        raise InvalidRequest("the subject_token says that somebody acts for the person (act): bring one of their own")
 
 
 def _admitted(world: World, provider: str, identity: ExternalIdentity) -> tuple[str, bool]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from authlib.oauth2.rfc6749 import BaseGrant, TokenEndpointMixin
 
 from authz import once
-from authz.acting import read_chain
+from authz.acting import DEEPEST_CHAIN, read_chain
 from authz.clients.agents import find_agent_by_id
 from authz.errors import AssertionRefused, ScopeRefused, TokenRefused
 from authz.people import external
@@ -57,7 +57,7 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
         self.family = family_of(granted.assertion.issuer) if granted.kind is IssuerKind.IDENTITY else ""
         try:
             self.allowed = self._person(granted) if granted.kind is IssuerKind.IDENTITY else self._agent(granted)
-            self.actors = acting_for(self.server.desk.session, granted)
+            self.actors = self._acting(granted)
         except UnknownActor as refused:
             self.server.desk.refusals.append({"reason": f"assertion.act_{refused.reason}"})
             raise InvalidGrant(_ACTOR) from refused
@@ -68,6 +68,15 @@ class AssertionGrant(BaseGrant, TokenEndpointMixin):
     def create_token_response(self) -> tuple[int, dict[str, Any], list[tuple[str, str]]]:
         token = self.server.issue(self.GRANT_TYPE, self.allowed, self.allowed.scope, self.family, self.actors)
         return 200, token, self.TOKEN_RESPONSE_HEADER
+
+    def _acting(self, granted: Granted) -> tuple[str, ...]:
+        """The chain of the result, nearest first: an agent that brings a person's identity never passes for them."""
+        session, named = self.server.desk.session, acting_for(self.server.desk.session, granted)
+        bringing = find_agent_by_id(session, self.allowed.client) if granted.kind is IssuerKind.IDENTITY else None
+        actors = named if bringing is None or named[:1] == (bringing.id,) else (bringing.id, *named)
+        if len(actors) > DEEPEST_CHAIN:
+            raise UnknownActor("too_many")
+        return actors
 
     def _person(self, granted: Granted) -> Allowance:
         """Identity assertion authorization grant, section 4.4: the client it was issued to, one resource, one use."""

@@ -136,6 +136,19 @@ def test_whoever_acts_is_an_agent_of_ours_by_a_rule_and_stays_in_the_chain(house
     house.until_call(given.json()["access_token"], 401)
 
 
+def test_t_16_an_agent_that_brings_an_identity_does_not_pass_for_the_person(house: House, company: Signer) -> None:
+    known(house, "brought")
+    agent, secret = house.agent()
+    with house.office.database.change() as session:
+        session.get_one(Client, agent.id).grant_types = [*agent.grant_types, JWT_BEARER]
+
+    given = present(house, jag(house, company, agent, sub="brought"), (agent.id, secret))
+
+    assert given.status_code == 200, given.text
+    issued = house.records("token.issued")[-1]
+    assert (issued["who"], issued["actors"]) == ("user:brought@corp", [f"agent:{agent.handle}"])
+
+
 @pytest.mark.parametrize(
     "act",
     [

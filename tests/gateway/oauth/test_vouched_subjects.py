@@ -101,6 +101,14 @@ def test_an_agent_brings_somebodys_id_token_and_is_asked_about_too(market: Marke
     assert (claims["act"], claims["scope"]) == ({"sub": agent[0].id}, "notes.list")
 
 
+def test_t_16_who_acts_by_somebodys_id_token_does_not_act_unseen(
+    market: Market, openid: OpenIdProvider, desktop: tuple[Client, str]
+) -> None:
+    said = id_token(openid, "acted", act={"sub": "their-robot"})
+    assert error_of(market.exchange(desktop, said, ID_TOKEN)) == (400, "invalid_request")
+    assert known(market, openid.issuer, "sub-acted") is None
+
+
 def test_t_17_an_id_token_for_another_client_says_nothing(
     market: Market, openid: OpenIdProvider, desktop: tuple[Client, str]
 ) -> None:

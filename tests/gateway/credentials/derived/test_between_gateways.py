@@ -100,7 +100,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def test_whoever_asks_at_the_first_is_that_person_at_the_second(
-    bench: Bench, server: Upstream, front: House, back: Market
+    bench: Bench, server: Upstream, front: House, back: Market, ours: tuple[Client, str]
 ) -> None:
     ann, bob = front.person("ann"), front.person("bob")
 
@@ -109,6 +109,8 @@ def test_whoever_asks_at_the_first_is_that_person_at_the_second(
     with back.office.database.read() as session:
         there = session.exec(select(Person).where(Person.handle == "ann@front")).one()
     back.allow(there, "notes.add")
+    assert tools(back, held[0]) == set(), "the first acts for her, and is asked about as well"
+    back.allow(ours[0], "notes.*")
 
     until(lambda: tools(back, held[0]) == {"notes_add"})
     assert tools(back, held[1]) == set()
