@@ -65,8 +65,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(skip)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What a test kept in a folder of its own is over with it."""
+    place = getattr(item, "funcargs", {}).get("tmp_path")
+    if place is not None:
+        on_postgresql.let_go(place)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _no_connection_is_left_behind() -> Iterator[None]:
     """The databases of a module go with it; there would soon be hundreds."""
     yield
-    on_postgresql.drop_all()
+    on_postgresql.let_go()
