@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 WHO = "gateway"  # in the record: nobody asked for it
 LEASE = "refresh"
-DOUBTS_APART = 10.0  # seconds: one that keeps answering badly is asked what it is no more often
+DOUBTS_APART = 5.0  # seconds: one that keeps answering badly is asked what it is no more often
 AT_ONCE = 16  # servers asked at the same time
 PATIENCE = 60.0  # seconds for all lists of one server
 REFRESHED = frozenset({ServerState.SUBMITTED, ServerState.APPROVED})
@@ -71,7 +71,7 @@ class Refresher:
         self._snapshots = world.snapshots
         self._rendezvous = world.rendezvous
         self._leading = False
-        self._doubted: dict[str, float] = {}  # when each was, last
+        self._doubted: dict[str, float] = {}  # when each may be looked at, for that, again
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -92,10 +92,11 @@ class Refresher:
 
     def doubt(self, slug: str) -> None:
         """A call to this server failed as if it were another one than it was: look now, and not in half a minute."""
-        now = asyncio.get_running_loop().time()
-        if now - self._doubted.get(slug, -DOUBTS_APART) >= DOUBTS_APART:
-            self._doubted[slug] = now
-            self.kick(slug)
+        loop = asyncio.get_running_loop()
+        now, due = loop.time(), self._doubted.get(slug, 0.0)
+        if due <= now + DOUBTS_APART:  # else it is about to be looked at
+            self._doubted[slug] = max(now, due) + DOUBTS_APART
+            loop.call_at(max(now, due), self.kick, slug)
 
     async def _turn(self) -> None:
         try:

@@ -282,12 +282,12 @@ async def test_t_92_a_server_whose_older_secret_was_put_back_is_suspended_and_na
 
 
 @asynccontextmanager
-async def running(office: Office, upstreams: Upstreams) -> AsyncIterator[Refresher]:
+async def running(office: Office, upstreams: Upstreams, interval: float | None = None) -> AsyncIterator[Refresher]:
     world = SimpleNamespace(
         office=office,
         upstreams=upstreams,
         credentials=Credentials(office),
-        settings=office.settings,
+        settings=SimpleNamespace(refresh_interval=interval or office.settings.refresh_interval),
         snapshots=Snapshots(office),
         rendezvous=MemoryRendezvous(),
     )
@@ -311,6 +311,20 @@ async def test_servers_are_asked_again_and_again(office: Office, upstreams: Upst
         await until(lambda: the_server(office).failing_since is not None)
         shop.broken = False
         await until(lambda: the_server(office).failing_since is None)
+
+
+async def test_a_server_that_answered_as_none_of_its_kind_is_looked_at_at_once_but_not_without_end(
+    office: Office, upstreams: Upstreams
+) -> None:
+    shop = Shop({"tools/list": [[tool("a")]]})
+    async with registered(office, shop) as server, running(office, upstreams, 3600.0) as refresher:
+        await until(lambda: the_server(office).probed_at is not None)
+        before = len(server.asked_for("tools/list"))
+        for _ in range(100):
+            refresher.doubt("shop")
+        await until(lambda: len(server.asked_for("tools/list")) > before)
+        await asyncio.sleep(0.3)
+        assert len(server.asked_for("tools/list")) == before + 1
 
 
 async def test_a_server_that_hangs_keeps_no_other_waiting(office: Office, upstreams: Upstreams) -> None:
