@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SERVERS = ("board", "asker", "counting")
 WITHIN = 20.0  # seconds; less than it takes until servers are looked at again without a reason
-ABLE = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}, "url": {}}}}
+ABLE: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}, "url": {}}}}
 ASKS = "asker_test_streaming_elicitation"
 
 
