@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -55,15 +55,6 @@ class _Call(msgspec.Struct, forbid_unknown_fields=True):
     id: msgspec.Raw
     method: str
     params: _Params
-
-
-class Said(NamedTuple):
-    """What one call says that another one to the same tool may not: raw JSON, but for the name."""
-
-    id: bytes
-    name: str
-    arguments: bytes
-    meta: bytes
 
 
 class _RawId(msgspec.Struct):
@@ -131,8 +122,9 @@ def read_strictly(body: bytes) -> Any:
     return tree
 
 
-def recognised(body: bytes) -> Said | None:
-    """The call of a tool that `body` is, as `parse` would read it if it has read such a `_meta` before.
+def recognised(body: bytes) -> tuple[bytes, str, bytes, bytes] | None:
+    """The call of a tool that `body` is, as `parse` would read it if it has read such a `_meta` before: the id, the
+    name, the arguments and `_meta`, as raw JSON but for the name.
 
     None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
     in the number of colons.
@@ -142,11 +134,10 @@ def recognised(body: bytes) -> Said | None:
     try:
         call = _call.decode(body)
         params = call.params
-        said = Said(bytes(call.id), params.name, bytes(params.arguments), bytes(params.meta))
-        value = _tree.decode(said.arguments)
+        ident, arguments, meta = bytes(call.id), bytes(params.arguments), bytes(params.meta)
+        value = _tree.decode(arguments)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    ident, _, arguments, meta = said
     if call.method != "tools/call" or call.jsonrpc != "2.0" or type(value) is not dict or len(ident) > ID_LIMIT:
         return None
     if not (ident.isdigit() and len(ident) < _EXACT) and not (ident.startswith(b'"') and ident.isascii()):
@@ -154,7 +145,7 @@ def recognised(body: bytes) -> Said | None:
     colons = arguments.count(b":")
     if _encode(value).count(b":") != colons or body.count(b":") != _OWN_COLONS + colons + meta.count(b":"):
         return None  # also for a colon in the id or the name, which is unusual enough
-    return said
+    return ident, params.name, arguments, meta
 
 
 def _has_twins(body: bytes) -> bool:

@@ -6,7 +6,9 @@ all are. For everything else there is the long way (`gateway.upstream.modern`), 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from gateway.upstream import UpstreamError
 from gateway.upstream.envelope import framed, modern_frame, modern_lines
@@ -65,38 +67,38 @@ class Way:
         return answered(sent, number, self.ask, down)
 
 
-class Trip:
-    """One such call. After `depart`, when its `reply` has come, either `result` and `end` or `rest`."""
+class Trip(msgspec.Struct):
+    """One such call. After `depart`, when its reply has come, either `result` and `end` or `rest`."""
 
-    __slots__ = ("_number", "_request", "_waiting", "_way", "reply")
-
-    reply: Reply
-
-    def __init__(self, way: Way, number: int, request: bytes, waiting: list[Connection]) -> None:
-        self._way, self._number, self._request, self._waiting = way, number, request, waiting
+    way: Way
+    number: int
+    request: bytes
+    waiting: list[Connection]
+    reply: Any = None
 
     def depart(self) -> Reply:
-        way = self._way
+        way = self.way
         way.gate.under_way += 1
-        self.reply = self._waiting.pop().send(self._request, way.terms)
-        return self.reply
+        reply: Reply = self.waiting.pop().send(self.request, way.terms)
+        self.reply = reply
+        return reply
 
     def result(self) -> bytes:
         """What came, if it is as nearly all are; empty for anything else, which `rest` is for."""
-        return b"" if self.reply.fault is not None else plain_result(self.reply, self._number)
+        return b"" if self.reply.fault is not None else plain_result(self.reply, self.number)
 
     def end(self) -> None:
         """It is over, and well."""
-        gate = self._way.gate
+        gate = self.way.gate
         self.reply.close()
         gate.under_way -= 1
         gate.breaker.succeeded()
 
     def rest(self, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:
         """On from here by the long way, whatever has come or will."""
-        way = self._way
-        sent = way.egress.settled(self.reply, way.route, self._request, way.terms, repeatable=False)
-        return passed(way.gate, way.ask, answered, sent, self._number, way.ask, down, entered=True)
+        way = self.way
+        sent = way.egress.settled(self.reply, way.route, self.request, way.terms, repeatable=False)
+        return passed(way.gate, way.ask, answered, sent, self.number, way.ask, down, entered=True)
 
 
 async def passed(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from gateway.edge.request import Request
     from gateway.journal import About
     from gateway.portal.calls.targets import Target
-    from gateway.portal.wire import Said
     from gateway.upstream import Answer, Ask
     from gateway.upstream.ways import Trip, Way
     from gateway.world import World
@@ -106,7 +106,8 @@ def planned(world: World, request: Request, found: Found, body: bytes, now: floa
     said = recognised(body)
     if said is None:
         return None
-    plan = found.plans.get((said.name, said.meta))
+    ident, name, arguments, meta = said
+    plan = found.plans.get((name, meta))
     if plan is None or now >= plan.until or not world.snapshots.fresh():
         return None
     credential = plan.credential
@@ -114,9 +115,7 @@ def planned(world: World, request: Request, found: Found, body: bytes, now: floa
         credential = world.credentials.at_hand(found.snapshot, plan.upstream, found.principal, plan.target.object)
         if credential is None:
             return None
-    call = Known(world, request, found, plan, said, body)
-    call.credential = credential
-    return call
+    return Known(world, request, found, plan, body, ident, arguments, credential)
 
 
 class Home(Protocol):
@@ -130,27 +129,29 @@ class Home(Protocol):
 class Known(Call):
     """A call that goes by a plan. What only an unusual end of it needs is made when it is asked for."""
 
-    __slots__ = ("_body", "_found", "_home", "_plan", "_request_id", "_said", "_trip", "silent")
-
     final = True
     request: Request  # always of the data plane
+    silent = 0
+    _exchange = None
+    _trip: Trip | None = None
+    _home: Home
 
-    def __init__(self, world: World, request: Request, found: Found, plan: Plan, said: Said, body: bytes) -> None:
-        self.world, self.request, self._found, self._plan, self._said = world, request, found, plan, said
-        self._body = body
-        self._exchange = None
-        self._trip: Trip | None = None
+    def __init__(
+        self,
+        world: World,
+        request: Request,
+        found: Found,
+        plan: Plan,
+        body: bytes,
+        ident: bytes,
+        arguments: bytes,
+        credential: Credential | None,
+    ) -> None:
+        self.world, self.request, self._found, self._plan = world, request, found, plan
+        self._body, self.ident, self._arguments, self.credential = body, ident, arguments, credential
         self.upstream = plan.upstream
-        self.credential = plan.credential
         self.record = fresh_id()
         self.began = time.perf_counter()
-        self._request_id = fresh_id()[:16]
-        self.silent = 0
-
-    @property
-    def ident(self) -> bytes:
-        """The id that the client gave it, as raw JSON."""
-        return self._said.id
 
     @property
     def started(self) -> bool:
@@ -165,11 +166,15 @@ class Known(Call):
 
     @property
     def target(self) -> Target:
-        return replace(self._plan.target, arguments=self._said.arguments)
+        return replace(self._plan.target, arguments=self._arguments)
 
     @property
     def ask(self) -> Ask:
         return asking.prepare(self.exchange, self.target)
+
+    @cached_property
+    def _request_id(self) -> str:
+        return fresh_id()[:16]
 
     def intend(self) -> None:
         self.world.telemetry.decided(True)
@@ -178,14 +183,14 @@ class Known(Call):
             call=self.record,
             decision=fresh_id(),
             request_id=self._request_id,
-            arguments=self._said.arguments,
+            arguments=self._arguments,
         )
 
     def leave(self) -> Awaitable[Answer]:
         trip, self._trip = self._trip, None
         if trip is not None:
             return trip.rest(self.down)
-        return self._plan.way.along(self._said.arguments, self.credential, self.down)
+        return self._plan.way.along(self._arguments, self.credential, self.down)
 
     @property
     def left(self) -> bool:
@@ -194,7 +199,7 @@ class Known(Call):
 
     def begin(self, home: Home) -> bool:
         """Sends it now, if there is nothing to wait for. Raises JournalDown."""
-        trip = self._plan.way.trip(self._said.arguments, self.credential)
+        trip = self._plan.way.trip(self._arguments, self.credential)
         if trip is None:
             return False
         self.intend()

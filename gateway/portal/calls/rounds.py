@@ -1,7 +1,8 @@
 """The state that a server leaves with a client between two rounds of one call (SEP-2322), in an envelope of ours.
 
 With a shared credential all people look like one to the server, so it cannot tell whose state comes back. The envelope
-is sealed to the principal, the definition and the request, lives ten minutes, and opens once.
+is sealed to the principal, the definition and the request, lives ten minutes, and opens once. What a server left with
+an account at it is not brought back under another.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from authz.tokens.cutoffs import Cut
+from gateway.credentials.shelf import cut_key
 from gateway.portal.wire import INVALID_PARAMS, RawMembers, join, members_of
 from gateway.problems import INTERNAL_ERROR, Problem, unavailable
 from gateway.rendezvous import RendezvousDown
@@ -46,12 +49,13 @@ class Waiting(msgspec.Struct, array_like=True):
 
 
 class _State(msgspec.Struct, array_like=True):
-    """`waiting` is there when the question was ours."""
+    """`waiting` is there when the question was ours; `since` says when the server asked otherwise."""
 
     nonce: str
     expires: int
     upstream: msgspec.Raw
     waiting: Waiting | None = None
+    since: float = 0.0
 
 
 def asks_back(answer: Answer) -> bool:
@@ -71,7 +75,9 @@ def wrap(exchange: Exchange, target: Target, answer: Answer) -> Answer:
         return answer
     members = members_of(answer.result)
     if STATE in members:
-        members[STATE] = _sealed(exchange, target, _State(urandom(12).hex(), int(time.time()) + LIFE, members[STATE]))
+        now = time.time()
+        state = _State(urandom(12).hex(), int(now) + LIFE, members[STATE], since=now)
+        members[STATE] = _sealed(exchange, target, state)
     return Answer(result=join(members))
 
 
@@ -95,7 +101,7 @@ async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> Waiting | None
     if ask.method not in METHODS:
         return None
     state = _open(exchange, target)
-    if state is None or state.expires < time.time():
+    if state is None or state.expires < time.time() or _is_of_another_account(exchange, target, state):
         raise _not_yours()
     try:
         first = await exchange.world.rendezvous.add(f"state/{state.nonce}", b"", LIFE)
@@ -109,6 +115,14 @@ async def unwrap(exchange: Exchange, target: Target, ask: Ask) -> Waiting | None
     own = {name: raw for name, raw in ask.params.items() if name not in {STATE, RESPONSES}}
     ask.params = own | {name: bytes(raw) for name, raw in state.waiting.held.items()}
     return state.waiting
+
+
+def _is_of_another_account(exchange: Exchange, target: Target, state: _State) -> bool:
+    """Whether the account at the server, the person's or everybody's, was ended or connected anew since it asked."""
+    if state.waiting is not None:
+        return False
+    keys = (cut_key(target.server, whose) for whose in (exchange.principal.subject, ""))
+    return any(exchange.snapshot.cutoffs.cuts(Cut.CONNECTION, key, state.since) for key in keys)
 
 
 def _open(exchange: Exchange, target: Target) -> _State | None:

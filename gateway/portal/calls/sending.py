@@ -45,26 +45,13 @@ _peek: Final = msgspec.json.Decoder(_Peek)
 class Call:
     """One call that is decided and may leave."""
 
-    __slots__ = (
-        "_ask",
-        "_exchange",
-        "_target",
-        "began",
-        "credential",
-        "decision",
-        "record",
-        "request",
-        "upstream",
-        "world",
-    )
-
     final = False  # whether an answer with nothing unusual in it may go on as it is
+    _exchange: Exchange | None
 
     def __init__(
         self, exchange: Exchange, target: Target, ask: Ask, decision: Decision, credential: Credential | None
     ) -> None:
-        self._exchange: Exchange | None = exchange
-        self._target, self._ask, self.decision = target, ask, decision
+        self._exchange, self._target, self._ask, self.decision = exchange, target, ask, decision
         self.world = exchange.world
         self.request = exchange.arrival.request
         self.upstream = exchange.snapshot.catalogue.upstreams[target.server]

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.portal.wire import join, members_of, parse, read_strictly
+from gateway.portal.wire import join, members_of, parse, read_strictly, recognised
 from gateway.problems import Problem
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
@@ -113,3 +113,41 @@ def test_measuring_a_hostile_body_takes_time_in_proportion_to_its_size() -> None
             read_strictly(b"[" * 33 + body)
         with pytest.raises(Problem):
             read_strictly(body + b"[" * 33)
+
+
+META = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","a:b":[1,{"c":null}]}'
+PIECES = st.sampled_from(
+    [
+        b'"jsonrpc":"2.0"', b'"id":1', b'"id":"a:b"', b'"id":"a"', b'"id":1.0', b'"id":null', b'"id":01', b'"id":"\xff"',
+        b'"method":"tools/call"', b'"method":"tools/list"', b'"result":{}', b'"extra":1', b'"i\\u0064":2', b'"i\\/d":2',
+    ]
+)  # fmt: skip
+INNER = st.sampled_from(
+    [
+        b'"name":"notes_add"', b'"name":"a:b"', b'"name":"\xff"', b'"name":1', b'"_meta":' + META, b'"arguments":{"a":1}',
+        b'"arguments":{"a":1,"a":2}', b'"arguments":{"a":"{:,\\"}"}', b'"arguments":[]', b'"arguments":{"a":"\xff"}',
+        b'"arguments":{"a":1e999}', b'"arguments":{}', b'"requestState":"x"', b'"arguments": { "b" : [ [ ] ] } ',
+    ]
+)  # fmt: skip
+USUAL = [b'"jsonrpc":"2.0"', b'"id":1', b'"method":"tools/call"']
+USUAL_INNER = [b'"name":"notes_add"', b'"arguments":{"a":1}', b'"_meta":' + META]
+
+
+@settings(max_examples=400)
+@given(
+    outer=st.permutations(USUAL) | st.lists(PIECES, max_size=5),
+    inner=st.permutations(USUAL_INNER) | st.lists(INNER, max_size=5),
+    tail=st.sampled_from([b"", b" ", b"x", b"\x00", b"}"]),
+)
+def test_t_57_what_is_recognised_is_read_no_other_way(outer: list[bytes], inner: list[bytes], tail: bytes) -> None:
+    """Two readers that disagree about one message are a way around policy: the quick one only ever says less."""
+    body = b'{%b,"params":{%b}}%b' % (b",".join(outer), b",".join(inner), tail)
+    said = recognised(body)
+    if said is None:
+        assert sorted(outer) != sorted(USUAL) or sorted(inner) != sorted(USUAL_INNER) or tail.strip()
+        return
+    message = parse(body)
+    ident, name, arguments, meta = said
+    assert (message.id, message.method, message.value("name")) == (ident, "tools/call", name)
+    assert {key: bytes(raw) for key, raw in message.params.items() if key != "name"} == {"arguments": arguments}
+    assert message.raw_meta == meta
