@@ -11,6 +11,7 @@ import pytest
 from authz.tokens.cutoffs import Cut, CutOffs
 from gateway.credentials import deeds
 from gateway.credentials.shelf import cut_key, has_ended
+from gateway.portal.headers import CAPABILITIES_KEY
 from gateway.upstream.leaving import leave_forever
 from registry.addresses import exception_line
 from registry.catalogue import Credential
@@ -145,6 +146,58 @@ async def test_t_84_a_call_under_way_is_taken_back_when_its_account_ends(tmp_pat
             assert again.status == 200, again.body
             for task in watching:
                 task.cancel()
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+async def test_t_84_what_a_server_left_with_one_account_is_not_brought_back_under_another(
+    tmp_path: Path, *, swapped: bool
+) -> None:
+    async def asks(one: Asked, _: asyncio.StreamWriter) -> bytes:
+        if one.message.get("params", {}).get("requestState") == "of-the-first":
+            return http(result(one, {"resultType": "complete", "content": []}))
+        question = {"method": "elicitation/create", "params": {"message": "Delete it?", "requestedSchema": {}}}
+        told = {"inputRequests": {"q": question}, "requestState": "of-the-first"}
+        return http(result(one, {"resultType": "input_required", **told}))
+
+    async with raw_server(asks) as server:
+        house = House(tmp_path)
+        furnish(house, "files", server.url, "delete")
+        with house.office.database.change(Concern.CATALOGUE) as session:
+            set_auth(session, find(session, "files"), Auth.OAUTH_PERSON, {}, {}, house.office.vault)
+        person, client = house.person("alice"), house.client()
+        allow(house, person, "files.*")
+        with house:
+            equipment, token = house.world.credentials.equipment, ""
+            first, second = (
+                Tokens(access=f"{name}-" + "a" * 40, issuer="https://as.example", audience=server.url)
+                for name in ("first", "second")
+            )
+            await asyncio.to_thread(deeds.connect, equipment, "files", person.id, first, who="user:x")
+            token = minted(house, person, client)
+            params = {"name": "files_delete"}
+            asked = await one_call(house, token, params)
+            assert asked["result"]["resultType"] == "input_required"
+            if swapped:
+                await asyncio.to_thread(deeds.end, equipment, "files", person.id, who="user:x")
+                before = house.world.snapshots.current.epoch
+                await asyncio.to_thread(deeds.connect, equipment, "files", person.id, second, who="user:x")
+                await eventually(lambda: house.world.snapshots.current.epoch > before)
+
+            answers = {"q": {"action": "accept", "content": {}}}
+            retried = await one_call(
+                house, token, params | {"requestState": asked["result"]["requestState"], "inputResponses": answers}
+            )
+
+    assert ("error" in retried) is swapped
+    brought = [one for one in server.asked if b"of-the-first" in one.body]
+    assert [one.headers["authorization"][:12] for one in brought] == ([] if swapped else ["Bearer first"])
+
+
+async def one_call(house: House, token: str, params: dict) -> dict:
+    async with Line(door_of(house)) as line:
+        asking = {"_meta": {CAPABILITIES_KEY: {"elicitation": {"form": {}}}}}
+        got = await line.ask("POST", "/mcp", *modern(token, "tools/call", params | asking))
+    return got.json
 
 
 async def _never(_asked: Asked, _writer: asyncio.StreamWriter) -> None:
