@@ -17,6 +17,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+from tests.fakes import commands
 from tests.servers import on_postgresql
 
 ROOT = Path(__file__).parents[2]
@@ -78,15 +79,7 @@ class Gateway:
 
     def run(self, *arguments: str, given: str = "") -> str:
         """What `ostiary ARGUMENTS --data ...` prints."""
-        done = subprocess.run(
-            self._command(*arguments),
-            input=given,
-            capture_output=True,
-            text=True,
-            cwd=ROOT,
-            env=self._environment(),
-            check=False,
-        )
+        done = commands.run([*arguments, "--data", str(self.data)], self._environment(), given)
         if done.returncode != 0:
             raise CommandFailed(f"ostiary {' '.join(arguments)}\n{done.stdout}{done.stderr}")
         return done.stdout
