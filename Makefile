@@ -5,8 +5,12 @@ DEV = .venv-dev/bin
 UP ?= --demo
 KILLS ?= 1000
 ON_POSTGRESQL = tests/authz tests/registry tests/gateway tests/hostile
+SIDE_BY_SIDE = -n 2 --dist loadfile --no-loadscope-reorder
 PIP = pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = $(DEV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style=line
+
+# Tests start hundreds of processes of ours; compiled anew in each, our modules would cost minutes.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help up install test test-servers check conformance faults bench lock clean
@@ -20,12 +24,12 @@ up: install ## start the door with the demo (UP="" leaves the demo away)
 install: .venv/installed ## make .venv with the run-time dependencies, hashes checked
 
 test: .venv-dev/installed ## every test that needs no root and no third-party server
-	$(DEV)/python -m pytest -q -n 2 -m "not servers and not conformance and not faults" $(ARGS)
+	$(DEV)/python -m pytest -q $(SIDE_BY_SIDE) -m "not servers and not conformance and not faults" $(ARGS)
 
 test-servers: .venv-dev/installed ## tests against real third-party servers, browsers and clients
 	$(DEV)/python -m tests.servers.install
-	$(DEV)/python -m pytest -q -n 2 --dist loadfile -m servers $(ARGS)
-	$(DEV)/python -m pytest -q -n 2 --postgresql -m "not servers and not conformance and not faults" $(ON_POSTGRESQL)
+	$(DEV)/python -m pytest -q $(SIDE_BY_SIDE) -m servers $(ARGS)
+	$(DEV)/python -m pytest -q $(SIDE_BY_SIDE) --postgresql -m "not servers and not conformance and not faults" $(ON_POSTGRESQL)
 
 check: .venv-dev/installed ## format, lint, types, the direction of dependency, the wheel
 	$(DEV)/ruff format --check .
