@@ -64,7 +64,7 @@ def learn(call: Call) -> None:
     """Keeps the plan of a call that went the whole way, if others can go by it."""
     exchange = call.exchange
     found = exchange.found
-    if found is None or len(exchange.message.raw_meta) > LONGEST or not _is_usual(call):
+    if found is None or not exchange.modern or len(exchange.message.raw_meta) > LONGEST or not _is_usual(call):
         return
     way = call.world.upstreams.way(call.upstream, call.ask)
     if way is None:

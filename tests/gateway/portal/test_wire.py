@@ -118,14 +118,16 @@ def test_measuring_a_hostile_body_takes_time_in_proportion_to_its_size() -> None
 META = b'{"io.modelcontextprotocol/protocolVersion":"2026-07-28","a:b":[1,{"c":null}]}'
 PIECES = st.sampled_from(
     [
-        b'"jsonrpc":"2.0"', b'"id":1', b'"id":"a:b"', b'"id":"a"', b'"id":1.0', b'"id":null', b'"id":01', b'"id":"\xff"',
-        b'"method":"tools/call"', b'"method":"tools/list"', b'"result":{}', b'"extra":1', b'"i\\u0064":2', b'"i\\/d":2',
+        b'"jsonrpc":"2.0"', b'"id":1', b'"id":"a:b"', b'"id":"a"', b'"id":1.0', b'"id":null', b'"id":01',
+        b'"id":"\xff"', b'"method":"tools/call"', b'"method":"tools/list"', b'"result":{}', b'"extra":1',
+        b'"i\\u0064":2', b'"i\\/d":2',
     ]
 )  # fmt: skip
 INNER = st.sampled_from(
     [
-        b'"name":"notes_add"', b'"name":"a:b"', b'"name":"\xff"', b'"name":1', b'"_meta":' + META, b'"arguments":{"a":1}',
-        b'"arguments":{"a":1,"a":2}', b'"arguments":{"a":"{:,\\"}"}', b'"arguments":[]', b'"arguments":{"a":"\xff"}',
+        b'"name":"notes_add"', b'"name":"a:b"', b'"name":"\xff"', b'"name":1', b'"_meta":' + META,
+        b'"arguments":{"a":1}', b'"arguments":{"a":1,"a":2}', b'"arguments":{"a":"{:,\\"}"}', b'"arguments":[]',
+        b'"arguments":{"a":"\xff"}',
         b'"arguments":{"a":1e999}', b'"arguments":{}', b'"requestState":"x"', b'"arguments": { "b" : [ [ ] ] } ',
     ]
 )  # fmt: skip
