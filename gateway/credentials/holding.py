@@ -71,7 +71,6 @@ class Credentials:
             return None
         asked = Asked(upstream=upstream, principal=principal, object=object_)
         last = self._shelf.last(asked.key)
-        await as_task()
         return await self._obtained(asked if last is None else replace(asked, scopes=last.scopes))
 
     async def again(
@@ -127,6 +126,7 @@ class Credentials:
 
     async def _obtained(self, asked: Asked) -> Credential:
         self._check_vain(asked)
+        await as_task()
         try:
             async with asyncio.timeout(PATIENCE):
                 entry = await asyncio.shield(self._flight(asked))

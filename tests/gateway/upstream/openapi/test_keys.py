@@ -72,11 +72,11 @@ async def test_a_cookie_is_a_line(client: Client) -> None:
     assert KEY not in asked.line
 
 
-@pytest.mark.parametrize("name", ["api_key", "API_KEY", "api%5Fkey"])
+@pytest.mark.parametrize("name", ["api_key", "API_KEY"])
 async def test_an_argument_of_that_name_is_never_sent(client: Client, name: str) -> None:
     members = {"name": "more", "in": "query", "schema": {"type": "object"}}
     async with raw_server(saying(http(b"{}"))) as server:
-        told = {"more": {"api_key" if "%" in name else name: "mine"}}
+        told = {"more": {name: "mine"}}
         result = await client.call(operation("/x", members), "op", told, at(server), credential(server))
         assert "the gateway authenticates with" in result["content"][0]["text"]
         assert server.asked == []
