@@ -20,6 +20,7 @@ from gateway.operating.checks import Check, State
 from gateway.operating.hidden import hidden, look
 from gateway.operating.outbox import outbox
 from gateway.operating.processes import processes
+from gateway.operating.renewals import late, renew
 from gateway.operating.standing import certificate_ending, resuming, unchecked
 from gateway.operating.workloads import workloads
 from gateway.settings import ArgumentRecord, is_loopback
@@ -222,7 +223,7 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
     with office.database.read() as session:
         policy = load_policy(session, 0)
         servers = session.exec(select(Server).where(Server.state != ServerState.RETIRED)).all()
-        away = hidden(session)
+        away, behind = hidden(session), late(session)
     if policy.empty:
         yield Check("policy", AMBER, "no rule is in force: nobody may do anything", "ostiary policy add --help")
     if policy.broken:
@@ -232,6 +233,8 @@ def _policy(office: Office, now: float) -> Iterator[Check]:
         yield from _server(server, now)
         if server.state == ServerState.APPROVED and server.slug in away:
             yield Check(f"server {server.slug}", AMBER, away[server.slug], look(server.slug))
+        if server.slug in behind:
+            yield Check(f"server {server.slug}", AMBER, str(behind[server.slug]), renew(server.slug))
 
 
 def _server(server: Server, now: float) -> Iterator[Check]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 from sqlalchemy.orm import aliased
@@ -13,6 +13,7 @@ from sqlmodel import col, desc, func, select
 
 from gateway.operating.checks import Check, State
 from gateway.operating.hidden import hidden, look
+from gateway.operating.renewals import Late, late, renew
 from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
 from registry.servers import all_servers, find
@@ -60,22 +61,34 @@ class Standing:
         return asdict(self)
 
 
+class _Facts(NamedTuple):
+    """What is known of a server besides its row."""
+
+    alone: Mapping[str, str]
+    connections: Mapping[str, int]
+    away: str
+    behind: Late | None
+
+
 def standings(session: Session, interval: float, slug: str = "", now: float | None = None) -> list[Standing]:
     """Of one server, or of all that are not retired. What calls came to is as far as the index of the journal is."""
     moment = time.time() if now is None else now
     servers = [find(session, slug)] if slug else all_servers(session)
     calls, failures = _calls(session, moment - LATELY), _failures(session, moment - LATELY)
     alone, connections = _left_alone(session), _connections(session)
-    away = hidden(session, slug)
+    away, behind = hidden(session, slug), late(session, slug)
     nothing: dict[str, int] = {}
     return [
         _standing(
             one,
             interval,
             (calls.get(one.slug, nothing), failures.get(one.slug, nothing)),
-            alone.get(one.slug, {}),
-            connections.get(one.slug, nothing),
-            away.get(one.slug, ""),
+            _Facts(
+                alone.get(one.slug, {}),
+                connections.get(one.slug, nothing),
+                away.get(one.slug, ""),
+                behind.get(one.slug),
+            ),
             moment,
         )
         for one in servers
@@ -86,12 +99,10 @@ def _standing(
     server: Server,
     interval: float,
     calls: tuple[Mapping[str, int], Mapping[str, int]],
-    alone: Mapping[str, str],
-    connections: Mapping[str, int],
-    away: str,
+    facts: _Facts,
     now: float,
 ) -> Standing:
-    trouble, why, what_to_do = _wrong(server, alone, connections, away, now)
+    trouble, why, what_to_do = _wrong(server, facts, now)
     return Standing(
         slug=server.slug,
         state=server.state,
@@ -104,38 +115,41 @@ def _standing(
         trouble=trouble,
         why=why,
         remedy=what_to_do,
-        left_alone=alone,
+        left_alone=facts.alone,
         calls=calls[0],
         failures=calls[1],
-        connections=connections,
+        connections=facts.connections,
         certificate_until=server.tls.get("until"),
         looked_at_every=interval if server.state in {ServerState.SUBMITTED, ServerState.APPROVED} else None,
     )
 
 
-def _wrong(
-    server: Server, alone: Mapping[str, str], connections: Mapping[str, int], away: str, now: float
-) -> tuple[str, str, str]:
+def _wrong(server: Server, facts: _Facts, now: float) -> tuple[str, str, str]:
     """The gravest of what is wrong: its word, a sentence, and what to do."""
     if server.failing_since is not None:
         what_to_do = remedy(server.trouble, server.slug, server.auth)
         why = server.failure.removesuffix(f"; {what_to_do}")
         return server.trouble, f"{unchecked(server)}: {why}" if server.trouble in UNREAD else why, what_to_do
-    withheld = _withheld(server, away)
+    withheld = _withheld(server, facts.away)
     if withheld is not None:
         return "", *withheld
-    if alone:
-        because = Trouble(next(iter(alone.values())))
-        why = f"{MEANINGS[because].what}, so {len(alone)} of our processes refuse calls to it for a while"
+    if facts.alone:
+        because = Trouble(next(iter(facts.alone.values())))
+        why = f"{MEANINGS[because].what}, so {len(facts.alone)} of our processes refuse calls to it for a while"
         return str(because), why, remedy(because, server.slug, server.auth)
     ending = certificate_ending(server, now)
     if ending is not None:
         return str(Trouble.TLS), *ending
-    lost = sum(count for state, count in connections.items() if state not in WORKS | {ConnectionState.REVOKED})
+    return _of_accounts(server, facts)
+
+
+def _of_accounts(server: Server, facts: _Facts) -> tuple[str, str, str]:
+    known = facts.connections.items()
+    lost = sum(count for state, count in known if state not in WORKS | {ConnectionState.REVOKED})
     if lost:
         why = f"{lost} of its connected accounts end or have ended"
         return str(Trouble.NOT_CONNECTED), why, _reconnecting(server)
-    return "", "", ""
+    return ("", str(facts.behind), renew(server.slug)) if facts.behind else ("", "", "")
 
 
 def _withheld(server: Server, away: str) -> tuple[str, str] | None:

@@ -237,3 +237,16 @@ def test_what_changed_and_is_hidden_is_said_by_status_and_doctor(console: Consol
     found = [check for check in examine(office) if check.name == "server notes"]
     assert [(check.state.name, "offered to nobody" in check.why) for check in found] == [("AMBER", True)]
     office.close()
+
+
+def test_accounts_that_could_not_be_renewed_are_said_by_status_and_doctor(console: Console) -> None:
+    office, late = console.office(), ConnectionState.REFRESHING
+    with office.database.change() as session:
+        for subject, attempts in (("usr_1", 2), ("usr_2", 1), ("usr_3", 0)):
+            row = Connection(server="notes", subject=subject, state=late, changed_at=1.0, connected_at=1.0)
+            row.attempts, row.why = attempts, "it does not answer"
+            session.add(row)
+    assert "2 of its accounts could not be renewed (it does not answer)" in console.do("status")
+    found = [check.why for check in examine(office) if check.name == "server notes"]
+    assert [why for why in found if why.startswith("2 of its accounts")]
+    office.close()
