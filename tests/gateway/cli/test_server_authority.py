@@ -103,6 +103,18 @@ def test_a_server_that_names_none_says_what_is_missing(
     assert "--token-endpoint" in done.output
 
 
+def test_t_44_what_was_excepted_for_one_server_is_not_for_what_another_names(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    with serving(Upstream()) as other:
+        other.open_lists = True
+        console.do("add", "other", other.url, "--allow-address")
+        other.heard.clear()
+        fake.authorities = [other.issuer]
+        assert "not connected to" in console.run(*add(fake, *secret)).output
+        assert not other.heard
+
+
 def test_nobody_is_asked_where_no_secret_would_go(console: Console, fake: Upstream) -> None:
     console.do("add", "notes", fake.url, "--allow-address", "--auth", "oauth-person", "--client-id", "ours")
     assert "issuer" not in settings(console)
