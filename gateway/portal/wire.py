@@ -129,7 +129,7 @@ def recognised(body: bytes) -> tuple[bytes, str, bytes, bytes] | None:
     None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
     in the number of colons.
     """
-    if body.count(b"{") + body.count(b"[") > DEPTH_LIMIT or len(body) >= NODE_LIMIT or b"\\u" in body:
+    if body.count(b"{") + body.count(b"[") > DEPTH_LIMIT or len(body) >= NODE_LIMIT or body.find(b"\\u") >= 0:
         return None
     try:
         call = _call.decode(body)

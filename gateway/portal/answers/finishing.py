@@ -44,10 +44,13 @@ def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
 
 
 def is_plain(result: bytes) -> bool:
-    """Whether a result is complete, no failure, and has nothing in it that a person would not see: no if in doubt."""
-    if not result or not result.isascii() or b"\\u" in result:
+    """Whether a result is complete, no failure, and has nothing in it that a person would not see: no if in doubt.
+
+    `find` where others would write `in`, which for bytes makes an exception each time and throws it away (CPython 3.11).
+    """
+    if not result or not result.isascii() or result.find(b"\\u") >= 0:
         return False
-    return b"isError" not in result and b"input_required" not in result and b'"task"' not in result
+    return result.find(b"isError") < 0 and result.find(b"input_required") < 0 and result.find(b'"task"') < 0
 
 
 def kind_of(result: bytes) -> str:
