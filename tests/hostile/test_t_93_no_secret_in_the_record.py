@@ -52,10 +52,10 @@ def intend(journal: FileJournal, call: str, arguments: bytes) -> None:
         claims=claims, issuer="", subject="usr_1", label="user:ada", subjects=frozenset(), client="c",
         scopes=frozenset(), resource="", expires_at=0,
     )  # fmt: skip
-    journal.intend(
-        who, call=call, method="tools/call", server="s", object="s.t", arguments=arguments, decision="d", rule="r",
-        epoch=1, portal="default", request_id="q", era="modern",
-    )  # fmt: skip
+    about = journal.about(
+        who, method="tools/call", server="s", object="s.t", rule="r", epoch=1, portal="default", era="modern"
+    )
+    journal.intend(about, call=call, decision="d", request_id="q", arguments=arguments)
 
 
 def all_of_it(directory: Path) -> bytes:
