@@ -1,16 +1,20 @@
-"""`ostiary ARGUMENTS`, forked from a process of this one's that has the modules of every verb."""
+"""`ostiary ARGUMENTS` and the like, forked from a process of this one's that has read the modules for it."""
 
 from __future__ import annotations
 
 import atexit
+import os
+import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from tests.fakes import forking
 from tests.fakes.processes import ROOT, announced_url, end, start
@@ -18,6 +22,8 @@ from tests.fakes.processes import ROOT, announced_url, end, start
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+OURS: Final = "gateway"
+SHARED: Final = "TESTS_COMMANDS"  # in the environment: where a process of ours finds the one that its parent has
 _STARTING = threading.Lock()
 
 
@@ -32,7 +38,7 @@ class Done:
 
 def run(arguments: list[str], environment: Mapping[str, str], given: str = "") -> Done:
     with _STARTING:
-        place, _ = _listening()
+        place = os.environ.get(SHARED) or listening(OURS)
     with ExitStack() as stack:
         read, said, complained = (stack.enter_context(tempfile.TemporaryFile("w+")) for _ in range(3))
         read.write(given)
@@ -45,12 +51,12 @@ def run(arguments: list[str], environment: Mapping[str, str], given: str = "") -
 
 
 @cache
-def _listening() -> tuple[str, subprocess.Popen[str]]:
-    """Where it is, and the process; it ends with this one, whose end of its standard input is closed then."""
+def listening(module: str) -> str:
+    """Where `python -m module` is to be asked for. It ends with this process, which holds its standard input open."""
     place = Path(tempfile.mkdtemp(prefix="ostiary-commands-")) / "socket"
-    process = start("-m", "tests.fakes.commands", str(place), stdin=subprocess.PIPE)
+    process = start("-m", "tests.fakes.commands", module, str(place), stdin=subprocess.PIPE)
     atexit.register(_end, process)
-    return announced_url(process), process
+    return announced_url(process)
 
 
 def _end(process: subprocess.Popen[str]) -> None:
@@ -60,18 +66,17 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def main() -> None:
-    import shutil
-    import sys
-    from importlib import import_module
+    module, place = sys.argv[1], Path(sys.argv[2])
+    if module == OURS:
+        import gateway.assembly  # noqa: F401 - what every verb needs
+        from gateway.cli import VERBS
 
-    import gateway.assembly  # noqa: F401 - what every verb needs
-    from gateway.cli import VERBS
-
-    place = Path(sys.argv[1])
-    for module in sorted(set(VERBS.values()) - {"up"}):
-        import_module(f"gateway.cli.{module}")
+        for verb in sorted(set(VERBS.values()) - {"up"}):
+            import_module(f"gateway.cli.{verb}")
+    else:
+        import_module(module)
     try:
-        forking.serve(str(place), "gateway")
+        forking.serve(str(place), module)
     finally:
         shutil.rmtree(place.parent, ignore_errors=True)
 
