@@ -4,6 +4,7 @@ somebody says yes (ADR 33).
 
 from __future__ import annotations
 
+import shlex
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from registry.credentials.auth_modes import MODES, NO_SETTINGS, option_of
+from registry.screening.hidden import visible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -28,11 +30,11 @@ SAID = frozenset({"issuer", "token_endpoint", "workload"})  # of a platform's to
 
 
 def options(settings: Mapping[str, Any]) -> str:
-    """Settings as they are given on the command line."""
+    """Settings as they are given on the command line; whoever pastes them runs nothing that others wrote."""
     pairs = (
         (name, one) for name, value in settings.items() for one in (value if isinstance(value, tuple) else (value,))
     )
-    return " ".join(f"{option_of(name)} {one}" for name, one in pairs)
+    return " ".join(f"{option_of(name)} {shlex.quote(visible(str(one)))}" for name, one in pairs)
 
 
 def proposed(api: Api, auth: Auth, settings: Settings) -> Settings:
@@ -70,7 +72,7 @@ def named(reach: Callable[[], tuple[Fetcher, Upstream]], auth: Auth, settings: S
             f"say with --issuer, or with --token-endpoint, whom the app's secret is for; the server does not: {silent}"
         ) from silent
     _agree(
-        f"{upstream.slug} names as its authorization server\n  {issuer}\nThe app's secret goes there and nowhere else.",
+        f"{upstream.slug} names as its authorization server\n  {visible(issuer)}\nThe secret goes there and nowhere else.",
         "Is the app registered there?",
         {"issuer": issuer},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,6 +155,17 @@ def test_a_description_alone_sends_no_secret_anywhere(console: Console, api: Api
     said = console.refused(*describe(api, "oauth-person", *APP, *secret))
     assert f"--authorization-endpoint {AGREE} --token-endpoint {TOKEN} --scope items:read" in said
     assert console.json("list") == []
+
+
+def test_what_a_script_is_told_runs_nothing_that_a_description_says(
+    console: Console, api: Api, secret: tuple[str, ...]
+) -> None:
+    hostile = f"{TOKEN}?x=$(touch${{IFS}}canary)`id`;'"
+    saying(api, oauth={"type": "oauth2", "flows": {"authorizationCode": FLOW | {"tokenUrl": hostile}}})
+    said = console.refused(*describe(api, "oauth-person", *APP, *secret))
+    (line,) = (one for one in said.splitlines() if "say it yourself" in one)
+    words = shlex.split(line.partition("say it yourself: ")[2])
+    assert words[words.index("--token-endpoint") + 1] == hostile
 
 
 @pytest.mark.usefixtures("somebody")
