@@ -16,6 +16,7 @@ from gateway.operating.hidden import hidden, look
 from gateway.operating.renewals import Late, late, renew
 from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
+from registry.declaring import GONE
 from registry.servers import all_servers, find
 from registry.tables import Auth, Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
 
@@ -126,13 +127,14 @@ def _standing(
 
 def _wrong(server: Server, facts: _Facts, now: float) -> tuple[str, str, str]:
     """The gravest of what is wrong: its word, a sentence, and what to do."""
+    if server.state == ServerState.SUSPENDED:  # nobody looks at it, whatever it was before
+        return "", f"it is suspended: {server.suspended_because}", resuming(server)
     if server.failing_since is not None:
         what_to_do = remedy(server.trouble, server.slug, server.auth)
         why = server.failure.removesuffix(f"; {what_to_do}")
         return server.trouble, f"{unchecked(server)}: {why}" if server.trouble in UNREAD else why, what_to_do
-    withheld = _withheld(server, facts.away)
-    if withheld is not None:
-        return "", *withheld
+    if facts.away:
+        return "", facts.away, look(server.slug)
     if facts.alone:
         because = Trouble(next(iter(facts.alone.values())))
         why = f"{MEANINGS[because].what}, so {len(facts.alone)} of our processes refuse calls to it for a while"
@@ -152,17 +154,14 @@ def _of_accounts(server: Server, facts: _Facts) -> tuple[str, str, str]:
     return ("", str(facts.behind), renew(server.slug)) if facts.behind else ("", "", "")
 
 
-def _withheld(server: Server, away: str) -> tuple[str, str] | None:
-    """That all of it, or some of it, is offered to nobody, and what to do."""
-    if server.state == ServerState.SUSPENDED:
-        return f"it is suspended: {server.suspended_because}", resuming(server)
-    return (away, look(server.slug)) if away else None
-
-
 def resuming(server: Server) -> str:
     """What to do about a server of which nothing is offered to anybody."""
-    diff, resume = f"`ostiary server diff {server.slug}`", f"`ostiary server resume {server.slug}`"
-    return f"see what it says now with {diff}; {resume} offers again what is as it was approved"
+    if server.suspended_because == GONE:
+        return f"declare it there again and restart, or take it away with `ostiary server retire {server.slug}`"
+    resume = f"`ostiary server resume {server.slug}` offers again what is as it was approved"
+    if server.trouble == Trouble.CREDENTIAL:
+        return f"{remedy(server.trouble, server.slug, server.auth)}; then {resume}"
+    return f"see what it says now with `ostiary server diff {server.slug}`; {resume}"
 
 
 def unchecked(server: Server) -> str:

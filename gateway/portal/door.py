@@ -294,7 +294,7 @@ def _problem(error: Exception) -> Problem:
         return error
     if isinstance(error, JournalDown):
         return journal_down()
-    log.error("a request broke: %s", type(error).__name__, exc_info=error if log.isEnabledFor(logging.DEBUG) else None)
+    log.error("a request broke: %s", type(error).__name__, exc_info=error)  # our log shows where, and no values
     return unavailable("Something broke on our side; it is in the gateway's log.")
 
 

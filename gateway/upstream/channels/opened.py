@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gateway.upstream import UpstreamBusy, UpstreamError
+from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError
 from gateway.upstream.channels.opening import begin
 from gateway.upstream.channels.talk import Talk
 from gateway.upstream.troubles import Trouble
@@ -25,6 +25,7 @@ LONGEST_PAUSE = 60.0
 OF_ONE = 8  # channels to one server that one person may have at a time
 TOO_MANY_OF_YOURS = "you use this server in too many ways at once; nothing was sent, try again shortly"
 TOO_MANY_PEOPLE = "too many people use this server at once; nothing was sent, try again shortly"
+ENDS = "the server ends the conversation, or itself, as soon as it begins"
 SOUND = 60.0  # seconds a channel must have lived for what went before to be forgotten
 
 
@@ -107,7 +108,12 @@ class Opened:
         talk.wire.use(place.credential)
         try:
             await begin(talk, era, place.capabilities)
-        except (UpstreamError, asyncio.CancelledError):
+        except UpstreamError as error:
+            await talk.close()
+            if error.trouble in {Trouble.PROCESS, Trouble.LOST}:  # the call that wanted it has not left
+                raise UpstreamBroken(f"{ENDS}; nothing was sent", error.trouble) from error
+            raise
+        except asyncio.CancelledError:
             await talk.close()
             raise
         self._talks[place.key] = (place, talk)

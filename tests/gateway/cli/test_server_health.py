@@ -8,12 +8,15 @@ import pytest
 from sqlmodel import select
 
 from gateway.operating.doctor import examine
+from gateway.operating.standing import resuming
+from gateway.upstream.troubles import Trouble
 from registry.credentials.tls import TLS_KEY, owner, read_tls
 from registry.database import Concern
+from registry.declaring import GONE
 from registry.errors import SecretRefused
 from registry.observing import failed
 from registry.servers import find
-from registry.tables import Connection, ConnectionState, Definition, Kind
+from registry.tables import Auth, Connection, ConnectionState, Definition, Kind, Server
 from tests.fakes.certificates import Authority
 from tests.fakes.processes import running
 from tests.gateway.cli.test_server import Console
@@ -203,6 +206,8 @@ def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_recor
 
 def test_the_doctor_says_that_a_certificate_of_ours_ends(console: Console, tmp_path: Path) -> None:
     from gateway.operating.doctor import examine
+from gateway.operating.standing import resuming
+from gateway.upstream.troubles import Trouble
 
     certificate, key = Authority(tmp_path).issue("gateway", days=5)
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
@@ -250,3 +255,10 @@ def test_accounts_that_could_not_be_renewed_are_said_by_status_and_doctor(consol
     found = [check.why for check in examine(office) if check.name == "server notes"]
     assert [why for why in found if why.startswith("2 of its accounts")]
     office.close()
+
+
+def test_what_to_do_about_a_suspension_depends_on_its_reason() -> None:
+    facts = {"slug": "s", "url": "https://s.example/mcp", "auth": Auth.STATIC}
+    assert "declare it there again" in resuming(Server(**facts, suspended_because=GONE))
+    tampered = resuming(Server(**facts, suspended_because="it does not open", trouble=Trouble.CREDENTIAL))
+    assert tampered.index("ostiary server credential s") < tampered.index("ostiary server resume s")

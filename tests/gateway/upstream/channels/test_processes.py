@@ -243,7 +243,7 @@ async def test_there_are_not_more_than_there_may_be(processes, caller, monkeypat
 
 async def test_a_command_that_is_not_there_is_said_to_be_broken(processes, caller):
     process = processes(command=("/no/such/program",), **OFF)
-    with pytest.raises(UpstreamBroken, match="ended"):
+    with pytest.raises(UpstreamBroken, match="as soon as it begins; nothing was sent"):
         await process.call("echo", "ann", caller)
 
 
