@@ -206,8 +206,6 @@ def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_recor
 
 def test_the_doctor_says_that_a_certificate_of_ours_ends(console: Console, tmp_path: Path) -> None:
     from gateway.operating.doctor import examine
-from gateway.operating.standing import resuming
-from gateway.upstream.troubles import Trouble
 
     certificate, key = Authority(tmp_path).issue("gateway", days=5)
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
@@ -258,7 +256,8 @@ def test_accounts_that_could_not_be_renewed_are_said_by_status_and_doctor(consol
 
 
 def test_what_to_do_about_a_suspension_depends_on_its_reason() -> None:
-    facts = {"slug": "s", "url": "https://s.example/mcp", "auth": Auth.STATIC}
-    assert "declare it there again" in resuming(Server(**facts, suspended_because=GONE))
-    tampered = resuming(Server(**facts, suspended_because="it does not open", trouble=Trouble.CREDENTIAL))
+    server = Server(slug="s", url="https://s.example/mcp", auth=Auth.STATIC, suspended_because=GONE)
+    assert "declare it there again" in resuming(server)
+    server.suspended_because, server.trouble = "it does not open", Trouble.CREDENTIAL
+    tampered = resuming(server)
     assert tampered.index("ostiary server credential s") < tampered.index("ostiary server resume s")
