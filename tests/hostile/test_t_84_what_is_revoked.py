@@ -229,7 +229,8 @@ def test_t_84_signing_out_everywhere_ends_accounts_where_that_is_asked_for(
 
         held.gone(also_personal=True)
     assert state_of(house, held.person) == state
-    record = house.records("revoked.person")[-1]
+    who = f"user:{held.person.handle}"
+    (record,) = [one for one in house.records("revoked.person") if one["who"] == who]
     assert record["ended"]["connections"] == (1 if accounts else 0)
 
 
