@@ -72,7 +72,8 @@ def named(reach: Callable[[], tuple[Fetcher, Upstream]], auth: Auth, settings: S
             f"say with --issuer, or with --token-endpoint, whom the app's secret is for; the server does not: {silent}"
         ) from silent
     _agree(
-        f"{upstream.slug} names as its authorization server\n  {visible(issuer)}\nThe secret goes there and nowhere else.",
+        f"{upstream.slug} names as its authorization server\n  {visible(issuer)}\n"
+        "The app's secret goes there and nowhere else.",
         "Is the app registered there?",
         {"issuer": issuer},
     )
