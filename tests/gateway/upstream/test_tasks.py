@@ -8,7 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import AskRefused
+from gateway.upstream.legacy import task_questions
+from gateway.upstream.legacy.parked import name_for
+from registry.secrets.vault import Vault
 from registry.tables import Era
 from tests.fakes.door import entry, eventually
 from tests.fakes.processes import running
@@ -279,3 +283,17 @@ async def test_a_wish_goes_to_no_tool_that_is_not_to_be_a_task(servers, caller, 
         await servers.send(server.upstream(Era.LEGACY), ask, caller, None)
         [asked] = server.asked_for("tools/call")
         assert "task" not in asked.message["params"]
+
+
+async def test_what_nobody_takes_leaves_no_question_behind_that_nobody_waits_for(monkeypatch) -> None:
+    """As a process that was killed left it: whoever looks next waits anew."""
+    monkeypatch.setattr(task_questions, "TAKEN_WITHIN", 0.1)
+    rendezvous = MemoryRendezvous()
+    questions = task_questions.TaskQuestions(rendezvous, Vault({"1": b"k" * 32}))
+    said = about("t-1", "tasks/update", inputResponses=b"{}")
+    left = [f"{what}/{name_for(said.principal, 't-1')}" for what in ("task-asked", "task-waits")]
+    for key in left:
+        await rendezvous.put(key, b"1", 60)
+    await questions.answer(said, "t-1")
+    assert [await rendezvous.get(key) for key in left] == [None, None]
+    await rendezvous.close()
