@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from types import coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Generator
@@ -128,6 +128,19 @@ class Run:
         else:
             self._task = self._loop.create_task(_rest(self._coroutine, waited))
             self._task.add_done_callback(lambda _: self._ended(self))
+
+
+class Over:
+    """In the place of what has ended: whatever ran holds its request, which must not hold it in turn.
+
+    Each call would otherwise stay, with all that came and went with it, until the garbage is collected.
+    """
+
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a task
+        return False
+
+
+OVER: Final = Over()
 
 
 @coroutine

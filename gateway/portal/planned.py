@@ -11,6 +11,7 @@ from gateway.journal import JournalDown
 from gateway.portal.calls.plans import planned
 from gateway.portal.calls.sending import send, sent
 from gateway.portal.reply import envelope
+from gateway.running import OVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -84,3 +85,5 @@ class Planned:
         tasks: Any = known.request.line.tasks
         tasks.discard(known)
         self._pulse.discard(known)
+        if known.request.run is known:
+            known.request.run = OVER

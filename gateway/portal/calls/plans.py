@@ -66,7 +66,7 @@ def learn(call: Call) -> None:
     found = exchange.found
     if found is None or not exchange.modern or len(exchange.message.raw_meta) > LONGEST or not _is_usual(call):
         return
-    way = call.world.upstreams.way(call.upstream, call.ask)
+    way = call.world.upstreams.way(call.upstream, _of_any(call.ask))
     if way is None:
         return
     if len(found.plans) >= MOST:
@@ -86,11 +86,16 @@ def _is_usual(call: Call) -> bool:
     return not (world.telemetry.traces or world.journal.strict or exchange.arrival.origin)
 
 
+def _of_any(ask: Ask) -> Ask:
+    """Without what is each call's own: it would be kept for as long as the plan."""
+    return replace(ask, params={name: raw for name, raw in ask.params.items() if name != "arguments"})
+
+
 def _plan(call: Call, way: Way) -> Plan:
     exchange, until = call.exchange, call.decision.until
     return Plan(
         upstream=call.upstream,
-        target=call.target,
+        target=replace(call.target, arguments=b"{}"),
         decision=call.decision,
         about=call.about(),
         way=way,
@@ -239,7 +244,7 @@ class Known(Call):
         """The rest of it as a coroutine."""
         self.request.serve(self._home.known(self))
 
-    def cancel(self, _msg: object = None) -> bool:
+    def cancel(self, msg: object = None) -> bool:  # noqa: ARG002 - the signature of a task
         """Soon, as a run does it (`gateway.running`), which it becomes for that."""
         asyncio.get_running_loop().call_soon(self._cancel)  # whoever cancels may be in the middle of something
         return True

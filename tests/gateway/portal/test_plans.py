@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import re
 import time
@@ -21,7 +22,7 @@ from gateway.portal.door import Portal
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import Servers
 from registry.secrets.vault import Vault
-from tests.fakes.door import RULES, Door, Got, Line, catalogue, entry, eventually, modern, open_door, upstream
+from tests.fakes.door import RULES, Door, Got, Legacy, Line, catalogue, entry, eventually, modern, open_door, upstream
 from tests.fakes.raw import LAST, STREAM, Asked, RawServer, event, http, raw_server, result
 
 if TYPE_CHECKING:
@@ -381,3 +382,52 @@ async def test_plans_of_one_head_are_few(tmp_path, planned, monkeypatch) -> None
             await call(door, line, _meta=capabilities)
         [head] = door.edge.heads._kept._kept.values()
         assert len(head.found.plans) <= 2
+
+
+async def test_clients_of_earlier_revisions_have_no_plan(tmp_path, planned) -> None:
+    """Their answers are put into other words, and their sessions may have ended."""
+    async with raw_server(answered) as server, door_to(server, tmp_path) as door, Legacy(door) as line:
+        for _ in range(2):
+            got = await line.say("tools/call", {"name": "notes_add", "arguments": {"text": "x"}, "_meta": {}})
+            assert "resultType" not in got.json["result"]
+        assert not planned
+
+
+async def holding_the_second(asked: Asked, writer: asyncio.StreamWriter) -> bytes | None:
+    if asked.message["params"]["arguments"]["text"] == "first":
+        return await answered(asked, writer)
+    await asyncio.Event().wait()
+    return None
+
+
+async def test_a_gateway_that_is_told_to_stop_ends_its_calls_by_a_plan(tmp_path, planned) -> None:
+    async with raw_server(holding_the_second) as server, door_to(server, tmp_path) as door, Line(door) as line:
+        await call(door, line, "first")
+        await line.send("POST", "/mcp", *add(door))
+        await eventually(lambda: len(server.asked) == 2)
+        [known] = planned
+        for task in tuple(known.request.line.tasks):
+            task.cancel(msg="as uvicorn does it")
+        await eventually(lambda: records(door)[-1].get("outcome") == "cancelled")
+        assert not known.request.line.tasks
+
+
+async def test_a_plan_holds_nothing_of_the_call_that_it_was_made_from(tmp_path) -> None:
+    async with raw_server(answered) as server, door_to(server, tmp_path) as door, Line(door) as line:
+        await call(door, line, "a secret of many bytes")
+        [head] = door.edge.heads._kept._kept.values()
+        [plan] = head.found.plans.values()
+        assert b"secret" not in plan.target.arguments
+        assert "arguments" not in plan.way.ask.params
+
+
+async def test_calls_by_a_plan_leave_nothing_for_the_garbage_collector(tmp_path) -> None:
+    async with raw_server(answered) as server, door_to(server, tmp_path) as door, Line(door) as line:
+        await call(door, line)
+        gc.disable()
+        try:
+            for _ in range(5):
+                await call(door, line)
+            assert not [one for one in gc.get_objects() if isinstance(one, plans.Known)]
+        finally:
+            gc.enable()
