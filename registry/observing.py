@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from registry.catalogue.naming import expose, skeleton, twins
 from registry.declaring import COMMAND
+from registry.eras import same_tool
 from registry.screening import Described, Finding, refused
 from registry.screening.ahead import Ahead, look_ahead
 from registry.servers import Step, find, step
@@ -203,12 +204,17 @@ class _Observer:
     def _update(self, one: Described, extra: list[Finding]) -> None:
         row = self._session.get_one(Definition, (self._server.slug, one.kind, one.name))
         screened = self._ahead.screen(one)
-        pin = self._pins.get((one.kind, one.name))
-        self._moved |= pin is not None and (row.digest == pin) != (screened.digest == pin) and self._counts(one)
+        pin, digest = self._pins.get((one.kind, one.name)), self._as_approved(one, screened.digest)
+        self._moved |= pin is not None and (row.digest == pin) != (digest == pin) and self._counts(one)
         kept = [Finding(**plain) for plain in row.findings if plain["rule"] == "twin"]
         row.findings = [finding.plain() for finding in dict.fromkeys((*screened.findings, *kept, *extra))]
-        row.raw, row.digest, row.missing, row.last_seen = one.raw, screened.digest, False, self._now
+        row.raw, row.digest, row.missing, row.last_seen = one.raw, digest, False, self._now
         self._session.add(row)
+
+    def _as_approved(self, one: Described, digest: str) -> str:
+        """The pinned digest for a tool that is the approved one, told in the words of the server's other era."""
+        pin = self._session.get(Pin, (self._server.slug, one.kind, one.name)) if one.kind == Kind.TOOL else None
+        return pin.digest if pin is not None and pin.digest != digest and same_tool(pin.raw, one.raw) else digest
 
     def _counts(self, one: Described) -> bool:
         """A server that was given another era, and then its old one back, says other things of itself in each. Those

@@ -179,6 +179,25 @@ def test_t_63_a_server_that_is_given_another_era_and_its_old_one_back_is_not_sus
         assert shelf.catalogue().upstreams["notes"].instructions == ("Use list." if era is Era.MODERN else "")
 
 
+def test_t_62_what_one_era_says_of_tasks_and_the_other_does_not_is_no_drift(shelf: Shelf) -> None:
+    """Or every tool would be gone when a server is given a newer library; anything else is drift in either era."""
+    plain, told = tool("list"), tool("list", execution={"taskSupport": "forbidden"})
+    for approved, other in ((plain, told), (told, plain)):
+        slug = f"notes{approved is told:d}x"
+        shelf.approved(slug, approved)
+        for seen, era in ((other, Era.LEGACY), (approved, Era.MODERN), (other, Era.LEGACY), (approved, Era.MODERN)):
+            assert not shelf.see(slug, seen, era=era).suspended
+            assert shelf.items(slug)["list"].status == Status.APPROVED
+    for changed in (
+        tool("list", execution={"taskSupport": "required"}),
+        tool("list", "Other.", execution={"taskSupport": "forbidden"}),
+        tool("list", execution={"taskSupport": "forbidden", "more": 1}),
+    ):
+        shelf.see("notes1x", told)
+        shelf.see("notes1x", changed)
+        assert shelf.items("notes1x")["list"].status == Status.CHANGED
+
+
 def test_t_63_a_server_that_goes_to_and_fro_between_eras_is_suspended_for_its_tools(shelf: Shelf) -> None:
     shelf.approved("notes", tool("list"))
     turns = ((Era.LEGACY, "B"), (Era.MODERN, "Does a thing."), (Era.LEGACY, "B"))
