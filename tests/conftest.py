@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import ssl
 import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 settings.register_profile("unhurried", settings(), deadline=None)
 settings.load_profile("unhurried")
 
+AUTHORITIES = "SSL_CERT_FILE"
+_GIVEN = os.environ.get(AUTHORITIES)
+_trust_all = ssl.SSLContext.set_default_verify_paths
 SERVER = pytest.StashKey[ExitStack]()
 
 
@@ -33,6 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """`sqlite_url` gives the URL of a database on the server instead."""
     registry.schema._upgrade = fresh.upgrade
     hashing.quicken()
+    ssl.SSLContext.set_default_verify_paths = _trust_whom_a_test_names  # type: ignore[method-assign, assignment]
     if not config.getoption("--postgresql"):
         return
     if on_postgresql.server() is None:  # in a worker of xdist, the environment names the server already
@@ -41,6 +47,12 @@ def pytest_configure(config: pytest.Config) -> None:
     _replace_everywhere(registry.database.sqlite_url, on_postgresql.url_for)
     # a test that forgets to close a file's connection forgets one to the server
     config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def _trust_whom_a_test_names(context: ssl.SSLContext) -> None:
+    """No server here has a certificate of a public authority; reading them all takes long, a thousand times."""
+    if os.environ.get(AUTHORITIES) != _GIVEN:
+        _trust_all(context)
 
 
 def _replace_everywhere(before: object, after: object) -> None:

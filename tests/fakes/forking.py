@@ -33,20 +33,25 @@ def ask(place: str, arguments: list[str], environment: dict[str, str], streams: 
 def serve(place: str, module: str) -> None:
     """Until standard input ends, which is when whoever started us does."""
     import select
-    import signal
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(place)
         listener.listen(64)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
         print(json.dumps({"url": place}), flush=True)
         while listener in select.select([listener, sys.stdin], [], [])[0]:
             connection, _ = listener.accept()
+            _bury()
             with connection:
                 if os.fork() == 0:
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
                     listener.close()
                     _become(connection, module)
+    _bury()
+
+
+def _bury() -> None:
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
 
 
 def _become(connection: socket.socket, module: str) -> None:
