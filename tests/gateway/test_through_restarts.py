@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from authz.tables import Person
     from gateway.office import Office
 
-SERVERS = ("board", "asker", "counting")
+SERVERS = ("board", "asker", "changing")
 WITHIN = 20.0  # seconds; less than it takes until servers are looked at again without a reason
 ABLE: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}, "url": {}}}}
 ASKS = "asker_test_streaming_elicitation"
@@ -52,17 +52,17 @@ class Place:
     office: Office
     ann: Person
     port: int  # of the server that is given other eras
-    counting: list[subprocess.Popen[str]] = field(default_factory=list)
+    changing: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def be(self, era: str) -> None:
         """From now on the server at that port speaks this era."""
         self.gone()
-        self.counting.append(start("-m", "tests.fakes.counting", "--era", era, "--port", str(self.port)))
-        announced_url(self.counting[0])
+        self.changing.append(start("-m", "tests.fakes.fixture", "--era", era, "--port", str(self.port)))
+        announced_url(self.changing[0])
 
     def gone(self) -> None:
-        while self.counting:
-            end(self.counting.pop())
+        while self.changing:
+            end(self.changing.pop())
 
     def restart(self) -> None:
         self.gateway.__exit__()
@@ -93,8 +93,11 @@ class Place:
     def call(self, name: str, **more: Any) -> dict[str, Any]:
         return self.ask("tools/call", name=name, **more)
 
+    def names(self) -> list[str]:
+        return [one["name"] for one in self.ask("tools/list")["result"]["tools"]]
+
     def tools(self) -> set[str]:
-        return {one["name"].partition("_")[0] for one in self.ask("tools/list")["result"]["tools"]}
+        return {name.partition("_")[0] for name in self.names()}
 
     def workers(self) -> list[int]:
         return descendants(self.gateway.pid)
@@ -122,11 +125,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         for slug, address, *options in (
             ("board", board.url, "--auth", "oauth-person"),
             ("asker", asker),
-            ("counting", f"http://127.0.0.1:{made.port}/mcp"),
+            ("changing", f"http://127.0.0.1:{made.port}/mcp"),
         ):
             run(data, "server", "add", slug, address, "--allow-address", *options)
             run(data, "server", "approve", slug, "--yes", "--accept-findings")
-        until(lambda: made.tools() == set(SERVERS))
+        until(lambda: all(made.tools() == set(SERVERS) for _ in range(8)))  # at either worker
         yield made
 
 
@@ -152,15 +155,17 @@ def parked(place: Place) -> dict[str, Any]:
 
 
 def test_a_server_that_is_given_another_era_and_its_old_one_back_keeps_its_tools(place: Place) -> None:
-    for era in ("legacy", "modern", "legacy", "modern"):
+    """Its library says other things of its tools in each, and of itself."""
+    offered = place.names()
+    for era in ("legacy", "modern", "legacy"):
         place.be(era)
-        until(lambda: "result" in place.call("counting_echo", arguments={"text": "x"}))
-        assert place.tools() == set(SERVERS)
+        until(lambda: "result" in place.call("changing_test_simple_text"))
+        assert place.names() == offered
     place.gone()
-    assert "cannot be reached" in place.call("counting_echo")["error"]["message"]
-    assert place.tools() == set(SERVERS)
+    assert "cannot be reached" in place.call("changing_test_simple_text")["error"]["message"]
+    assert place.names() == offered
     place.be("modern")
-    until(lambda: "result" in place.call("counting_echo"))
+    until(lambda: "result" in place.call("changing_test_simple_text"))
 
 
 def test_a_link_and_an_account_outlive_the_gateway(place: Place) -> None:
