@@ -366,6 +366,7 @@ async def test_a_shared_account_is_connected_read_with_and_called_with(place: Pl
         place.gateway.run("server", "approve", "mail", "--yes", "--accept-findings")
         other = place.newcomer()
         place.gateway.allow(f"user:{other}", "mail.*")
+        await asyncio.to_thread(until_listed, place, other, "mail_whoami")
         async with place.client(other, mode="2026-07-28") as client:
             assert json.loads(text(await client.call_tool("mail_whoami", {})))["person"] == handle
             with place.visitor(handle) as admin:
@@ -379,6 +380,16 @@ async def test_a_shared_account_is_connected_read_with_and_called_with(place: Pl
                 await asyncio.sleep(0.1)
                 said = await client.call_tool("mail_whoami", {})
         assert "administrator" in text(said)
+
+
+def until_listed(place: Place, handle: str, tool: str) -> None:
+    """What was just approved and allowed is known within a second; a client would keep the list of before."""
+    token, end = place.token(handle), time.monotonic() + 5
+    body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta()}}
+    with httpx2.Client(trust_env=False, timeout=20) as http:
+        while tool not in http.post(f"{place.gateway.url}/mcp", json=body, headers=headers("tools/list", token)).text:
+            assert time.monotonic() < end, f"{tool} was never listed"
+            time.sleep(0.05)
 
 
 def test_t_93_no_answer_and_no_record_holds_a_token(place: Place) -> None:
