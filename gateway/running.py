@@ -31,7 +31,11 @@ class Signal:
         self.fault = fault
         then, self.then = self.then, None
         if then is not None:
-            then()
+            try:
+                then()
+            except Exception as broke:  # noqa: BLE001 - whoever brings it has no part in what is made of it
+                said = {"message": "what waited for a signal broke", "exception": broke}
+                asyncio.get_running_loop().call_exception_handler(said)
 
     def __await__(self) -> Generator[Signal, None, None]:
         if not self.come:

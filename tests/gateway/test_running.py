@@ -148,3 +148,17 @@ async def test_whoever_waits_for_a_signal_hears_that_it_is_cancelled() -> None:
     await asyncio.sleep(0)
 
     assert (heard, ended) == (["end"], [run])
+
+
+async def test_what_breaks_when_a_signal_comes_is_no_fault_of_whoever_brings_it() -> None:
+    signal, told = Signal(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, said: told.append(said["exception"]))
+
+    async def work() -> None:
+        await signal
+        raise LookupError
+
+    _, ended = start(work())
+    signal.set()
+    assert [type(one) for one in told] == [LookupError]
+    assert len(ended) == 1

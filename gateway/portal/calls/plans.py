@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from gateway.world import World
     from registry.catalogue import Credential, Upstream
 
-MOST: Final = 32  # plans of one head
+MOST: Final = 4  # plans of one head, which names its tool: only `_meta` can differ
 LONGEST: Final = 1024  # bytes of a `_meta`
 _MEMBERS: Final = {"name", "arguments"}
 
