@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import sys
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,15 @@ def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
             return function(office, **arguments)
 
     return command
+
+
+class Family(click.Group):
+    """A verb with verbs of its own, each told by its whole first sentence: one that is cut off tells nothing."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        found = ((name, self.get_command(context, name)) for name in self.list_commands(context))
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, one.get_short_help_str(sys.maxsize)) for name, one in found if one is not None])
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="print JSON")

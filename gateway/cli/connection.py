@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import minute, say, table
 from gateway.cli.server.show import the_server
 from gateway.office import operator
@@ -30,7 +30,7 @@ def of_whom(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--shared", is_flag=True, help="the one that everybody uses")(command)
 
 
-@click.group()
+@click.group(cls=Family)
 def connection() -> None:
     """Accounts that people connected at servers."""
 

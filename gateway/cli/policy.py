@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.office import operator
 from registry.database import Concern
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ACTIONS = ("list", "call", "read", "get", "*")
 
 
-@click.group()
+@click.group(cls=Family)
 def policy() -> None:
     """Rules and roles: who may list, call, read and get what."""
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.audit.text import line_text, visible
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ class Moment(click.ParamType[float]):
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-@click.group()
+@click.group(cls=Family)
 def audit() -> None:
     """The record of all calls and changes: read, search, check."""
 

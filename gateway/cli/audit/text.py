@@ -6,11 +6,10 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-_HEAD = ("seq", "at", "event", "who", "object", "outcome", "hash")
+_HEAD = ("seq", "at", "event", "who", "object", "server", "outcome", "hash")
 _QUIET = (
     "subject",
     "client",
-    "server",
     "epoch",
     "request",
     "arguments_hmac",
@@ -26,11 +25,16 @@ def line_text(line: bytes | str) -> str:
         record = json.loads(line)
     except ValueError:
         return f"(not a record: {len(line)} bytes)"
-    head = (visible(record[key]) for key in _HEAD[2:-1] if record.get(key))
+    head = (visible(record[key]) for key in _HEAD[2:-1] if record.get(key) and not _is_said(key, record))
     rest = (
         f"{visible(key)}={_value(key, value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value
     )
     return "  ".join((_clock(record.get("at")), *head, *rest))
+
+
+def _is_said(key: str, record: dict[str, Any]) -> bool:
+    """The name of a thing begins with its server's."""
+    return key == "server" and bool(record.get("object"))
 
 
 def _value(key: str, value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.clients import reach as client_reach
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.keys import read_jwks
 from gateway.cli.output import say, table
 from gateway.office import operator
@@ -27,7 +27,7 @@ DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 
 
-@click.group()
+@click.group(cls=Family)
 def client() -> None:
     """OAuth clients that an administrator registers, and agents."""
 

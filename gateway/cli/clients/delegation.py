@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import minute, say, table
 from gateway.office import operator
 from registry.database import Concern
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DAY = 86400.0
 
 
-@click.group()
+@click.group(cls=Family)
 def delegation() -> None:
     """People who let agents act for them."""
 

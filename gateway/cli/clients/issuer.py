@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.keys import read_jwks
 from gateway.cli.output import say, table
 from gateway.office import operator
@@ -24,7 +24,7 @@ KIND = click.Choice(["identity", "workload"])
 DISCOVERY_LIMIT, DISCOVERY_TIMEOUT = 64 * 1024, 10.0
 
 
-@click.group()
+@click.group(cls=Family)
 def issuer() -> None:
     """Whose assertions are taken: a company's, a cluster's.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, with_office
+from gateway.cli.common import Family, as_json, with_office
 from gateway.cli.output import say
 from gateway.office import operator
 from registry.database import Concern
@@ -25,7 +25,7 @@ _HELD = (Concern.CUTOFFS, Concern.PERSONAL)
 _MOVED = {"server": (Concern.CATALOGUE,), "tool": (Concern.CATALOGUE,)}  # of what nobody holds; rebuilt only for them
 
 
-@click.group()
+@click.group(cls=Family)
 def revoke() -> None:
     """End what somebody holds, within seconds.
 

@@ -9,7 +9,7 @@ import click
 
 from authz.tokens.access import LONGEST_LIFE, OPERATOR_CLIENT
 from authz.tokens.personal import DAYS, MOST_DAYS
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import day, say, table
 from gateway.office import operator
 from registry.database import Concern
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 
-@click.group()
+@click.group(cls=Family)
 def token() -> None:
     """Tokens for operators and scripts, and the keys that sign them."""
 

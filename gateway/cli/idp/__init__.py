@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.idp.add import idp_add
 from gateway.cli.idp.text import described, details, mapping_row, provider_row
 from gateway.cli.output import plain, say, table
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 the_provider = click.argument("slug")
 
 
-@click.group()
+@click.group(cls=Family)
 def idp() -> None:
     """Identity providers: OpenID Connect, SAML, LDAP, Entra ID."""
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.office import operator
 
 if TYPE_CHECKING:
     from gateway.office import Office
 
 
-@click.group()
+@click.group(cls=Family)
 def admin() -> None:
     """The administrator's way in."""
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import say, table
 from gateway.office import operator
 from registry.database import Concern
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 
-@click.group()
+@click.group(cls=Family)
 def group() -> None:
     """Groups of people and agents, for policy to speak of."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from authz.people.provisioning import DAYS, MOST_DAYS
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import day, say, table
 from gateway.office import operator
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 
-@click.group()
+@click.group(cls=Family)
 def scim() -> None:
     """Provisioning: a provider keeps its people here by itself.
 

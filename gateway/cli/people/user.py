@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import minute, new_password, say, table
 from gateway.cli.people.group import groups_by_member
 from gateway.office import operator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 generated = click.option("--generate", is_flag=True, help="make a password and print it once")
 
 
-@click.group()
+@click.group(cls=Family)
 def user() -> None:
     """People with a password of ours."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from gateway.cli.common import Family
 from gateway.cli.server.add import server_add, server_refresh
 from gateway.cli.server.allow import server_allow
 from gateway.cli.server.auth import server_auth, server_credential
@@ -21,7 +22,7 @@ COMMANDS = (
 )
 
 
-@click.group()
+@click.group(cls=Family)
 def server() -> None:
     """MCP servers: register, review, approve. Nothing of a server is usable until it is approved."""
 

@@ -46,7 +46,7 @@ def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
 def is_plain(result: bytes) -> bool:
     """Whether a result is complete, no failure, and has nothing in it that a person would not see: no if in doubt.
 
-    `find` where others would write `in`, which for bytes makes an exception each time and throws it away (CPython 3.11).
+    `find` where others would write `in`, which for bytes makes an exception each time and drops it (CPython 3.11).
     """
     if not result or not result.isascii() or result.find(b"\\u") >= 0:
         return False

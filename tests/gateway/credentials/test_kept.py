@@ -162,9 +162,7 @@ def test_a_token_that_is_refused_the_moment_it_was_given_is_not_renewed_forever(
     upstream = office.server(fake.url)
     office.connect(fake, upstream)
     for _ in range(3):
-        with pytest.raises(
-            CredentialUnavailable, match=r"a moment ago: call again in a minute.*/connect/notes"
-        ):
+        with pytest.raises(CredentialUnavailable, match=r"a moment ago: call again in a minute.*/connect/notes"):
             obtain(office, upstream, instead_of=obtain(office, upstream).credential)
     assert refreshes(fake) == 0
     assert state(office)[0] == ConnectionState.CONNECTED
