@@ -214,6 +214,6 @@ def _refuse(sentence: str, rule: str) -> NoReturn:
 
 def _refuse_with_remedy(sentence: str, rule: str, address: Address) -> NoReturn:
     remedy = f'allow_addresses = ["{address.origin}"]'
-    advice = f"if this is meant, add `{remedy}` to the operator's file, or say --allow-address when adding the server"
+    advice = f"if this is meant, add `{remedy}` to the operator's file, or say --allow-address"
     why = f"{sentence} (rule: {rule})"
     raise AddressRefused(f"{why}; {advice}", rule=rule, remedy=remedy, why=why)

@@ -69,10 +69,16 @@ def connection_refresh(office: Office, slug: str, person: str | None, *, shared:
     from gateway.credentials import CredentialUnavailable
     from gateway.credentials.equipment import Equipment
     from gateway.credentials.renewing import renew_once
-    from registry.credentials.connections import tokens_of
+    from registry.credentials.connections import is_alive, tokens_of
 
     with office.database.read() as session:
         row = _one(session, slug, person, shared=shared)
+        if not is_alive(row):
+            raise click.ClickException(f"it is {row.state}: {row.why}")
+        if not row.issuer:
+            raise click.ClickException(
+                f"it is a value, which nothing renews: its person gives another at /connect/{slug}"
+            )
         tokens = tokens_of(session, office.vault, row)
         upstream = _upstream(session, office, slug)
     if not tokens.refresh:

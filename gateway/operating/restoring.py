@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 import re
 import shutil
 import tarfile
@@ -18,7 +19,7 @@ import msgspec
 from sqlalchemy import LargeBinary, delete, func, insert, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from gateway.assembly import open_office
+from gateway.assembly import MASTER_KEY, open_office
 from gateway.journal.segments import SegmentName
 from gateway.office import operator
 from gateway.operating.backup import FORMAT, MANIFEST, Manifest, durable_tables
@@ -139,7 +140,9 @@ def _stage(settings: Settings, staged: Path, file: Path, manifest: Manifest, mas
 
 def _put_key(staged: Path, source: Path) -> None:
     if not source.is_file():
-        return  # then it comes from the environment, or `open_office` says that it is missing
+        if MASTER_KEY in os.environ:
+            return
+        raise RestoreRefused(f"there is no master key at {source}: give it with --master-key FILE, or as {MASTER_KEY}")
     target = staged / "keys" / "master.key"
     target.parent.mkdir(mode=0o700)
     target.touch(mode=0o600)

@@ -89,7 +89,11 @@ def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
 @as_json
 @with_office
 def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given: Any) -> None:
-    """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it."""
+    """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it.
+
+    Give everything that the mode needs, also what was set before: settings that are not given are not kept. A secret
+    that is not given is, while the mode stays.
+    """
     from gateway.credentials.derived.fitting import check_named
     from registry.credentials.authenticating import set_auth
     from registry.servers import find
@@ -129,7 +133,7 @@ def server_credential(office: Office, slug: str, *, as_json: bool, **given: Any)
 
     with office.database.read() as session:
         auth, settings = Auth(find(session, slug).auth), find(session, slug).auth_settings
-    secrets = secrets_of(auth, given | settings)
+    secrets = secrets_of(auth, given | settings | {"per": None})
     if not secrets:
         raise click.UsageError(f"{slug} has auth {auth}: say which secret is new, or `ostiary server auth {slug} MODE`")
     with office.change("server.credential", Concern.CATALOGUE, who=operator(), server=slug) as (session, _):

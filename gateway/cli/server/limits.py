@@ -57,9 +57,10 @@ def _rows(stored: dict[str, Any], settings: Settings) -> list[dict[str, Any]]:
     from registry.limits import read_limits
 
     limits: Limits = read_limits(stored)
-    deadline, total = limits.deadline or settings.call_deadline, limits.total or settings.call_limit
+    deadline, total = f"{limits.deadline or settings.call_deadline:g}", f"{limits.total or settings.call_limit:g}"
     rows = [{"of": "(all)", "deadline": deadline, "total": total, "at_once": limits.at_once or "-", "repeat": "-"}]
     for name, tool in limits.tools.items():
-        own = {"deadline": tool.deadline or deadline, "total": tool.total or total}
+        own = {"deadline": f"{tool.deadline:g}" if tool.deadline else deadline}
+        own["total"] = f"{tool.total:g}" if tool.total else total
         rows.append({"of": name, **own, "at_once": "-", "repeat": tool.repeat})
     return rows

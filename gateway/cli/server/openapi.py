@@ -52,7 +52,7 @@ def choice_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def openapi_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """For commands that take a description among other things."""
-    words = "an HTTP API instead of an MCP server: its OpenAPI description (3.0 or 3.1, JSON or YAML)"
+    words = "the OpenAPI description (3.0 or 3.1, JSON or YAML) of an HTTP API, which is no MCP server"
     return click.option("--openapi", metavar="FILE_OR_URL", help=words)(choice_options(command))
 
 
@@ -201,15 +201,16 @@ def _origin(api: Api) -> dict[str, Any]:
 @click.command("openapi")
 @_given
 @choice_options
+@click.option("--allow-address", is_flag=True, help="read it although the rules refuse its scheme, host or port")
 @as_json
 @with_office
-def server_openapi(office: Office, description: str, *, as_json: bool, **given: Any) -> None:
+def server_openapi(office: Office, description: str, *, allow_address: bool, as_json: bool, **given: Any) -> None:
     """What an OpenAPI description offers, or what would be chosen of it; nothing is registered."""
     from registry.openapi.operations import chosen, operations
     from registry.openapi.places import is_at, place_of
     from registry.openapi.reading import read_description
 
-    text = text_at(office, description)
+    text = text_at(office, description, allow=allow_address)
     document = read_description(text.content)
     here = partial(is_at, document, place=place_of(document, text.url), source=text.url)
     everything = operations(document, here)

@@ -92,7 +92,10 @@ def server_resume(office: Office, slug: str, *, as_json: bool) -> None:
 @as_json
 @with_office
 def server_retire(office: Office, slug: str, *, as_json: bool) -> None:
-    """Take the server away for good: its secrets are removed, its name stays taken."""
+    """Take the server away for good: its secrets are removed, its name stays taken.
+
+    One that was never approved leaves nothing but its record, and its name is free again.
+    """
     from registry.servers import retire
 
     with office.change("server.retired", Concern.CATALOGUE, who=operator(), server=slug) as (session, _):
@@ -121,7 +124,7 @@ def _agree(found: Review, count: int, shown: str | None, *, yes: bool) -> None:
                 f"{slug} is not what was shown ({shown}) any more; look again: ostiary server show {slug}"
             )
         return
-    if yes:
+    if yes or found.server.probed_at is None:  # of what nobody could read, approving says why
         return
     if not sys.stdin.isatty():
         raise click.ClickException(
@@ -132,7 +135,8 @@ def _agree(found: Review, count: int, shown: str | None, *, yes: bool) -> None:
 
 
 def _approved_text(slug: str, value: dict[str, Any]) -> str:
-    lines = [f"{slug} is {value['state']}; {len(value['approved'])} definitions approved just now"]
+    count = len(value["approved"])
+    lines = [f"{slug} is {value['state']}; {count} definition{'' if count == 1 else 's'} approved just now"]
     if value["left"]:
         lines.append(
             f"left out: {', '.join(value['left'][:8])}; read them with `ostiary server show {slug}`, then "

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from registry.reviewing import Item, Review
 
 WIDTH = 76
+OF_THE_SERVER = {"server": "how it names and introduces itself", "command": "what is run"}
 
 
 def row_of(found: Review) -> dict[str, Any]:
@@ -39,7 +40,8 @@ def row_of(found: Review) -> dict[str, Any]:
 
 
 def rows_text(rows: list[dict[str, Any]]) -> str:
-    rows = [{key: str(value) for key, value in row.items()} for row in rows]
+    """What is wrong without what to do, which `server status` says."""
+    rows = [{**row, "failure": row["failure"].partition(";")[0]} for row in rows]
     return table(rows, "slug state approved awaiting url failure", "no server yet: `ostiary server add SLUG URL`")
 
 
@@ -94,7 +96,8 @@ def _head(found: Review) -> Iterator[str]:
     authority = read_auth(one.auth, one.auth_settings).authority
     auth = f"auth {one.auth}{f' at {visible(authority)}' if authority else ''}"
     yield f"  {spoken}, {one.protocol_version or 'not read yet'}; {auth}; owner {one.owner or '(nobody)'}"
-    yield f"  may ask callers for: {', '.join(one.allowed) or 'nothing'} (`ostiary server allow {one.slug} ...`)"
+    if one.transport != Transport.OPENAPI:
+        yield f"  may ask callers for: {', '.join(one.allowed) or 'nothing'} (`ostiary server allow {one.slug} ...`)"
     yield from process_lines(found)
     yield f"  proposed by {one.proposed_by} on {minute(one.proposed_at)}" + (
         f", approved by {one.approved_by} since {minute(one.approved_at)}" if one.approved_at else ""
@@ -107,7 +110,8 @@ def _head(found: Review) -> Iterator[str]:
 
 def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterator[str]:
     for item in found.items:
-        yield f"  {item.status:9} {item.kind:9} {item.exposed or item.name}  {_summary(item)}"
+        what = _summary(item) or (OF_THE_SERVER.get(item.name, "") if item.kind == Kind.SERVER else "")
+        yield f"  {item.status:9} {item.kind:9} {item.exposed or item.name}  {what}".rstrip()
         plan = plan_of(item.raw) if found.server.transport == Transport.OPENAPI else None
         if plan is not None:
             yield f"            {plan.method} {visible(plan.path)}"
@@ -123,7 +127,7 @@ def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterat
 
 def _next(found: Review) -> Iterator[str]:
     slug = found.server.slug
-    if found.server.state == "submitted" and not found.items and found.server.failing_since:
+    if found.server.probed_at is None and found.server.failing_since:
         yield f"nobody has seen yet what it offers; once that is mended, `ostiary server refresh {slug}` reads it"
         return
     if not found.awaiting and found.server.state != "submitted":

@@ -25,7 +25,7 @@ def read_answer(parameters: Mapping[str, str], authority: Authority, *, promised
         raise ConnectRefused(
             "iss_unknown",
             "the answer says which authorization server it is from, and nobody has written down how that is called: an "
-            "administrator has to say it with --issuer",
+            "administrator has to say it with --issuer, beside all else that `ostiary server auth` was given for it",
         )
     if said is not None and said != authority.issuer:
         raise ConnectRefused(
