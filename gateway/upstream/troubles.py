@@ -103,7 +103,7 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
     ),
     Trouble.PROCESS: Meaning(
         "its process does not start or does not stay",
-        "see its lines in the log, and its command in the operator's file",
+        "see its lines in the log, and its command and what it may read in the operator's file",
     ),
 }
 

@@ -55,8 +55,8 @@ def test_limits_are_set_for_a_server_and_for_a_tool_and_taken_back(console: Cons
         "tools": {"add": {"deadline": 120.0, "total": 300.0, "repeat": True}},
     }
     shown = console.do("limits", "notes").splitlines()
-    assert shown[1].split() == ["(all)", "5.0", "600.0", "4", "-"]
-    assert shown[2].split() == ["add", "120.0", "300.0", "-", "yes"]
+    assert shown[1].split() == ["(all)", "5", "600", "4", "-"]
+    assert shown[2].split() == ["add", "120", "300", "-", "yes"]
     console.do("limits", "notes", "--deadline", "0", "--at-once", "0")
     console.do("limits", "notes", "--tool", "add", "--deadline", "0", "--total", "0", "--no-repeat")
     assert console.json("limits", "notes") == {}
