@@ -95,8 +95,7 @@ class Run:
     def cancel(self, msg: object = None) -> bool:
         """Soon, as a task does it: whoever cancels may be in the middle of something."""
         if self._task is not None:
-            # A task that is cancelled before its first step never runs, and what it holds would hear of nothing.
-            self._loop.call_soon(self._task.cancel, msg)
+            self._cancel_task(self._task, msg)
             return True
         self._asked += 1
         self._loop.call_soon(self._throw)
@@ -109,9 +108,13 @@ class Run:
         self._asked -= 1
         return self._asked
 
+    def _cancel_task(self, task: asyncio.Task[None], msg: object = None) -> None:
+        """Behind its first step: one that is cancelled before never runs, and what it holds would hear of nothing."""
+        self._loop.call_soon(task.cancel, msg)
+
     def _throw(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is not None:  # which it may have become a moment ago
+            self._cancel_task(self._task)
         elif self._signal is not None:
             self._signal.then = None
             self._signal = None

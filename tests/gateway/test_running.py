@@ -162,3 +162,24 @@ async def test_what_breaks_when_a_signal_comes_is_no_fault_of_whoever_brings_it(
     signal.set()
     assert [type(one) for one in told] == [LookupError]
     assert len(ended) == 1
+
+
+async def test_it_hears_of_its_end_also_when_it_becomes_a_task_before_it_could() -> None:
+    """What it holds would never be given back."""
+    signal, seen = Signal(), []
+
+    async def work() -> None:
+        await signal
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            seen.append("cancelled")
+            raise
+
+    run, ended = start(work())
+    run.cancel()
+    signal.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert seen == ["cancelled"]
+    assert ended == [run]
