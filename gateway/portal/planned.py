@@ -7,7 +7,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.edge.request import JSON
-from gateway.journal import JournalDown
 from gateway.portal.calls.plans import planned
 from gateway.portal.calls.sending import send, sent
 from gateway.portal.reply import envelope
@@ -44,8 +43,8 @@ class Planned:
         try:
             if not known.begin(self):
                 request.serve(self.known(known))
-        except JournalDown as down:
-            request.serve(self.failed(known, down))
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            request.serve(self.failed(known, error))
         return True
 
     def finished(self, known: Known, result: bytes) -> None:

@@ -21,6 +21,7 @@ from gateway.portal.calls import plans
 from gateway.portal.door import Portal
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import Servers
+from gateway.upstream.ways import Way
 from registry.secrets.vault import Vault
 from tests.fakes.door import RULES, Door, Got, Legacy, Line, catalogue, entry, eventually, modern, open_door, upstream
 from tests.fakes.raw import LAST, STREAM, Asked, RawServer, event, http, raw_server, result
@@ -457,3 +458,19 @@ async def test_a_client_that_can_be_told_nothing_any_more_costs_its_server_no_co
             assert (await call(door, line)).status == 200
         assert server.connections == 1
         assert len(planned) == 2
+
+
+async def test_a_fault_of_ours_on_the_way_out_is_told_as_one_and_leaves_nothing_waiting(
+    tmp_path, planned, monkeypatch
+) -> None:
+    async with raw_server(answered) as server, door_to(server, tmp_path) as door, Line(door) as line:
+        await call(door, line)
+
+        def broken(*_: Any) -> None:
+            raise ArithmeticError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Way, "trip", broken)
+            assert (await call(door, line)).status == 503
+        assert not planned[0].request.line.tasks
+        assert (await call(door, line)).status == 200
