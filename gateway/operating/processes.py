@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gateway.operating.checks import Check, State
 from gateway.upstream.channels import sandbox
+from gateway.upstream.channels.declared import absent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,4 +37,6 @@ def sandboxed(one: DeclaredServer) -> Check:
     trouble = sandbox.trouble()
     if trouble:
         return Check(name, State.RED, f"it is not run: {trouble}", sandbox.NEITHER)
+    for problem in absent(one):
+        return Check(name, State.RED, f"it is not run: {problem}", "mend its table in the operator's file, and restart")
     return Check(name, State.GREEN, "runs in a sandbox (bubblewrap)")

@@ -139,9 +139,26 @@ def absent(declared: DeclaredServer) -> Iterator[str]:
     yield from (f"there is no {path}, which it names" for path in places if not path.exists())
     program = Path(declared.command[0])
     if declared.sandbox == "required" and program.is_absolute():
-        seen = (Path("/usr"), Path("/bin"), Path("/sbin"), *places)
-        if not any(program.is_relative_to(place) for place in seen):
+        seen = [Path("/usr"), Path("/bin"), Path("/sbin"), *places]
+        seen += [place.resolve() for place in seen]
+        unseen = [path for path in _run(program) if not any(path.is_relative_to(place) for place in seen)]
+        if unseen[:1] == [program]:
             yield f"its program {program} is not in what it may read; add its folder to read"
+        elif unseen:
+            yield f"its program {program} leads to {unseen[0]}, which it may not read; add where that belongs to `read`"
+
+
+def _run(program: Path) -> Iterator[Path]:
+    """The program and what it leads to: where a link ends, and what a script says that it is run by, to its end."""
+    yield from (program, program.resolve())
+    try:
+        with program.open("rb") as file:
+            first = file.readline(256)
+    except OSError:
+        return
+    words = os.fsdecode(first[2:]).split() if first.startswith(b"#!") else []
+    if words and Path(words[0]).is_absolute():
+        yield from (Path(words[0]), Path(words[0]).resolve())
 
 
 def missing_variables(declared: tuple[DeclaredServer, ...]) -> list[str]:

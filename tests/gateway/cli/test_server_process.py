@@ -14,6 +14,7 @@ from gateway.operating.checks import State
 from gateway.operating.processes import processes
 from gateway.settings import ConfigurationError, Settings, load
 from gateway.upstream.channels import sandbox
+from gateway.upstream.channels.declared import DeclaredServer, absent
 from gateway.upstream.channels.enrolling import enrol
 from tests.fakes.channels import FAKE, PYTHON, SEEN
 from tests.fakes.processes import running
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 PIPED: dict[str, Any] = {"slug": "piped", "command": [str(PYTHON), str(FAKE)], "sandbox": "off"}
+READ = [str(path) for path in SEEN]
 
 
 @pytest.fixture
@@ -133,6 +135,17 @@ def test_a_name_that_is_taken_stops_the_start(data: Path, file: Path) -> None:
         took_up(data, file)
 
 
+def test_a_script_says_what_it_is_run_by_and_does_not_see(tmp_path: Path) -> None:
+    script, elsewhere = tmp_path / "bin" / "serve", tmp_path / "python" / "bin" / "python3"
+    script.parent.mkdir()
+    script.write_text(f"#!{elsewhere} -E\n")
+    seen = DeclaredServer(slug="x", command=(str(script),), read=(script.parent,))
+    (problem,) = absent(seen)
+    assert f"leads to {elsewhere}, which it may not read" in problem
+    elsewhere.parent.mkdir(parents=True)
+    assert not [*absent(seen.model_copy(update={"read": (script.parent, elsewhere.parents[1])}))]
+
+
 def office_with(tmp_path: Path, **changes: Any) -> Office:
     settings = Settings(data=tmp_path / "data", stdio_servers=[{**PIPED, **changes}])  # type: ignore[arg-type]
     return open_office(settings, create=True)
@@ -142,9 +155,9 @@ def office_with(tmp_path: Path, **changes: Any) -> Office:
     ("changes", "trouble", "state"),
     [
         ({"sandbox": "off"}, "", State.AMBER),
-        ({"sandbox": "required"}, "", State.GREEN),
-        ({"sandbox": "required"}, "bubblewrap is not installed", State.RED),
-        ({"sandbox": "required", "network": True}, "", State.AMBER),
+        ({"sandbox": "required", "read": READ}, "", State.GREEN),
+        ({"sandbox": "required", "read": READ}, "bubblewrap is not installed", State.RED),
+        ({"sandbox": "required", "read": READ, "network": True}, "", State.AMBER),
     ],
 )
 def test_doctor_says_how_it_is_run(
