@@ -185,9 +185,9 @@ def _again(session: Session, rows: list[Connection]) -> list[Connection]:
 
 def _row(session: Session, row: Connection) -> dict[str, Any]:
     from gateway.credentials.telling import label
-    from registry.credentials.connections import standing
+    from registry.credentials.connections import is_alive, standing
 
-    ends = standing(row).end
+    ends = standing(row).end if is_alive(row) else None
     return {
         "server": row.server,
         "account": label(session, row.subject),

@@ -185,7 +185,12 @@ def _look(office: Office, slug: str, *, first: bool = False) -> None:
     if server.failure:
         for told in filter(None, (accounts_text(office, server), trust_text(office, server))):
             click.echo(told)  # what it lacks may be just that
-        raise click.ClickException(
-            f"{slug} is registered, but could not be read: {server.failure}. "
-            f"`ostiary server refresh {slug}` tries again, `ostiary server retire {slug}` takes it back"
-        )
+        again = f"`ostiary server refresh {slug}` tries again"
+        if server.approved_at is None:
+            what, again = (
+                "is registered, but could not be read",
+                f"{again}, `ostiary server retire {slug}` takes it back",
+            )
+        else:  # to retire it would be for good
+            what = "could not be read"
+        raise click.ClickException(f"{slug} {what}: {server.failure}. {again}")
