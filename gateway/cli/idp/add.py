@@ -43,7 +43,7 @@ def _command(name: str, kind: Kind) -> click.Command:
         _add(office, name, slug, {"title": title, "domains": domains}, given)
 
     made = click.command(name, short_help=kind.title)(as_json(with_office(add)))
-    made.help = f"{kind.title}: add SLUG, or replace what is stored of it.\n\n{kind.model.__doc__ or ''}"
+    made.help = f"Add SLUG, or with --replace change what is stored of it.\n\n{kind.model.__doc__ or ''}"
     made.params = [*_common(), *_options(kind), *_secrets(kind), *made.params]
     return made
 
