@@ -186,7 +186,8 @@ def certificate_ending(server: Server, now: float) -> tuple[str, str] | None:
     if until is None or until - now >= CERTIFICATE_WARNING:
         return None
     ends = "has expired" if until <= now else f"expires in {(until - now) / 86400:.0f} days"
-    renew = f"renew it, then `ostiary server tls {server.slug} --cert FILE --key FILE`"
+    authorities = " --ca FILE" if server.tls.get("authorities") else ""  # which stay only if they are given again
+    renew = f"renew it, then `ostiary server tls {server.slug} --cert FILE --key FILE{authorities}`"
     return f"our certificate for it {ends}", renew
 
 

@@ -66,7 +66,8 @@ MEANINGS: Final[Mapping[Trouble, Meaning]] = {
     ),
     Trouble.LOST: Meaning(
         "it closes the connection before it has answered",
-        "look at its log for crashes, and at proxies before it that cut connections",
+        "look at its log: for crashes, for a certificate of ours that it misses (`ostiary server tls {slug}`); and at "
+        "proxies before it that cut connections",
     ),
     Trouble.FAILING: Meaning("it answers with a failure of its own (HTTP 5xx)", "look at its log; ask its owner"),
     Trouble.REFUSED: Meaning(
