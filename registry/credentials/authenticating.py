@@ -45,6 +45,8 @@ def set_auth(
     if server.auth != auth or _kept_for(before) != _kept_for(read):
         vault.forget(session, owner(server.slug))
         remove_all_at(session, vault, server.slug)
+    elif before.authority and before.authority != read.authority:
+        _forget_app_secret(session, server.slug, vault)
     server.auth, server.auth_settings = auth, dict(settings)
     session.add(server)
     for purpose, value in secrets.items():
@@ -106,6 +108,17 @@ def _check_kept_secret(before: AuthSettings, after: AuthSettings, secrets: Mappi
             f"the app's secret that is stored was given for {before.authority}: give the one that is for "
             f"{after.authority}, with --client-secret-file or --client-secret-env"
         )
+
+
+def _forget_app_secret(session: Session, slug: str, vault: Vault) -> None:
+    """Also where nothing uses it now: it would go to whom the next change names. A key is sent nowhere, and stays."""
+    try:
+        key = vault.open_secret(session, owner(slug), "client_key")
+    except SecretRefused:
+        key = b""
+    vault.forget(session, owner(slug))
+    if key:
+        vault.seal(session, owner(slug), "client_key", key)
 
 
 def load_credentials(session: Session, vault: Vault) -> dict[str, Credential]:

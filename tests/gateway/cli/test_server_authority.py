@@ -7,8 +7,10 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlmodel import select
 
 from gateway.cli.server import authority
+from registry.tables import Secret
 from tests.fakes.api import Api, described
 from tests.fakes.api import serving as serving_api
 from tests.fakes.certificates import Authority as Certifier
@@ -60,6 +62,15 @@ def settings(console: Console, slug: str = "notes") -> dict[str, Any]:
             from registry.servers import find
 
             return find(session, slug).auth_settings
+    finally:
+        office.close()
+
+
+def kept(console: Console) -> list[tuple[str, str]]:
+    office = console.office()
+    try:
+        with office.database.read() as session:
+            return [(row.owner, row.purpose) for row in session.exec(select(Secret)) if row.owner.startswith("server:")]
     finally:
         office.close()
 
@@ -131,6 +142,17 @@ def test_the_same_when_the_mode_changes_later(console: Console, fake: Upstream, 
     assert f"was given for {fake.issuer}" in said
     console.do("auth", "notes", "oauth-shared", *APP, *secret, "--issuer", another)
     assert settings(console)["issuer"] == another
+
+
+def test_an_apps_secret_goes_to_no_other_by_way_of_a_change_that_uses_none(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    console.run(*add(fake, *secret, "--issuer", fake.issuer, mode="oauth-shared"))
+    assert kept(console) == [("server:notes", "client_secret")]
+    console.do("auth", "notes", "oauth-shared", "--issuer", fake.issuer)
+    assert kept(console) == [("server:notes", "client_secret")]
+    console.do("auth", "notes", "oauth-shared", "--issuer", "https://as.example")
+    assert kept(console) == []
 
 
 @pytest.fixture
