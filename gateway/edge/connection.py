@@ -123,7 +123,7 @@ class EdgeProtocol(Patience):
         head = self.edge.heads.find((self.peer, raw))
         if head is None or len(data) - start > self.edge.limit or self.transport.is_closing():
             return False
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
             return False
         if self._deadline is not None:
             self._unwatch()
@@ -222,7 +222,7 @@ class EdgeProtocol(Patience):
     def _next(self, answer: Request | Cycle) -> None:
         before: Any = self.cycle
         self.cycle = answer  # type: ignore[assignment] # uvicorn's name for it
-        if before is None or before.response_complete:
+        if (before is None or before.response_complete) and not self.flow.write_paused:
             self._serving = answer
             answer.start()
         else:
@@ -282,14 +282,39 @@ class EdgeProtocol(Patience):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
+        if self.flow.write_paused:
+            return  # `resume_writing` goes on from here
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
-            following: Any = self.pipeline.pop()
-            self._serving = following
+            self._follow()
+        else:
+            self._rest()
+
+    def _follow(self) -> None:
+        """The next in line; not within the answer of the one before, for there may be thousands."""
+        following: Any = self.pipeline.pop()
+        self._serving = following
+        self.loop.call_soon(self._begin, following)
+
+    def _begin(self, following: Request | Cycle) -> None:
+        if not following.disconnected:
             following.start()
+
+    def pause_writing(self) -> None:
+        """Whoever does not read its answers is asked for nothing more, and begun no more: they would pile up here."""
+        super().pause_writing()
+        self.flow.pause_reading()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.transport.is_closing() or (self._serving is not None and not self._serving.response_complete):
             return
-        self._rest()
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._follow()
+        else:
+            self._rest()
 
     def _nothing_came(self) -> None:
         if self._head:
@@ -305,10 +330,12 @@ class EdgeProtocol(Patience):
         self._unwatch()
         if self.transport.is_closing() or self._parting:
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        serving, last = self._serving, self.cycle
+        if serving is None or serving.response_complete or (serving is last and not serving.response_started):
             self.transport.write(_refusal(status))
-        if self.cycle is not None and not self.cycle.response_complete:
-            self._answer.lost()
+        for answer in {serving, self._answer} if last is not None else ():
+            if answer is not None and not answer.response_complete:
+                answer.lost()
         self._in_head = False
         self.part()
 

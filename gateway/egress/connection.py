@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
             self._fault = _too_much_in_flight()
             self._conclude(reply)
             return True
-        self.life = head.life
+        self.life = head.life or self.life
         self._reply = None
         self._idle_since = self._heard
         self._freed(self, self._heard)

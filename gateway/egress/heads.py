@@ -29,7 +29,7 @@ class Head(msgspec.Struct, frozen=True):
     status: int
     content_type: bytes
     unusual: tuple[bytes, bytes, bytes, Mapping[bytes, bytes]] | None
-    life: float  # seconds for which the connection may rest
+    life: float  # seconds for which the connection may rest; 0 if it does not say
 
 
 known: Final[Kept[bytes, Head]] = Kept(256)  # of all servers: it hangs on the bytes alone
@@ -44,4 +44,5 @@ def learn(data: bytes, reply: Reply, fields: int, life: float) -> None:
         return
     if ends_plainly(raw, fields):
         unusual = (reply.session, reply.retry_after, reply.challenge, reply.told)
+        life = life if b"\r\nkeep-alive:" in raw.lower() else 0.0
         known.keep(raw, Head(reply.status, reply.content_type, unusual if any(unusual) else None, life))

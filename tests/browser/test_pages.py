@@ -150,7 +150,7 @@ def test_the_whole_review_works_without_javascript(chromium: Browser, desk: Desk
     assert pins(desk) == {"read", "write"}
     page.get_by_label("Why", exact=True).fill("an incident")
     page.get_by_role("button", name="Suspend notes").click()
-    page.get_by_text("Suspended: an incident").wait_for()
+    page.get_by_text("It is suspended: an incident").wait_for()
     page.get_by_role("button", name="Resume notes").click()
     page.wait_for_url("**done=resumed")
     assert state(desk) == "approved"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from gateway.upstream import Answer
-from tests.fakes.door import Door, Line, modern, open_door
+from tests.fakes.door import Door, Line, eventually, modern, open_door
 
 RESULT = Answer(result=b'{"resultType":"complete","content":[]}')
 
@@ -98,3 +98,57 @@ async def test_a_connection_of_http_1_0_ends_with_its_answer(tmp_path) -> None:
         assert got.status == 200
         assert got.headers["connection"] == "close"
         assert await asyncio.wait_for(line.reader.read(), 5) == b""
+
+
+async def test_hundreds_of_requests_in_line_behind_a_slow_one_are_answered_in_their_order(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        may_answer = asyncio.Event()
+
+        async def slowly(*_: object) -> Answer:
+            await may_answer.wait()
+            return Answer(result=b'{"resultType":"complete","content":[]}')
+
+        door.upstreams.script = slowly
+        token = door.token()
+        line.writer.write(written(door, ident=0, token=token))
+        await eventually(lambda: len(door.upstreams.asks) == 1)
+        line.writer.write(b"".join(written(door, ident=number, token=token) for number in range(1, 400)))
+        await asyncio.sleep(0.05)
+        may_answer.set()
+        assert [(await line.answer()).json["id"] for _ in range(400)] == list(range(400))
+
+
+async def test_p_10_whoever_reads_no_answers_is_asked_for_nothing_more(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+
+        async def says_much(*_: object) -> Answer:
+            return Answer(
+                result=b'{"resultType":"complete","content":[{"type":"text","text":"%b"}]}' % (b"x" * 1_000_000)
+            )
+
+        door.upstreams.script = says_much
+        token = door.token()
+        line.reader._transport.pause_reading()
+        line.writer.write(b"".join(written(door, ident=number, token=token) for number in range(100)))
+        begun = -1
+        while begun != len(door.upstreams.asks):  # until nothing moves any more
+            begun = len(door.upstreams.asks)
+            await asyncio.sleep(0.3)
+        assert 0 < begun < 30
+        line.reader._transport.resume_reading()
+        assert [(await line.answer()).json["id"] for _ in range(100)] == list(range(100))
+
+
+async def test_t_57_rubbish_behind_a_request_does_not_get_into_its_answer(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+        door.upstreams.script = streaming_for_ever
+        line.writer.write(written(door, ident=0))
+        await eventually(lambda: len(door.upstreams.asks) == 1)
+        line.writer.write(written(door, ident=1) + b"rubbish\r\n\r\n")
+        assert await asyncio.wait_for(line.reader.read(), 10) == b""
+        await eventually(lambda: len(door.world.underway) == 0)
+
+
+async def streaming_for_ever(*_: object) -> Answer:
+    await asyncio.Event().wait()
+    raise AssertionError

@@ -434,32 +434,6 @@ async def test_calls_by_a_plan_leave_nothing_for_the_garbage_collector(tmp_path)
             gc.enable()
 
 
-async def test_a_client_that_can_be_told_nothing_any_more_costs_its_server_no_connection(tmp_path, planned) -> None:
-    """Behind its call stands another, and behind that what is no HTTP: it has its last word before its answer."""
-    held = asyncio.Event()
-
-    async def holding(asked: Asked, _: Any) -> bytes:
-        if len(server.asked) == 2:
-            await held.wait()
-        return await answered(asked, _)
-
-    async with raw_server(holding) as server, door_to(server, tmp_path) as door:
-        async with Line(door) as line:
-            await call(door, line)
-            await line.send("POST", "/mcp", *add(door))
-            await eventually(lambda: len(server.asked) == 2)
-            host = door.base.removeprefix("http://")
-            line.writer.write(f"GET /mcp HTTP/1.1\r\nHost: {host}\r\n\r\nno HTTP\r\n\r\n".encode())
-            assert (await line.answer()).status == 400
-            held.set()
-            await eventually(lambda: records(door)[-1].get("outcome") == "ok")
-            planned[0].request.line.transport.abort()  # which would wait two seconds for it to stop talking
-        async with Line(door) as line:
-            assert (await call(door, line)).status == 200
-        assert server.connections == 1
-        assert len(planned) == 2
-
-
 async def test_a_fault_of_ours_on_the_way_out_is_told_as_one_and_leaves_nothing_waiting(
     tmp_path, planned, monkeypatch
 ) -> None:
