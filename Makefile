@@ -5,7 +5,7 @@ DEV = .venv-dev/bin
 UP ?= --demo
 KILLS ?= 1000
 ON_POSTGRESQL = tests/authz tests/registry tests/gateway tests/hostile
-SIDE_BY_SIDE = -n 2 --dist loadfile --no-loadscope-reorder
+SIDE_BY_SIDE = -n 3 --dist loadfile --no-loadscope-reorder
 PIP = pip install --quiet --disable-pip-version-check --require-hashes
 COMPILE = $(DEV)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-header --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --annotation-style=line
 
