@@ -94,6 +94,8 @@ class EdgeProtocol(Patience):
 
     def shutdown(self) -> None:
         super().shutdown()
+        if self._parting:
+            self.transport.close()
         for call in tuple(self.when_stopping):
             call()
 
@@ -349,6 +351,8 @@ class EdgeProtocol(Patience):
             return
         self._parting = True
         self._unwatch()
+        self.pipeline.clear()
+        self.flow.resume_reading()
         self.transport.write_eof()
         self._watch(LINGER, self.transport.close)
 

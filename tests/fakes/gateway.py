@@ -17,12 +17,17 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+from gateway.snapshots import POLL
 from tests.fakes import commands
 from tests.servers import on_postgresql
 
 ROOT = Path(__file__).parents[2]
 START_DEADLINE = 60.0
 END_DEADLINE = 20.0
+
+
+FELT = POLL + 0.1  # seconds until a gateway has felt what a command has changed
+CHANGING = frozenset({"server", "policy", "user", "group", "client"})
 
 
 def free_port() -> int:
@@ -82,6 +87,8 @@ class Gateway:
         done = commands.run([*arguments, "--data", str(self.data)], self._environment(), given)
         if done.returncode != 0:
             raise CommandFailed(f"ostiary {' '.join(arguments)}\n{done.stdout}{done.stderr}")
+        if arguments[0] in CHANGING and hasattr(self, "_process"):
+            time.sleep(FELT)
         return done.stdout
 
     def output(self) -> str:
