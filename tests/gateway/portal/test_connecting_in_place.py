@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -373,12 +373,12 @@ async def test_a_shared_account_is_connected_read_with_and_called_with(place: Pl
                 page = await asyncio.to_thread(lambda: admin.http.get(there))
                 fields = hidden(page.text, f"{there}/end")
                 await asyncio.to_thread(lambda: admin.http.post(f"{there}/end", data=fields))
-            said = await client.call_tool("mail_whoami", {})
-            end = time.monotonic() + 5
-            while not said.is_error:
+            end, said = time.monotonic() + 5, None
+            while said is None or not said.is_error:
                 assert time.monotonic() < end, "what was ended is still used"
+                with suppress(MCPError):  # a call that was under way at that moment is taken back
+                    said = await client.call_tool("mail_whoami", {})
                 await asyncio.sleep(0.1)
-                said = await client.call_tool("mail_whoami", {})
         assert "administrator" in text(said)
 
 
