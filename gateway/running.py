@@ -82,15 +82,7 @@ class Run:
     def step(self) -> None:
         """Go on until it waits again, or ends."""
         self._signal = None
-        try:
-            waited = self._coroutine.send(None)
-        except (StopIteration, asyncio.CancelledError):
-            self._ended(self)
-        except BaseException:
-            self._ended(self)
-            raise
-        else:
-            self._wait(waited)
+        self._go(self._coroutine.send, None)
 
     def cancel(self, msg: object = None) -> bool:
         """Soon, as a task does it: whoever cancels may be in the middle of something."""
@@ -118,17 +110,17 @@ class Run:
         elif self._signal is not None:
             self._signal.then = None
             self._signal = None
-            try:
-                waited = self._coroutine.throw(asyncio.CancelledError())
-            except (StopIteration, asyncio.CancelledError):
-                self._ended(self)
-            except BaseException:
-                self._ended(self)
-                raise
-            else:
-                self._wait(waited)
+            self._go(self._coroutine.throw, asyncio.CancelledError())
 
-    def _wait(self, waited: object) -> None:
+    def _go(self, act: Callable[[Any], object], what: object) -> None:
+        try:
+            waited = act(what)
+        except (StopIteration, asyncio.CancelledError):
+            self._ended(self)
+            return
+        except BaseException:
+            self._ended(self)
+            raise
         if self._task is None and isinstance(waited, Signal):
             self._signal = waited
             waited.then = self.step

@@ -286,18 +286,18 @@ class EdgeProtocol(Patience):
             return
         if self.flow.write_paused:
             return  # `resume_writing` goes on from here
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """To the next in line; not within the answer of the one before, for there may be thousands."""
         if self.flow.read_paused:
             self.flow.resume_reading()
         if self.pipeline:
-            self._follow()
+            following: Any = self.pipeline.pop()
+            self._serving = following
+            self.loop.call_soon(self._begin, following)
         else:
             self._rest()
-
-    def _follow(self) -> None:
-        """The next in line; not within the answer of the one before, for there may be thousands."""
-        following: Any = self.pipeline.pop()
-        self._serving = following
-        self.loop.call_soon(self._begin, following)
 
     def _begin(self, following: Request | Cycle) -> None:
         if not following.disconnected:
@@ -310,13 +310,12 @@ class EdgeProtocol(Patience):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.transport.is_closing() or (self._serving is not None and not self._serving.response_complete):
+        if self.transport.is_closing():
             return
-        self.flow.resume_reading()
-        if self.pipeline:
-            self._follow()
-        else:
-            self._rest()
+        if self._serving is None or self._serving.response_complete:
+            self._go_on()
+        elif not self.pipeline:  # a stream goes on, and its client may hang up
+            self.flow.resume_reading()
 
     def _nothing_came(self) -> None:
         if self._head:

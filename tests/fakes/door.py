@@ -228,6 +228,7 @@ class Door:
         self.settings = Settings(data=data, port=port, **settings)
         self.keys = like.keys if like is not None else keys()
         self.edge: Edge
+        self.connections: Any = ()  # of its clients
         self.upstreams = ScriptedUpstreams()
         self.telemetry = CountingTelemetry()
         self.vault = Vault({"1": b"v" * 32})
@@ -305,6 +306,7 @@ async def open_door(data: Path, **settings: Any) -> AsyncIterator[Door]:
             timeout_graceful_shutdown=1,
         )  # fmt: skip
         server = uvicorn.Server(config)
+        door.connections = server.server_state.connections
         server.config.load()
         server.lifespan = config.lifespan_class(config)
         await server.startup([sock])

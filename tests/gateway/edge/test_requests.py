@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from gateway.upstream import Answer
 from tests.fakes.door import Door, Line, eventually, modern, open_door
@@ -152,3 +153,23 @@ async def test_t_57_rubbish_behind_a_request_does_not_get_into_its_answer(tmp_pa
 async def streaming_for_ever(*_: object) -> Answer:
     await asyncio.Event().wait()
     raise AssertionError
+
+
+async def test_a_client_whose_stream_was_held_up_once_is_still_heard_hanging_up(tmp_path) -> None:
+    async with open_door(tmp_path) as door, Line(door) as line:
+
+        async def says_much_first(_: object, __: object, down: Any) -> Answer:
+            await down.notify("notifications/progress", b'{"progress":1,"message":"%b"}' % (b"x" * 8_000_000))
+            await asyncio.Event().wait()
+            return RESULT
+
+        door.upstreams.script = says_much_first
+        params = {"name": "notes_add", "arguments": {}, "_meta": {"progressToken": 1}}
+        line.reader._transport.pause_reading()
+        await line.send("POST", "/mcp", *modern(door.token(), "tools/call", params))
+        await eventually(lambda: any(one.flow.write_paused for one in door.connections))
+        line.reader._transport.resume_reading()
+        await line.head()
+        assert (await line.event())["method"] == "notifications/progress"
+        await eventually(lambda: not any(one.flow.write_paused for one in door.connections))
+        assert not any(one.flow.read_paused for one in door.connections)
