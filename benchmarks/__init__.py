@@ -2,5 +2,5 @@
 
 The figure to trust is CPU microseconds per call of the measured process tree; wall time on a shared machine is not.
 The door under test has one core to itself, the load and the server behind the door share another one. A plain nginx
-stands in for the door in the same run: read the ratio.
+stands in for the door, by turns with it: read the ratio.
 """

@@ -6,12 +6,16 @@ import http.client
 import json
 import subprocess
 from dataclasses import dataclass
-from typing import Any
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import wire
-from benchmarks.processes import LOAD_CORE, python, used
+from benchmarks.processes import LOAD_CORE, python, tree
 from benchmarks.upstream import COUNTS
 from benchmarks.wire import Door
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LONGEST = 120.0
 
@@ -42,22 +46,27 @@ class Load:
 
 def measure(door: Door, pid: int | None, load: Load) -> Figures:
     """Warm up, then measure. `pid` is the root of the door's process tree; None where there is no door."""
-    _run(door, load, max(load.connections * 4, load.calls // 10))
-    before = used(pid).cpu if pid else 0.0
-    found = _run(door, load, load.calls)
-    cpu = used(pid).cpu - before if pid else 0.0
+    found = _run(door, load, tree(pid) if pid else [])
     calls = found["calls"]
-    return Figures(cpu * 1e6 / calls, found["p50"] * 1e3, found["p99"] * 1e3, calls / found["seconds"])
+    return Figures(found["cpu"] * 1e6 / calls, found["p50"] * 1e3, found["p99"] * 1e3, calls / found["seconds"])
 
 
-def _run(door: Door, load: Load, calls: int) -> dict[str, Any]:
+def middle(rounds: Sequence[Figures]) -> Figures:
+    """The medians of several."""
+    return Figures(*(median(getattr(one, name) for one in rounds) for name in Figures.__slots__))
+
+
+def _run(door: Door, load: Load, pids: list[int]) -> dict[str, Any]:
     host, port = door.address
+    warm = max(load.connections * 4, load.calls // 10)
     work = {
         "host": host,
         "port": port,
         "script": load.script,
         "connections": load.connections,
-        "calls": calls,
+        "calls": warm + load.calls,
+        "warm": warm,
+        "pids": pids,
         "churn": load.churn,
         "seconds": LONGEST,
     }

@@ -1,4 +1,4 @@
-"""Processes held to one core, and what the kernel says that they have used."""
+"""Processes held to one core, and what the kernel says of them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,18 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parents[1]
-TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 CORES = sorted(os.sched_getaffinity(0))
 DOOR_CORE, LOAD_CORE = CORES[0], CORES[-1]
-
-
-@dataclass(frozen=True, slots=True)
-class Used:
-    """Of a whole process tree: processor seconds so far, and resident bytes now."""
-
-    cpu: float
-    rss: int
 
 
 @contextlib.contextmanager
@@ -62,18 +52,17 @@ def announced_url(process: subprocess.Popen[str]) -> str:
     return url
 
 
-def used(root: int) -> Used:
-    """The sum over the process `root` and all below it."""
-    cpu, rss = 0.0, 0
-    for pid in _tree(root):
+def resident(root: int) -> int:
+    """Bytes that the process `root` and all below it have in memory now."""
+    found = 0
+    for pid in tree(root):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            stat = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            cpu += (int(stat[11]) + int(stat[12])) / TICKS
-            rss += int(stat[21]) * PAGE
-    return Used(cpu, rss)
+            found += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
+    return found
 
 
-def _tree(root: int) -> list[int]:
+def tree(root: int) -> list[int]:
+    """The process `root` and all below it."""
     found, children = [root], _children()
     for pid in found:
         found.extend(children.get(pid, ()))
