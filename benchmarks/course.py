@@ -68,7 +68,7 @@ class Course:
     def _compared(self, era: str, slug: str, size: int, connections: int) -> tuple[object, ...]:
         """By turns, because the machine's speed changes from minute to minute; medians of the rounds."""
         rounds = [self._round(era, slug, size, connections) for _ in range(ROUNDS)]
-        direct, through = (middle([one[which] for one in rounds]) for which in (0, 1))
+        direct, through = middle([one[0] for one in rounds]), middle([one[1] for one in rounds])
         plain = [nginx for _, _, nginx in rounds if nginx]
         ratio = median(door.cpu / nginx.cpu for _, door, nginx in rounds if nginx) if plain else None
         added = (through.p50 - direct.p50, through.p99 - direct.p99)
