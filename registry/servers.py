@@ -56,7 +56,7 @@ STEPS: dict[Step, dict[ServerState, ServerState]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """What somebody asks to be registered. `secrets` are by purpose (`registry.credentials.auth_modes`)."""
+    """What somebody asks to be registered. `secrets` are by purpose (`registry.credentials.modes`)."""
 
     slug: str
     url: str

@@ -50,7 +50,7 @@ class Transport(StrEnum):
 
 
 class Auth(StrEnum):
-    """How we authenticate to the server; `registry.credentials.auth_modes` has what each needs to know."""
+    """How we authenticate to the server; `registry.credentials.modes` has what each needs to know."""
 
     NONE = "none"
     STATIC = "static"

@@ -1,6 +1,6 @@
 """What we authenticate with at servers, and how we come by it.
 
-A server's mode (`registry.credentials.auth_modes`) says who has something there: nobody, we, or each person. What is
+A server's mode (`registry.credentials.modes`) says who has something there: nobody, we, or each person. What is
 kept is in the vault; what is derived (an exchanged or a minted token) is kept in memory for as long as it is good. A
 credential is found by its `Key` and by nothing less, and is bound to the server's origin (T-49, T-53).
 """

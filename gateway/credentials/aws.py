@@ -17,8 +17,8 @@ from urllib.parse import quote, unquote_to_bytes
 from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
 from registry.addresses import exception_line
 from registry.catalogue import Credential
-from registry.credentials.auth_modes import AwsSettings
 from registry.credentials.authenticating import owner
+from registry.credentials.modes.aws import AwsSettings
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:

@@ -12,8 +12,10 @@ from gateway.credentials.renewing import give_back
 from gateway.credentials.shelf import cut_key
 from gateway.credentials.telling import label
 from registry.credentials import connections
-from registry.credentials.auth_modes import OAuthSettings, StaticSettings, read_auth
 from registry.credentials.connections import Given
+from registry.credentials.modes import read_auth
+from registry.credentials.modes.oauth import OAuthSettings
+from registry.credentials.modes.static import StaticSettings
 from registry.credentials.placing import placed
 from registry.database import Concern
 from registry.errors import RegistryError, SecretRefused
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
     from gateway.credentials.equipment import Equipment
     from registry.catalogue import Upstream
-    from registry.credentials.auth_modes import AuthSettings
     from registry.credentials.connections import Tokens
+    from registry.credentials.modes.settings import AuthSettings
     from registry.tables import Connection
 
 ENDED = "it was ended here; connect it again to use it"

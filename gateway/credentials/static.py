@@ -9,8 +9,8 @@ from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
 from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
 from registry.addresses import exception_line
 from registry.credentials import connections
-from registry.credentials.auth_modes import StaticSettings
 from registry.credentials.authenticating import credential, owner
+from registry.credentials.modes.static import StaticSettings
 from registry.credentials.placing import placed
 from registry.errors import RegistryError, SecretRefused
 from registry.servers import find

@@ -8,14 +8,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from registry.catalogue.uris import is_plain, meanings
-from registry.credentials.auth_modes import NO_SETTINGS
+from registry.credentials.modes import NO_SETTINGS
 from registry.limits import NO_LIMITS
 from registry.tables import Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
     from registry.credentials.tls import Tls
     from registry.limits import Limits
     from registry.tables import Auth, Era, Kind

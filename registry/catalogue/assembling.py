@@ -16,7 +16,7 @@ from registry.catalogue import Catalogue, Entry, Upstream
 from registry.catalogue.apps import is_for_apps, page_of
 from registry.catalogue.mounting import Approved, join, mounts, owners
 from registry.catalogue.templates import compile_template
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.credentials.tls import read_tls
 from registry.declaring import approved_commands
 from registry.limits import read_limits

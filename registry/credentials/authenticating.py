@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlmodel import Session, select
 
-from registry.credentials.auth_modes import StaticSettings, option_of, read_auth
 from registry.credentials.connections import remove_all_at
+from registry.credentials.modes import option_of, read_auth
+from registry.credentials.modes.static import StaticSettings
 from registry.credentials.placing import Placed, placed, split_header
 from registry.errors import RegistryError, SecretRefused
 from registry.tables import Auth, Server, ServerState, Transport
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from registry.catalogue import Credential
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
     from registry.secrets.vault import Vault
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import urlsplit
+
+NO_ENDPOINT: Final = "that is no address, whole and with https, without a fragment"
 
 
 def is_endpoint(address: str, like: str) -> bool:

@@ -11,7 +11,7 @@ from registry.catalogue import Credential
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
-    from registry.credentials.auth_modes import StaticSettings
+    from registry.credentials.modes.static import StaticSettings
 
 NOT_OURS_TO_SET: Final = frozenset(
     {b"host", b"content-length", b"content-type", b"content-encoding", b"transfer-encoding", b"connection", b"accept"}

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from authz.principals import VerifiedClaims
 from gateway.credentials import Asked
 from gateway.credentials.shelf import Shelf
-from registry.credentials.auth_modes import MODES, read_auth
+from registry.credentials.modes import MODES, read_auth
 from registry.tables import Auth
 from tests.fakes.certificates import make_certificate
 from tests.fakes.door import Line, modern

@@ -13,8 +13,8 @@ from authz.policy.rules import Draft, write_rule
 from gateway.credentials import deeds
 from gateway.identity.registering import Described, register
 from registry.credentials import authenticating
-from registry.credentials.auth_modes import MODES
 from registry.credentials.connections import Tokens
+from registry.credentials.modes import MODES
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth

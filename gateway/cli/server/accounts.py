@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.tables import Auth
 
 if TYPE_CHECKING:

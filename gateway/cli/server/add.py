@@ -65,7 +65,7 @@ def server_add(
     A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
     from gateway.credentials.derived.fitting import check_named
-    from registry.credentials.auth_modes import read_auth
+    from registry.credentials.modes import read_auth
     from registry.credentials.tls import set_tls
     from registry.observing import screen_ahead
     from registry.servers import Proposal, propose
@@ -143,7 +143,8 @@ def _agreed(api: Api | None, auth: Auth, given: Mapping[str, Any]) -> dict[str, 
 
 def _early(slug: str, url: str | None, auth: Auth, given: Mapping[str, Any]) -> Credential | None:
     """What everybody shares, where an option says it: a description of the same origin may want it (T-49)."""
-    from registry.credentials.auth_modes import StaticSettings, read_auth
+    from registry.credentials.modes import read_auth
+    from registry.credentials.modes.static import StaticSettings
     from registry.credentials.placing import placed
 
     settings = read_auth(auth, settings_of(given)) if auth is Auth.STATIC and url else None

@@ -13,7 +13,7 @@ from gateway.cli.server.authority import named
 from gateway.cli.server.help import ModesCommand
 from gateway.cli.server.show import show_step, the_server
 from gateway.office import operator
-from registry.credentials.auth_modes import MODES, SECRETS, option_of, read_auth
+from registry.credentials.modes import MODES, SECRETS, option_of, read_auth
 from registry.database import Concern
 from registry.tables import Auth
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from registry.credentials.auth_modes import MODES, NO_SETTINGS, option_of
+from registry.credentials.modes import MODES, NO_SETTINGS, option_of
 from registry.screening.hidden import visible
 
 if TYPE_CHECKING:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from registry.credentials.auth_modes import MODES, SECRETS, option_of
+from registry.credentials.modes import MODES, SECRETS, option_of
 from registry.tables import Auth
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
 
 _GENERAL: Final = "Options"
 _API: Final = "An HTTP API instead of an MCP server (docs/servers.md)"

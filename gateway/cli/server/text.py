@@ -10,7 +10,7 @@ import msgspec
 from gateway.cli.output import minute, table
 from gateway.cli.server.process import process_lines
 from registry.catalogue.apps import is_for_apps
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.openapi.plan import plan_of
 from registry.reviewing import Status
 from registry.screening.hidden import visible

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from registry.credentials.auth_modes import IdJagSettings, MintedSettings, TokenExchangeSettings, read_auth
+from registry.credentials.modes import read_auth
+from registry.credentials.modes.id_jag import IdJagSettings
+from registry.credentials.modes.minted import MintedSettings
+from registry.credentials.modes.token_exchange import TokenExchangeSettings
 
 if TYPE_CHECKING:
     from gateway.office import Office
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
     from registry.tables import Server
 
 

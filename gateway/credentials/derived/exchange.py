@@ -16,7 +16,7 @@ from gateway.credentials.derived.signing import Statement, sign
 from gateway.credentials.oauth import apps, tokens
 from gateway.oauth.evidence.token_types import ACCESS_TOKEN, ID_TOKEN, JWT
 from idp_adapters.contract import Lending
-from registry.credentials.auth_modes import TokenExchangeSettings
+from registry.credentials.modes.token_exchange import TokenExchangeSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from authz.tables import Provider
 from idp_adapters.config import KINDS, read_config
 from idp_adapters.entra.config import EntraConfig
-from registry.credentials.auth_modes import IdJagSettings, OnBehalfOfSettings
+from registry.credentials.modes.id_jag import IdJagSettings
+from registry.credentials.modes.on_behalf_of import OnBehalfOfSettings
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from sqlmodel import Session
 
     from gateway.credentials.platform import DeclaredToken
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
 
 
 def check_named(session: Session, declared: Collection[DeclaredToken], settings: AuthSettings) -> None:

@@ -17,7 +17,7 @@ from gateway.credentials.derived.signing import Statement, sign
 from gateway.credentials.oauth import apps, tokens
 from gateway.oauth.evidence import JWT_BEARER
 from idp_adapters.contract import Asserting
-from registry.credentials.auth_modes import IdJagSettings
+from registry.credentials.modes.id_jag import IdJagSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held

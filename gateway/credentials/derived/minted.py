@@ -12,7 +12,7 @@ from urllib.parse import quote
 from authz.tokens.access import TYP
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.signing import Statement, sign
-from registry.credentials.auth_modes import MintedSettings
+from registry.credentials.modes.minted import MintedSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held

@@ -11,7 +11,7 @@ from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.granting import as_nobody
 from gateway.credentials.derived.sign_ins import borrowed, unable
 from idp_adapters.contract import IdentityProblem, Standing
-from registry.credentials.auth_modes import OnBehalfOfSettings
+from registry.credentials.modes.on_behalf_of import OnBehalfOfSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held

@@ -9,14 +9,14 @@ import msgspec
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.documents import fetch
-from registry.credentials.auth_modes import AppSettings
 from registry.credentials.endpoints import is_endpoint
+from registry.credentials.modes.oauth import AppSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.fetch import Fetcher
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
 
 LIFE: Final = 600.0  # seconds that a document is believed without a look
 OFFLINE: Final = "offline_access"

@@ -14,7 +14,7 @@ from gateway.credentials.oauth import apps, tokens
 from gateway.credentials.oauth.proving import App
 from gateway.credentials.oauth.resources import parameter
 from gateway.oauth.evidence import JWT_BEARER
-from registry.credentials.auth_modes import ClientCredentialsSettings
+from registry.credentials.modes.client_credentials import ClientCredentialsSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held

@@ -11,7 +11,7 @@ from sqlmodel import col, select
 from authz.policy.decisions import SEEN_AS
 from authz.tables import Person
 from registry.credentials import connections
-from registry.credentials.auth_modes import StaticSettings
+from registry.credentials.modes.static import StaticSettings
 from registry.tables import Connection, ConnectionState
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from gateway.pages.render import message, not_found, page, see_other
 from gateway.pages.session import check_csrf, signed_in, world_of
 from gateway.problems import sentence
 from gateway.rendezvous import RendezvousDown
-from registry.credentials.auth_modes import OAuthSettings
+from registry.credentials.modes.oauth import OAuthSettings
 from registry.errors import RegistryError, SecretRefused
 
 if TYPE_CHECKING:

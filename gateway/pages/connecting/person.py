@@ -13,7 +13,7 @@ from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, not_found, see_other
 from gateway.pages.session import check_csrf, world_of
 from gateway.problems import sentence
-from registry.credentials.auth_modes import StaticSettings
+from registry.credentials.modes.static import StaticSettings
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from gateway.problems import sentence
 from registry import servers
 from registry.catalogue.assembling import upstream_of
 from registry.credentials import connections
-from registry.credentials.auth_modes import OAuthSettings
+from registry.credentials.modes.oauth import OAuthSettings
 from registry.errors import RegistryError
 
 if TYPE_CHECKING:

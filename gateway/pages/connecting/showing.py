@@ -13,7 +13,7 @@ from gateway.pages.connecting.accounts import Account, account, accounts_of, is_
 from gateway.pages.render import page
 from gateway.pages.session import world_of
 from registry.credentials import connections
-from registry.credentials.auth_modes import StaticSettings
+from registry.credentials.modes.static import StaticSettings
 
 if TYPE_CHECKING:
     from sqlmodel import Session

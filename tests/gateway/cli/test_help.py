@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from gateway.cli import SECTIONS, VERBS, main
-from registry.credentials.auth_modes import MODES, SECRETS, option_of
+from registry.credentials.modes import MODES, SECRETS, option_of
 
 
 def test_each_verb_stands_under_what_it_is_about_and_its_summary_is_whole() -> None:

@@ -21,7 +21,7 @@ from gateway.upstream import Ask, UpstreamError
 from gateway.upstream.connections import Servers
 from registry.catalogue import Credential
 from registry.catalogue.assembling import upstream_of
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.database import Concern
 from registry.errors import RegistryError
 from registry.secrets.vault import Vault

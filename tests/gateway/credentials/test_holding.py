@@ -18,7 +18,9 @@ from gateway.credentials import Asked, ConnectionNeeded, CredentialUnavailable, 
 from gateway.credentials.holding import Credentials
 from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
-from registry.credentials.auth_modes import MintedSettings, OAuthPersonSettings, OAuthSettings, StaticSettings
+from registry.credentials.modes.minted import MintedSettings
+from registry.credentials.modes.oauth import OAuthPersonSettings, OAuthSettings
+from registry.credentials.modes.static import StaticSettings
 from registry.tables import Auth
 from tests.fakes.door import eventually
 from tests.fakes.door import upstream as reached

@@ -16,7 +16,7 @@ from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.platform import LONGEST, DeclaredToken, read, token
 from gateway.operating.workloads import workloads
 from gateway.settings import ConfigurationError, load
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth
 from tests.fakes.openid import Reply

@@ -13,7 +13,8 @@ import pytest
 
 from gateway.credentials.links import Ticket, link
 from registry.credentials import connections
-from registry.credentials.auth_modes import OAuthPersonSettings, OAuthSettings, StaticSettings
+from registry.credentials.modes.oauth import OAuthPersonSettings, OAuthSettings
+from registry.credentials.modes.static import StaticSettings
 from registry.database import Concern
 from registry.tables import Auth, ConnectionState, Server, ServerState
 from tests.fakes.upstream_oauth import Upstream, serving
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from authz.tables import Person
-    from registry.credentials.auth_modes import AuthSettings
+    from registry.credentials.modes.settings import AuthSettings
 
 MODES: dict[str, tuple[Auth, AuthSettings]] = {
     "notes": (Auth.OAUTH_PERSON, OAuthPersonSettings()),

@@ -22,7 +22,7 @@ from gateway.portal.calls import connecting
 from gateway.upstream import Answer
 from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
-from registry.credentials.auth_modes import OAuthPersonSettings
+from registry.credentials.modes.oauth import OAuthPersonSettings
 from registry.tables import Auth
 from tests.fakes.door import NOTES, Door, Got, Legacy, Line, ask, catalogue, eventually, modern, open_door, upstream
 from tests.gateway.portal.test_two_processes import two_doors

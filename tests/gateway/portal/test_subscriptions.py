@@ -15,7 +15,7 @@ from gateway.credentials import Asked, ConnectionNeeded, Held
 from gateway.upstream import FeedEvent
 from gateway.upstream.refreshing.news import spread
 from registry.catalogue import Credential
-from registry.credentials.auth_modes import OAuthPersonSettings
+from registry.credentials.modes.oauth import OAuthPersonSettings
 from registry.tables import Auth
 from tests.fakes.door import NOTES, RULES, Line, ask, catalogue, eventually, modern, open_door, upstream
 

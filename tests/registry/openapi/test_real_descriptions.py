@@ -17,7 +17,7 @@ import pytest
 from gateway.upstream.openapi.requests import write
 from gateway.upstream.openapi.styles import Unwritable
 from registry.catalogue.naming import is_legal, twins
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.openapi.kept import Api, Text, understand
 from registry.openapi.operations import Choice
 from registry.openapi.plan import plan_of

@@ -20,7 +20,7 @@ from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
 from registry.addresses import exception_line, parse
 from registry.catalogue import Upstream
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.database import Concern
 from registry.tables import AddressException, Auth, Era, Server, ServerState
 from tests.fakes.parties import principal

@@ -9,7 +9,7 @@ import pytest
 from authz.people import providers
 from authz.tables import Provider
 from gateway.credentials.derived.fitting import check_named
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth
 from tests.fakes.entra import TENANT

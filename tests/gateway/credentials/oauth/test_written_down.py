@@ -10,7 +10,7 @@ from gateway.credentials import CredentialUnavailable, Refused
 from gateway.credentials.kept import Kept
 from gateway.credentials.oauth.departures import ConnectRefused
 from gateway.credentials.oauth.ourselves import Ourselves
-from registry.credentials.auth_modes import read_auth
+from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth, ConnectionState, Server, Transport
 from tests.fakes.openid import Reply

@@ -15,8 +15,9 @@ from gateway.credentials import deeds
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.openapi.keys import pair, without
 from registry.catalogue.assembling import upstream_of
-from registry.credentials.auth_modes import StaticSettings, read_auth
 from registry.credentials.authenticating import set_auth
+from registry.credentials.modes import read_auth
+from registry.credentials.modes.static import StaticSettings
 from registry.credentials.placing import placed
 from registry.errors import RegistryError
 from registry.servers import exception_lines, find
