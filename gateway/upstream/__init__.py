@@ -158,6 +158,9 @@ class Upstreams(Protocol):
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         """Which era the server speaks and what it says of itself (protocol revision 2026-07-28, versioning)."""
 
+    async def is_other(self, server: Upstream, credential: Credential | None) -> bool:
+        """Whether it speaks another era than it is registered with, for whose request it was not taken."""
+
     def events(
         self, server: Upstream, principal: Principal | None, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:

@@ -16,6 +16,7 @@ from gateway.upstream.breaker import Breaker
 from gateway.upstream.channels.engine import Channels
 from gateway.upstream.channels.sse import SsePlaces
 from gateway.upstream.channels.stdio import StdioPlaces
+from gateway.upstream.eras import Eras
 from gateway.upstream.http import Http
 from gateway.upstream.legacy.parking import Parking
 from gateway.upstream.limits import Gate, may_repeat
@@ -131,6 +132,7 @@ class Servers:
                 self._engines[transport] = Channels(places, self._parking, self._egress.budget)
         self._gates: dict[str, Gate] = {}
         self._doubted: Callable[[str], object] = lambda _slug: None
+        self._eras = Eras(self.probe)
         self._sweeping = asyncio.create_task(self._sweep())
 
     def heed(self, doubted: Callable[[str], object]) -> None:
@@ -164,6 +166,9 @@ class Servers:
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         return await self._engines[server.transport].probe(server, credential)
 
+    async def is_other(self, server: Upstream, credential: Credential | None) -> bool:
+        return await self._eras.is_other(server, credential)
+
     async def events(
         self, server: Upstream, _principal: Principal | None, uris: frozenset[str], credential: Credential | None
     ) -> AsyncIterator[FeedEvent]:
@@ -187,6 +192,7 @@ class Servers:
 
     async def close(self) -> None:
         self._sweeping.cancel()
+        self._eras.close()
         await self._parking.close()
         for engine in self._engines.values():
             await engine.close()

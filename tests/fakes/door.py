@@ -170,6 +170,9 @@ class ScriptedUpstreams:
     async def probe(self, *_: object) -> Any:
         raise NotImplementedError
 
+    async def is_other(self, *_: object) -> bool:
+        return False
+
     def heed(self, *_: object) -> None: ...
 
     def strains(self) -> dict[str, Any]:

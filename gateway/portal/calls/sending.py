@@ -12,10 +12,11 @@ from gateway.credentials import ConnectionNeeded
 from gateway.portal.answers.finishing import finished, is_plain
 from gateway.portal.answers.unseen import unseen
 from gateway.portal.calls import connecting
+from gateway.portal.calls.eras import anew
 from gateway.portal.calls.relay import Relay
 from gateway.problems import of_upstream
 from gateway.upstream import Answer, UpstreamError, UpstreamSlow
-from gateway.upstream.messages import CredentialRefused
+from gateway.upstream.messages import CredentialRefused, NotTaken
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -132,6 +133,8 @@ async def sent(call: Call) -> Answer:
             if call.credential is None:
                 raise
             answer = await _again(call, call.credential, refused)
+        except NotTaken as refused:
+            call, answer = await _in_its_era(call, refused)
         plain = is_plain(answer.result)
         outcome = "ok" if plain else outcome_of(answer)
         if not plain and (hidden := unseen(answer.result)):
@@ -160,6 +163,17 @@ async def _again(call: Call, used: Credential, refused: CredentialRefused) -> An
     now = world.snapshots.current
     call.credential = await world.credentials.again(now, call.upstream, principal, used, refused, call.target.object)
     return await call.leave()
+
+
+async def _in_its_era(call: Call, refused: NotTaken) -> tuple[Call, Answer]:
+    """Once more, in the words of the era that the server turns out to speak now: it did not take the others."""
+    said = await anew(call, refused)
+    if said is None:
+        if refused.answer is None:
+            raise refused
+        return call, refused.answer
+    again = Call(*said, call.decision, call.credential)
+    return again, await again.leave()
 
 
 def begin_trace(exchange: Exchange, target: Target, ask: Ask) -> Trace | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,18 @@ from gateway.egress.reply import Terms
 from gateway.upstream import Answer, UpstreamBroken, UpstreamError, UpstreamSlow
 from gateway.upstream.conversation import StreamEnded, answer_of, within
 from gateway.upstream.envelope import legacy_body, notification, plain_request
+from gateway.upstream.eras import check_taken
 from gateway.upstream.legacy.beside import Beside
 from gateway.upstream.legacy.convert import modern_answer
 from gateway.upstream.legacy.handshake import Deaf
 from gateway.upstream.legacy.questions import NotYet, Questions
 from gateway.upstream.legacy.rounds import in_rounds
-from gateway.upstream.messages import failure, next_id, parse, refusal
+from gateway.upstream.messages import CredentialRefused, NotTaken, failure, next_id, parse, refusal
 from gateway.upstream.modern import NOT_REPEATABLE
+from registry.tables import Era
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import AsyncIterator, Coroutine
 
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply
@@ -82,12 +85,12 @@ class Legacy:
         if self._sessions.known(key):
             session = await self._sessions.enter(key, route, credential, capabilities)
         else:
-            async with within(terms.silence):  # who waits no longer leaves the greeting to those who do
+            async with _greeted(ask), within(terms.silence):  # who waits no longer leaves the greeting to those who do
                 session = await self._sessions.enter(key, route, credential, capabilities)
         try:
             return await self._ask(session, ask, down, terms)
         except SessionGone:
-            async with within(terms.silence):
+            async with _greeted(ask), within(terms.silence):
                 session = await self._sessions.renew(session, capabilities)
         try:
             return await self._ask(session, ask, down, terms)
@@ -146,6 +149,8 @@ class Legacy:
         reply = await self._post(session, legacy_body(ask, number), terms, repeatable=repeatable)
         questions.listen_on(reply)
         try:
+            _check_known(reply, session)
+            check_taken(reply, number, ask, Era.LEGACY, lambda message: modern_answer(message, ask))
             _check_status(reply, session)
             return modern_answer(await answer_of(reply, number, questions), ask)
         except StreamEnded as ended:
@@ -214,13 +219,26 @@ class Legacy:
             return  # it will find out by itself
 
 
+@asynccontextmanager
+async def _greeted(ask: Ask) -> AsyncIterator[None]:
+    """A server with which no session comes about has not heard of the call."""
+    try:
+        yield
+    except CredentialRefused:
+        raise
+    except UpstreamBroken as broken:
+        raise NotTaken(broken, ask.method) from broken
+
+
 def _check_status(reply: Reply, session: Session) -> None:
-    if reply.status == 200:
-        return
+    _check_known(reply, session)
+    if reply.status not in {200, 400, 404}:
+        raise refusal(reply)
+
+
+def _check_known(reply: Reply, session: Session) -> None:
     if session.id and reply.status in {400, 404} and _unknown_session(reply):
         raise SessionGone
-    if reply.status not in {400, 404}:
-        raise refusal(reply)
 
 
 def _unknown_session(reply: Reply) -> bool:

@@ -17,7 +17,7 @@ from gateway.upstream import Ask, Probed, UpstreamBroken, UpstreamSlow
 from gateway.upstream.conversation import answer_of
 from gateway.upstream.envelope import LEGACY_VERSIONS, MODERN_VERSION, modern_body, modern_lines
 from gateway.upstream.legacy.handshake import Deaf, Greeting, greet
-from gateway.upstream.messages import failure, next_id, read, refusal
+from gateway.upstream.messages import ONLY_MODERN_SAY, failure, next_id, read, refusal
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 TERMS = Terms(10.0, 10.0, 4 * 1024 * 1024)
 FINAL_STATUSES = frozenset({301, 302, 303, 307, 308, 401, 403, 429, 503})  # say nothing of the era, and end the probe
-ONLY_MODERN_SAY = frozenset({-32020, -32021, -32022})
 UNSUPPORTED_VERSION = -32022
 SERVER_INFO = "io.modelcontextprotocol/serverInfo"
 
