@@ -14,6 +14,7 @@ from gateway.portal.calls import asking, rounds
 from gateway.portal.calls.targets import TARGETS, decided
 from gateway.portal.lasting import judged_by
 from gateway.problems import Problem
+from gateway.running import as_task
 from gateway.upstream.tasks import METHODS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ async def anew(call: Call, refused: NotTaken) -> Anew | None:
     """The same call in the words of the era that its server speaks now; None where that is not so, or it may not go."""
     if refused.method != call.ask.method or rounds.STATE in call.ask.params or call.ask.method in METHODS:
         return None  # something was begun before
+    await as_task()
     world, server = call.world, call.upstream
     if not _is_other(world.snapshots.current, server) and not await world.upstreams.is_other(server, call.credential):
         return None
