@@ -32,7 +32,8 @@ class Terms:
 class Reply(Signal):
     """Whoever gets one closes it: that gives its bytes back to the budget and ends what still comes.
 
-    Awaiting it waits for the whole of it, or for the head of an event stream.
+    Awaiting it waits for the whole of it, or for the head of an event stream. Of a stream whose head has come, `then`
+    is what to do when more has.
     """
 
     status = 0
@@ -63,6 +64,16 @@ class Reply(Signal):
         """All of it; only when it is no stream."""
         return self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
 
+    @property
+    def pieces(self) -> int:
+        """How many have come that nobody took."""
+        return len(self._pieces)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more will come."""
+        return self._ended
+
     async def more(self) -> bytes:
         """The next bytes of a stream, or none at its end."""
         while not self._pieces:
@@ -82,10 +93,10 @@ class Reply(Signal):
         return piece
 
     def close(self) -> None:
-        """Done with it. What has not arrived yet will not."""
+        """Done with it. What has not arrived yet will not, unless it is left to `drain`."""
         self._budget.give(self._held)
         self._held = 0
-        if not self._ended:
+        if not self._ended and not self._discarding:
             self._ended = True
             self._connection.abandon(self)
 
@@ -158,3 +169,10 @@ class Reply(Signal):
         reader, self._reader = self._reader, None
         if reader is not None and not reader.done():
             reader.set_result(None)
+        elif self.come and self.then is not None:
+            asyncio.get_running_loop().call_soon(self._tell)  # we are in the middle of a piece
+
+    def _tell(self) -> None:
+        then, self.then = self.then, None
+        if then is not None:
+            then()

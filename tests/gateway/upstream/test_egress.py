@@ -12,6 +12,7 @@ from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
 from registry.tables import Auth
 from tests.fakes.certificates import make_certificate
+from tests.fakes.door import eventually
 from tests.fakes.names import resolving
 from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, principal, raw_server, result
 
@@ -129,6 +130,25 @@ async def test_a_stream_leaves_its_connection_good(servers, caller):
     async with raw_server(streaming) as server:
         for _ in range(3):
             await servers.send(server.upstream(), CALL, caller, None)
+        assert server.connections == 1
+
+
+async def test_a_stream_whose_end_comes_a_moment_after_its_answer_leaves_its_connection_good(servers, caller):
+    ended = asyncio.Event()
+
+    async def streaming(asked: Asked, writer: asyncio.StreamWriter) -> bytes:
+        writer.write(STREAM + event(result(asked)))
+        await writer.drain()
+        await ended.wait()
+        return LAST
+
+    async with raw_server(streaming) as server:
+        for number in range(1, 4):
+            ended.clear()
+            await servers.send(server.upstream(), CALL, caller, None)
+            ended.set()
+            await eventually(lambda: any(servers._egress._idle.values()))
+            assert len(server.asked) == number
         assert server.connections == 1
 
 
