@@ -49,7 +49,7 @@ def _local(url: str) -> list[Setup]:
         Setup("Claude Code", "Run in a shell, then /mcp to sign in.", f"claude mcp add --transport http {NAME} {url}"),
         Setup(
             "Cursor",
-            "Put into .cursor/mcp.json, or open the link.",
+            "Put it into .cursor/mcp.json, or open the link.",
             json.dumps({"mcpServers": {NAME: {"url": url}}}),
             link=_cursor_link(url),
         ),
@@ -66,7 +66,7 @@ def _local(url: str) -> list[Setup]:
         ),
         Setup(
             "Python SDK",
-            "MCP_TOKEN is the last line of `ostiary token issue --user NAME`.",
+            "MCP_TOKEN is a personal token (/account/tokens), or the last line of `ostiary token issue --user NAME`.",
             _PYTHON.format(url=url),
         ),
     ]

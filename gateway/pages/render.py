@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from gateway.pages.assets import asset
@@ -101,6 +102,11 @@ def _iso(at: float | None) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at)) if at else ""
 
 
+def _said(text: str) -> Markup:
+    """Our messages serve terminals too, and there a command stands between backticks; all of it is escaped first."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("gateway.pages"),
@@ -113,6 +119,7 @@ def _environment() -> Environment:
     environment.globals["asset"] = asset
     environment.filters["when"] = _when
     environment.filters["iso"] = _iso
+    environment.filters["said"] = _said
     return environment
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -36,24 +40,36 @@ def _lines(settings: Settings, admin_link: str | None, accounts: list[Account] |
         how = "needs an https address; start it so:" if setup.needs_https and not settings.secure else setup.how
         yield f"    {setup.name}: {how}"
         yield from (f"      {line}" for line in setup.text.splitlines())
+        if setup.link:
+            yield f"      {setup.link}"
     yield ""
+    if command := _command(settings):
+        yield f"  Where it says `ostiary`, write:  {command}"
     yield "  Ctrl-C stops it; the next start keeps everything."
     yield ""
 
 
-def _anew(name: str) -> str:
-    """What makes another secret: a person's can be replaced, an agent's cannot."""
-    from gateway.starting.furniture import AGENT, AGENT_GROUP
+def _command(settings: Settings) -> str:
+    """What to write instead of `ostiary`, where that word alone finds no program, or the data of another door."""
+    found = shutil.which("ostiary")
+    known = found is not None and Path(found).resolve() == Path(sys.argv[0]).resolve()
+    elsewhere = settings.data != type(settings).model_fields["data"].default
+    data = f" COMMAND --data {shlex.quote(str(settings.data))}" if elsewhere else ""
+    program = f"{sys.executable} -m gateway" if sys.argv[0].endswith("__main__.py") else sys.argv[0]
+    return "" if known and not data else ("ostiary" if known else program) + data
 
-    if name == AGENT:
-        return f"ostiary client add OTHER_NAME --agent --group {AGENT_GROUP}"
-    return f"ostiary user password {name}"
+
+def _anew(name: str) -> str:
+    """What makes another secret."""
+    from gateway.starting.furniture import AGENT
+
+    return f"ostiary client secret {name}" if name == AGENT else f"ostiary user password {name} --generate"
 
 
 def _demo(accounts: list[Account]) -> Iterator[str]:
     yield "  The demo:"
     for account in accounts:
-        secret = account.secret or f"(printed at the first start; `{_anew(account.name)}`)"
+        secret = account.secret or f"(printed at the first start; for another: `{_anew(account.name)}`)"
         yield f"    {account.name:<9} {secret}"
         yield f"              {account.what}"
     yield ""

@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import stat
+import subprocess
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
 
-from tests.fakes.gateway import CommandFailed, Gateway
+from tests.fakes.gateway import ROOT, CommandFailed, Gateway
 from tests.fakes.modern import result
 
 if TYPE_CHECKING:
@@ -49,6 +52,19 @@ def test_it_prints_something_to_paste_for_each_client(door: Gateway, client: str
     assert re.search(rf"^    {client}: \S.*$", door.output(), re.MULTILINE)
 
 
+def test_the_links_that_it_speaks_of_are_printed(door: Gateway) -> None:
+    printed = door.output()
+    assert printed.count("open the link") == len(re.findall(r"^ +(?:cursor|vscode):\S+$", printed, re.MULTILINE)) == 2
+
+
+def test_it_says_how_commands_find_this_door(door: Gateway) -> None:
+    found = re.search(r"`ostiary`, write:  (.+)$", door.output(), re.MULTILINE)
+    assert found
+    command = shlex.split(found[1].replace("COMMAND", "server list --json"))
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert [server["slug"] for server in json.loads(listed.stdout)] == ["clock", "notes"]
+
+
 @pytest.mark.parametrize("client", ["claude.ai", "ChatGPT"])
 def test_clients_that_call_from_a_cloud_are_said_to_need_https(door: Gateway, client: str) -> None:
     assert re.search(rf"^    {client}.*needs an https address", door.output(), re.MULTILINE)
@@ -72,7 +88,8 @@ def test_the_two_lists_differ_and_the_reader_sees_what_may_not_be_called(door: G
     assert set(reader) < set(editor)
     assert "notes_delete" in reader
     assert "notes_add" not in reader
-    assert editor == sorted(editor, key=editor.index)
+    assert editor == _tools(door, "editor")
+    assert reader == [name for name in editor if name in reader]
 
 
 def test_a_refused_call_says_why_what_to_do_and_is_on_record(door: Gateway) -> None:
@@ -117,6 +134,9 @@ def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) 
     with Gateway(tmp_path / "data", "--demo") as second:
         assert _tools(second, "reader") == before
         assert not any(secret in second.output() for secret in secrets)
+        for another in re.findall(r"for another: `ostiary ([^`]+)`", second.output()):
+            secrets.append(second.run(*another.split()).splitlines()[-1])
+    assert len(set(secrets)) == 6
 
 
 def test_a_second_door_on_the_same_data_is_refused_and_changes_nothing(door: Gateway) -> None:
@@ -129,12 +149,22 @@ def test_a_second_door_on_the_same_data_is_refused_and_changes_nothing(door: Gat
 def test_two_workers_serve_one_door_and_a_dead_one_is_replaced(tmp_path: Path) -> None:
     with Gateway(tmp_path / "data", "--demo", "--workers", "2") as gateway:
         token = gateway.token("editor", "/mcp")
-        workers = [pid for pid in _children(gateway.pid) if "demo" not in " ".join(_command(pid)[:2])]
+        workers = _workers(gateway)
         os.kill(workers[-1], signal.SIGKILL)
         for _ in range(20):
             assert (
                 result(f"{gateway.url}/mcp", token, "tools/call", name="notes_list", arguments={})["isError"] is False
             )
+        end = time.monotonic() + 20
+        while len(_workers(gateway)) < 2 or workers[-1] in _workers(gateway):
+            assert time.monotonic() < end, "nobody took the place of the dead worker"
+            time.sleep(0.05)
+    assert len(workers) == 2
+
+
+def _workers(door: Gateway) -> list[int]:
+    """Its children that are forks of it: they bear its own command line."""
+    return [pid for pid in _children(door.pid) if _command(pid) == _command(door.pid)]
 
 
 def _command(pid: int) -> list[str]:
