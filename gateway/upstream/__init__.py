@@ -52,10 +52,14 @@ class Ask(msgspec.Struct, kw_only=True, gc=False):
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
-    """The end of an exchange: exactly one of the two, raw JSON. A result has its `resultType`."""
+    """The end of an exchange: exactly one of the two, raw JSON. A result has its `resultType`.
+
+    `strange` is the method that an error answers as a server of the other era would, which has not acted then.
+    """
 
     result: bytes = b""
     error: bytes = b""
+    strange: str = ""
 
 
 class Downstream(Protocol):

@@ -167,7 +167,10 @@ class Servers:
         return await self._engines[server.transport].probe(server, credential)
 
     async def is_other(self, server: Upstream, credential: Credential | None) -> bool:
-        return await self._eras.is_other(server, credential)
+        other = await self._eras.is_other(server, credential)
+        if other:
+            self._doubted(server.slug)
+        return other
 
     async def events(
         self, server: Upstream, _principal: Principal | None, uris: frozenset[str], credential: Credential | None

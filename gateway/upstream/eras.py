@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
+from msgspec.structs import replace
 
 from gateway.upstream import UpstreamBroken, UpstreamError
 from gateway.upstream.messages import ONLY_MODERN_SAY, NotTaken, failure, is_answer_to, parse, refusal
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from gateway.upstream.messages import Message
     from registry.catalogue import Credential, Upstream
 
-    Meaning = Callable[[Message], Answer]
-
 APART: Final = 5.0  # seconds: a server whose answers look like another era's is asked for it no more often
 OF_FORM: Final = frozenset({400, 404, 405, 406, 415, 422})  # HTTP statuses of servers that cannot take a request
 MALFORMED: Final = -32600
@@ -35,11 +34,8 @@ NO_META: Final = -32602  # of a modern server to whom a request without the memb
 LEGACY_BAND: Final = range(-32019, -31999)  # codes that servers of before made up, and modern ones must not
 
 
-def check_taken(reply: Reply, number: int, ask: Ask, era: Era, meaning: Meaning) -> None:
-    """Raises NotTaken where a server of another era than `era` may have answered.
-
-    `meaning` says what the answer comes to if it is of that era after all.
-    """
+def check_taken(reply: Reply, number: int, ask: Ask, era: Era) -> None:
+    """Raises NotTaken where no server of `era` that could read the request would have said this."""
     if reply.status not in OF_FORM or reply.stream:
         return
     try:
@@ -47,20 +43,22 @@ def check_taken(reply: Reply, number: int, ask: Ask, era: Era, meaning: Meaning)
         is_answer_to(message, number)
     except UpstreamBroken:
         raise NotTaken(refusal(reply), ask.method) from None
-    if message.error is UNSET or reply.status != 400:
-        return
-    code = failure(message.error).code
-    if era is Era.LEGACY and code in ONLY_MODERN_SAY:
-        raise NotTaken(refusal(reply), ask.method)
-    if code in LEGACY_BAND or code == MALFORMED if era is Era.MODERN else code == NO_META:
-        raise _not_taken(ask, message, meaning)
+    code = _code(message)
+    if code == MALFORMED or (era is Era.LEGACY and code in ONLY_MODERN_SAY):
+        raise NotTaken(UpstreamBroken("the server does not accept the form of our request"), ask.method)
 
 
-def _not_taken(ask: Ask, message: Message, meaning: Meaning) -> NotTaken:
-    try:
-        return NotTaken(UpstreamBroken(), ask.method, meaning(message))
-    except UpstreamBroken as broken:
-        return NotTaken(broken, ask.method)
+def with_doubt(reply: Reply, message: Message, ask: Ask, era: Era, answer: Answer) -> Answer:
+    """The answer, marked where a server of the other era may have meant something else by it."""
+    if reply.status != 400 or not answer.error:
+        return answer
+    code = _code(message)
+    strange = code in LEGACY_BAND if era is Era.MODERN else code == NO_META
+    return replace(answer, strange=ask.method) if strange else answer
+
+
+def _code(message: Message) -> int:
+    return failure(message.error).code if message.error is not UNSET else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from gateway.egress.reply import Reply
-    from gateway.upstream import Answer, UpstreamError
+    from gateway.upstream import UpstreamError
 
 # Ids of our own (we are the sender toward a server). The random part keeps processes apart that share a legacy session;
 # the whole stays below 2**53, which every JSON reader holds exactly.
@@ -40,15 +40,11 @@ class CredentialRefused(UpstreamBroken):
 
 
 class NotTaken(UpstreamBroken):
-    """The server did not take the request `method` for its form, as one of the other era does: it has not acted.
+    """The server did not take the request `method` for its form, as one of the other era does: it has not acted."""
 
-    `answer` is what it said, where one of its own era may say the same.
-    """
-
-    def __init__(self, refused: UpstreamError, method: str, answer: Answer | None = None) -> None:
+    def __init__(self, refused: UpstreamError, method: str) -> None:
         super().__init__(str(refused), refused.trouble)
         self.method = method
-        self.answer = answer
 
 
 class Message(msgspec.Struct):

@@ -11,7 +11,7 @@ from msgspec import UNSET, Raw, UnsetType
 from gateway.upstream import Answer, UpstreamBroken
 from gateway.upstream.conversation import JSON, pass_on, streamed, whole
 from gateway.upstream.envelope import modern_body, modern_lines
-from gateway.upstream.eras import check_taken
+from gateway.upstream.eras import check_taken, with_doubt
 from gateway.upstream.messages import failure, next_id, read, refusal
 from registry.tables import Era
 
@@ -92,11 +92,12 @@ async def answered(sent: Coroutine[None, None, Reply], number: int, ask: Ask, do
     try:
         if result := plain_result(reply, number):
             return Answer(result=result)
-        check_taken(reply, number, ask, Era.MODERN, said)
+        check_taken(reply, number, ask, Era.MODERN)
         check_status(reply)
         if reply.stream:
             return said(await streamed(reply, number, Notified(ask, number, down())))
-        return said(whole(reply, number))
+        message = whole(reply, number)
+        return with_doubt(reply, message, ask, Era.MODERN, said(message))
     finally:
         reply.close()
 

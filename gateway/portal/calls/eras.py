@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.snapshots import Snapshot
     from gateway.upstream import Ask
-    from gateway.upstream.messages import NotTaken
     from gateway.world import World
     from registry.catalogue import Upstream
 
@@ -32,9 +31,12 @@ PATIENCE: Final = 15.0  # seconds for which a call waits until its server was re
 Anew = tuple["Exchange", "Target", "Ask"]
 
 
-async def anew(call: Call, refused: NotTaken) -> Anew | None:
-    """The same call in the words of the era that its server speaks now; None where that is not so, or it may not go."""
-    if refused.method != call.ask.method or rounds.STATE in call.ask.params or call.ask.method in METHODS:
+async def anew(call: Call, method: str) -> Anew | None:
+    """The call in the words of the era that its server speaks now; None where that is not so, or it may not go.
+
+    `method` is what the server did not take.
+    """
+    if method != call.ask.method or rounds.STATE in call.ask.params or call.ask.method in METHODS:
         return None  # something was begun before
     await as_task()
     world, server = call.world, call.upstream

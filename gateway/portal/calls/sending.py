@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
 
     from authz.policy.decisions import Decision
+    from gateway.edge.request import Request
     from gateway.journal import About
     from gateway.operating.tracing import Trace
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
     from gateway.upstream import Ask, Downstream
-    from registry.catalogue import Credential
+    from gateway.world import World
+    from registry.catalogue import Credential, Upstream
 
 NOT_CONNECTED: Final = "not-connected"  # the outcome where the server wants what somebody has to connect first
 
@@ -44,15 +46,57 @@ _peek: Final = msgspec.json.Decoder(_Peek)
 
 
 class Call:
-    """One call that is decided and may leave."""
+    """One call that is decided and may leave: one that was `Judged`, or is `plans.Known`."""
 
     final = False  # whether an answer with nothing unusual in it may go on as it is
-    _exchange: Exchange | None
+    world: World
+    request: Request | None
+    upstream: Upstream
+    credential: Credential | None
+    record: str
+    began: float
+
+    @property
+    def exchange(self) -> Exchange:
+        raise NotImplementedError
+
+    @property
+    def target(self) -> Target:
+        raise NotImplementedError
+
+    @property
+    def ask(self) -> Ask:
+        raise NotImplementedError
+
+    @property
+    def decision(self) -> Decision:
+        raise NotImplementedError
+
+    def intend(self) -> None:
+        """On record before anything leaves. Raises JournalDown."""
+        raise NotImplementedError
+
+    def leave(self) -> Awaitable[Answer]:
+        """Over to its server, whose answer comes back."""
+        raise NotImplementedError
+
+    @property
+    def recalled(self) -> bool:
+        """Whether what let it begin was revoked, so that it was cancelled; see `gateway.portal.calls.underway`."""
+        return self.request is not None and self.request.recalled
+
+    def down(self) -> Downstream:
+        """Who hears what the server says before its answer."""
+        return Relay(self.exchange, self.upstream)
+
+
+class Judged(Call):
+    """A call that went the whole way."""
 
     def __init__(
         self, exchange: Exchange, target: Target, ask: Ask, decision: Decision, credential: Credential | None
     ) -> None:
-        self._exchange, self._target, self._ask, self.decision = exchange, target, ask, decision
+        self._exchange, self._target, self._ask, self._decision = exchange, target, ask, decision
         self.world = exchange.world
         self.request = exchange.arrival.request
         self.upstream = exchange.snapshot.catalogue.upstreams[target.server]
@@ -62,7 +106,6 @@ class Call:
 
     @property
     def exchange(self) -> Exchange:
-        assert self._exchange is not None
         return self._exchange
 
     @property
@@ -74,9 +117,8 @@ class Call:
         return self._ask
 
     @property
-    def recalled(self) -> bool:
-        """Whether what let it begin was revoked, so that it was cancelled; see `gateway.portal.calls.underway`."""
-        return self.request is not None and self.request.recalled
+    def decision(self) -> Decision:
+        return self._decision
 
     def about(self) -> About:
         """Who does what, for the record."""
@@ -93,7 +135,6 @@ class Call:
         )
 
     def intend(self) -> None:
-        """On record before anything leaves. Raises JournalDown."""
         self.world.journal.intend(
             self.about(),
             call=self.record,
@@ -103,12 +144,7 @@ class Call:
         )
 
     def leave(self) -> Awaitable[Answer]:
-        """Over to its server, whose answer comes back."""
         return self.world.upstreams.send(self.upstream, self.ask, self.down(), self.credential)
-
-    def down(self) -> Downstream:
-        """Who hears what the server says before its answer."""
-        return Relay(self.exchange, self.upstream)
 
 
 def send(call: Call) -> Coroutine[None, None, Answer]:
@@ -127,14 +163,7 @@ async def sent(call: Call) -> Answer:
     try:
         if world.journal.strict:
             await world.journal.durable()
-        try:
-            answer = await call.leave()
-        except CredentialRefused as refused:
-            if call.credential is None:
-                raise
-            answer = await _again(call, call.credential, refused)
-        except NotTaken as refused:
-            call, answer = await _in_its_era(call, refused)
+        call, answer = await _answered(call)
         plain = is_plain(answer.result)
         outcome = "ok" if plain else outcome_of(answer)
         if not plain and (hidden := unseen(answer.result)):
@@ -157,6 +186,19 @@ async def sent(call: Call) -> Answer:
     return answer if plain and call.final else finished(call.exchange, call.target, answer)
 
 
+async def _answered(call: Call) -> tuple[Call, Answer]:
+    """Once more where it was refused before its server looked at it, and that can be mended."""
+    try:
+        answer = await call.leave()
+    except CredentialRefused as refused:
+        if call.credential is None:
+            raise
+        return call, await _again(call, call.credential, refused)
+    except NotTaken as refused:
+        return await _in_its_era(call, refused.method, refused)
+    return await _in_its_era(call, answer.strange, answer) if answer.strange else (call, answer)
+
+
 async def _again(call: Call, used: Credential, refused: CredentialRefused) -> Answer:
     """Once more with another credential: the server refused the one it was sent before it looked at the call."""
     world, principal = call.world, call.exchange.principal
@@ -165,15 +207,15 @@ async def _again(call: Call, used: Credential, refused: CredentialRefused) -> An
     return await call.leave()
 
 
-async def _in_its_era(call: Call, refused: NotTaken) -> tuple[Call, Answer]:
+async def _in_its_era(call: Call, method: str, said: NotTaken | Answer) -> tuple[Call, Answer]:
     """Once more, in the words of the era that the server turns out to speak now: it did not take the others."""
-    said = await anew(call, refused)
-    if said is None:
-        if refused.answer is None:
-            raise refused
-        return call, refused.answer
-    again = Call(*said, call.decision, call.credential)
-    return again, await again.leave()
+    words = await anew(call, method)
+    if words is not None:
+        call = Judged(*words, call.decision, call.credential)
+        return call, await call.leave()
+    if isinstance(said, NotTaken):
+        raise said
+    return call, said
 
 
 def begin_trace(exchange: Exchange, target: Target, ask: Ask) -> Trace | None:

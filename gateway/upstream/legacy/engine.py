@@ -15,7 +15,7 @@ from gateway.egress.reply import Terms
 from gateway.upstream import Answer, UpstreamBroken, UpstreamError, UpstreamSlow
 from gateway.upstream.conversation import StreamEnded, answer_of, within
 from gateway.upstream.envelope import legacy_body, notification, plain_request
-from gateway.upstream.eras import check_taken
+from gateway.upstream.eras import check_taken, with_doubt
 from gateway.upstream.legacy.beside import Beside
 from gateway.upstream.legacy.convert import modern_answer
 from gateway.upstream.legacy.handshake import Deaf
@@ -150,9 +150,10 @@ class Legacy:
         questions.listen_on(reply)
         try:
             _check_known(reply, session)
-            check_taken(reply, number, ask, Era.LEGACY, lambda message: modern_answer(message, ask))
+            check_taken(reply, number, ask, Era.LEGACY)
             _check_status(reply, session)
-            return modern_answer(await answer_of(reply, number, questions), ask)
+            message = await answer_of(reply, number, questions)
+            return with_doubt(reply, message, ask, Era.LEGACY, modern_answer(message, ask))
         except StreamEnded as ended:
             rest = terms.total - (asyncio.get_running_loop().time() - began)
             return modern_answer(await self._resume(ended, session, number, questions, terms, rest), ask)
