@@ -15,7 +15,7 @@ from gateway.settings import load
 
 if TYPE_CHECKING:
     from gateway.office import Office
-    from gateway.operating.restoring import Restored
+    from gateway.operating.backup.restoring import Restored
     from gateway.settings import Settings
 
 
@@ -31,7 +31,7 @@ def backup(office: Office, *, file: Path, force: bool, as_json: bool) -> None:
 
     People sign in again after a restore: sessions and refresh tokens are not in it.
     """
-    from gateway.operating.backup import make
+    from gateway.operating.backup.making import make
 
     if file.exists() and not force:
         raise click.ClickException(f"{file} exists: give another name, or --force")
@@ -64,8 +64,8 @@ def restore(
 
     Needs the master key: from --master-key, from OSTIARY_MASTER_KEY, or in place as DATA/keys/master.key.
     """
-    from gateway.operating.restoring import RestoreRefused
-    from gateway.operating.restoring import restore as put_back
+    from gateway.operating.backup.restoring import RestoreRefused
+    from gateway.operating.backup.restoring import restore as put_back
 
     settings = load(config, data=data, database_url=database_url)
     try:

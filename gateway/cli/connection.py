@@ -67,8 +67,8 @@ def connection_show(office: Office, slug: str, person: str | None, *, shared: bo
 def connection_refresh(office: Office, slug: str, person: str | None, *, shared: bool, as_json: bool) -> None:
     """Have a new token for it now. It is presented once, also if the gateway is about to do the same."""
     from gateway.credentials import CredentialUnavailable
+    from gateway.credentials.connections.renewing import renew_once
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.renewing import renew_once
     from registry.credentials.connections import is_alive, tokens_of
 
     with office.database.read() as session:
@@ -99,7 +99,7 @@ def connection_refresh(office: Office, slug: str, person: str | None, *, shared:
 @with_office
 def connection_revoke(office: Office, server: str | None, person: str | None, *, shared: bool, as_json: bool) -> None:
     """End connections here, tell their authorization servers, and forget what was kept of them."""
-    from gateway.credentials.deeds import end
+    from gateway.credentials.connections.deeds import end
     from gateway.credentials.equipment import Equipment
 
     if server is None and person is None and not shared:
@@ -122,7 +122,7 @@ def connection_revoke(office: Office, server: str | None, person: str | None, *,
 @with_office
 def connection_webhook(office: Office, *, new: bool, as_json: bool) -> None:
     """Show the key that messages to `webhook_url` are signed with."""
-    from gateway.credentials import webhook
+    from gateway.credentials.connections import webhook
 
     url = office.settings.webhook_url
     if new:
@@ -166,7 +166,7 @@ def _upstream(session: Session, office: Office, slug: str) -> Upstream:
 
 
 def _tidy(equipment: Equipment, row: Connection) -> None:
-    from gateway.credentials.deeds import tidy
+    from gateway.credentials.connections.deeds import tidy
     from registry.errors import RegistryError
 
     try:
@@ -184,7 +184,7 @@ def _again(session: Session, rows: list[Connection]) -> list[Connection]:
 
 
 def _row(session: Session, row: Connection) -> dict[str, Any]:
-    from gateway.credentials.telling import label
+    from gateway.credentials.connections.telling import label
     from registry.credentials.connections import is_alive, standing
 
     ends = standing(row).end if is_alive(row) else None

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 from authz.tokens.keys import load_keys
 from gateway.credentials import own_tls
+from gateway.credentials.oauth.asking.nonces import Nonces
 from gateway.credentials.oauth.crowd import Crowd
-from gateway.credentials.oauth.discovery import Discovery
-from gateway.credentials.oauth.possession import Nonces
+from gateway.credentials.oauth.finding.discovery import Discovery
 from gateway.fetch import Fetcher
 from gateway.identity.providers import Providers
 from registry.addresses import exception_line

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.credentials import Asked, ConnectionNeeded, CredentialUnavailable
 from gateway.credentials.equipment import Equipment
-from gateway.credentials.oauth.challenges import INSUFFICIENT, read_challenge
+from gateway.credentials.oauth.finding.challenges import INSUFFICIENT, read_challenge
 from gateway.credentials.shelf import Entry, Shelf
 from gateway.credentials.sources import Sources
 from gateway.running import as_task

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import CredentialUnavailable, Held
-from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
-from gateway.credentials.oauth import possession
-from gateway.credentials.oauth.keeping import BOUND
-from gateway.credentials.oauth.moving import MOVED, has_moved
-from gateway.credentials.oauth.possession import Bound
-from gateway.credentials.renewing import renew_once
+from gateway.credentials.connections.accounts import ELSEWHERE, account, give_up, needed, tampered
+from gateway.credentials.connections.renewing import renew_once
+from gateway.credentials.oauth.asking import possession
+from gateway.credentials.oauth.asking.keeping import BOUND
+from gateway.credentials.oauth.asking.possession import Bound
+from gateway.credentials.oauth.finding.moving import MOVED, has_moved
 from registry.addresses import exception_line
 from registry.catalogue import Credential
 from registry.credentials import connections

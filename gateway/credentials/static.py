@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from gateway.credentials import CredentialTampered, CredentialUnavailable, Held
-from gateway.credentials.accounts import ELSEWHERE, account, give_up, needed, tampered
+from gateway.credentials.connections.accounts import ELSEWHERE, account, give_up, needed, tampered
 from registry.addresses import exception_line
 from registry.credentials import connections
 from registry.credentials.authenticating import credential, owner

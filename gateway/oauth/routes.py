@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.routing import BaseRoute, Route
 
-from gateway.credentials.oauth.own_documents import OURSELVES, PATHS
+from gateway.credentials.oauth.client.own_documents import OURSELVES, PATHS
 from gateway.oauth import metadata, revoke, token
 from gateway.oauth.browser import authorize, device
 from gateway.oauth.clients import our_clients, registering

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.credentials.links import Ticket, link
+from gateway.credentials.connections.links import Ticket, link
 from registry.credentials import connections
 from registry.tables import AddressException, ConnectionState
 from tests.browser.test_pages import sign_in, violations

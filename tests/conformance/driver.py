@@ -24,7 +24,8 @@ from authz import jose
 from gateway.assembly import open_office, open_world
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.equipment import Equipment
-from gateway.credentials.oauth import flow, own_documents
+from gateway.credentials.oauth.client import own_documents
+from gateway.credentials.oauth.connecting import flow
 from gateway.credentials.platform import DeclaredToken
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key

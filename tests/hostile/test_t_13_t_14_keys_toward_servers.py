@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from gateway.credentials.kept import Kept
-from gateway.credentials.oauth.possession import fresh
-from gateway.credentials.oauth.renewing import renew
+from gateway.credentials.oauth.asking.possession import fresh
+from gateway.credentials.oauth.asking.renewing import renew
 from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Ask, UpstreamError

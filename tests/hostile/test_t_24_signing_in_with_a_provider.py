@@ -12,8 +12,8 @@ from sqlmodel import select
 
 from authz.people import departures
 from authz.tables import BrowserSession, ForeignSession, PendingSignIn, Person, Provider
+from gateway.background.sweep import sweep
 from gateway.identity.equipment import owner_of
-from gateway.sweep import sweep
 from registry.database import Concern
 from tests.fakes.identity import fake_kinds
 from tests.gateway.oauth.house import House, answer_of, pkce

@@ -10,8 +10,9 @@ from sqlmodel import select
 
 from authz import jose
 from authz.tokens.cutoffs import Cut, cut_off
-from gateway.credentials import Refused, deeds
-from gateway.credentials.oauth.departures import ConnectRefused
+from gateway.credentials import Refused
+from gateway.credentials.connections import deeds
+from gateway.credentials.oauth.connecting.departures import ConnectRefused
 from gateway.oauth.clients import our_clients
 from registry.credentials.connections import Tokens
 from registry.database import Concern

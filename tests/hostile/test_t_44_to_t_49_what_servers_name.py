@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
+from gateway.credentials.oauth.asking.renewing import renew
 from gateway.credentials.oauth.ourselves import Ourselves
-from gateway.credentials.oauth.renewing import renew
 from registry.credentials.tls import set_tls
 from registry.tables import AddressException, Auth, Server
 from tests.fakes.certificates import Authority as Certifier

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.credentials import deeds
+from gateway.credentials.connections import deeds
 from registry.credentials.authenticating import set_auth
 from registry.credentials.connections import Tokens, listed
 from registry.database import Concern

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authz.tokens.cutoffs import Cut, CutOffs
-from gateway.credentials import deeds
+from gateway.credentials.connections import deeds
 from gateway.credentials.shelf import cut_key, has_ended
 from gateway.portal.headers import CAPABILITIES_KEY
 from gateway.upstream.leaving import leave_forever

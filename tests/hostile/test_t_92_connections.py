@@ -8,10 +8,10 @@ import pytest
 from sqlmodel import select
 
 from gateway.credentials import ConnectionNeeded
-from gateway.credentials.deeds import end, give
+from gateway.credentials.connections.deeds import end, give
+from gateway.credentials.connections.tending import Tending
 from gateway.credentials.kept import Kept
 from gateway.credentials.static import Static
-from gateway.credentials.tending import Tending
 from registry.credentials.connections import HEADER, TOKENS, owner
 from registry.tables import Auth, Connection, ConnectionState, Secret
 from tests.fakes.upstream_oauth import Upstream, serving

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 from authz.policy.rules import Draft, write_rule
-from gateway.credentials import deeds
+from gateway.credentials.connections import deeds
 from gateway.identity.registering import Described, register
 from registry.credentials import authenticating
 from registry.credentials.connections import Tokens

@@ -19,9 +19,9 @@ _SHARED = {
 
 def accounts_of(office: Office, server: Server) -> dict[str, str]:
     """Where accounts are connected, and what an app that is registered there by hand needs; nothing for other modes."""
-    from gateway.credentials.links import connect_url
-    from gateway.credentials.oauth.apps import callback_of
-    from gateway.credentials.oauth.own_documents import can_be_read, document_of
+    from gateway.credentials.connections.links import connect_url
+    from gateway.credentials.oauth.client.apps import callback_of
+    from gateway.credentials.oauth.client.own_documents import can_be_read, document_of
 
     base = office.settings.base_url
     page = connect_url(base, server.slug)

@@ -62,7 +62,7 @@ def named(reach: Callable[[], tuple[Fetcher, Upstream]], auth: Auth, settings: S
     if not _sends_a_secret(auth, settings):
         return settings
     from gateway.credentials import Refused, Unanswered
-    from gateway.credentials.oauth.discovery import Discovery
+    from gateway.credentials.oauth.finding.discovery import Discovery
 
     fetcher, upstream = reach()
     try:

@@ -42,7 +42,7 @@ def _process(office: Office, slug: str) -> Check | None:
     declared = next((one for one in office.settings.stdio_servers if one.slug == slug), None)
     if declared is None:
         return None
-    from gateway.operating.processes import sandboxed
+    from gateway.operating.doctor.processes import sandboxed
 
     return sandboxed(declared)
 

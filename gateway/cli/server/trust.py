@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def trust_of(office: Office, server: Server) -> dict[str, str]:
     """What it checks our tokens by; nothing for modes in which we sign none."""
-    from gateway.credentials.oauth.own_documents import jwks_address
+    from gateway.credentials.oauth.client.own_documents import jwks_address
 
     audience = _audience(read_auth(server.auth, server.auth_settings), server.url)
     base = office.settings.base_url

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.credentials import Held
-from gateway.credentials.oauth.possession import Bound
+from gateway.credentials.oauth.asking.possession import Bound
 from registry.addresses import exception_line
 from registry.catalogue import Credential
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked
-    from gateway.credentials.oauth.possession import Holder
+    from gateway.credentials.oauth.asking.possession import Holder
 
 MARGIN: Final = 30.0  # seconds before its end, or a quarter of its life: a call must not arrive with a dead one
 LONGEST: Final = 3600.0  # seconds that one is used, however long it would be good: who had it may have lost it since

@@ -13,7 +13,8 @@ from gateway.credentials import Unanswered
 from gateway.credentials.derived.granting import granted, scopes
 from gateway.credentials.derived.sign_ins import borrowed, unable
 from gateway.credentials.derived.signing import Statement, sign
-from gateway.credentials.oauth import apps, tokens
+from gateway.credentials.oauth.asking import tokens
+from gateway.credentials.oauth.client import apps
 from gateway.oauth.evidence.token_types import ACCESS_TOKEN, ID_TOKEN, JWT
 from idp_adapters.contract import Lending
 from registry.credentials.modes.token_exchange import TokenExchangeSettings
@@ -21,7 +22,7 @@ from registry.credentials.modes.token_exchange import TokenExchangeSettings
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.tokens import Granted
+    from gateway.credentials.oauth.asking.tokens import Granted
     from gateway.identity.providers import Opened
     from idp_adapters.contract import Lent
 

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.derived.bearing import bearer
-from gateway.credentials.oauth.tokens import ClientForgotten, Denied
+from gateway.credentials.oauth.asking.tokens import ClientForgotten, Denied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.credentials import Asked, Held
-    from gateway.credentials.oauth.tokens import Granted
+    from gateway.credentials.oauth.asking.tokens import Granted
 
 UNSAID: Final = 300.0  # seconds that a token is used whose life nobody says
 AGAIN: Final = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})

@@ -14,7 +14,8 @@ from authz.tokens.assertions import ID_JAG
 from gateway.credentials.derived.granting import granted, scopes
 from gateway.credentials.derived.sign_ins import borrowed, unable
 from gateway.credentials.derived.signing import Statement, sign
-from gateway.credentials.oauth import apps, tokens
+from gateway.credentials.oauth.asking import tokens
+from gateway.credentials.oauth.client import apps
 from gateway.oauth.evidence import JWT_BEARER
 from idp_adapters.contract import Asserting
 from registry.credentials.modes.id_jag import IdJagSettings
@@ -22,9 +23,9 @@ from registry.credentials.modes.id_jag import IdJagSettings
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.discovery import Found
-    from gateway.credentials.oauth.proving import App
-    from gateway.credentials.oauth.tokens import Granted
+    from gateway.credentials.oauth.asking.tokens import Granted
+    from gateway.credentials.oauth.client.proving import App
+    from gateway.credentials.oauth.finding.discovery import Found
     from gateway.identity.providers import Opened
     from idp_adapters.contract import Lent
 

@@ -13,7 +13,7 @@ from authz import jose
 from authz.acting import write_chain
 from authz.ids import fresh_id
 from gateway.credentials import CredentialUnavailable
-from gateway.credentials.oauth.own_documents import address
+from gateway.credentials.oauth.client.own_documents import address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

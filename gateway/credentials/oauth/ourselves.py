@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Final
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered, platform
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.granting import check_set
-from gateway.credentials.oauth import apps, tokens
-from gateway.credentials.oauth.proving import App
-from gateway.credentials.oauth.resources import parameter
+from gateway.credentials.oauth.asking import tokens
+from gateway.credentials.oauth.client import apps
+from gateway.credentials.oauth.client.proving import App
+from gateway.credentials.oauth.finding.resources import parameter
 from gateway.oauth.evidence import JWT_BEARER
 from registry.credentials.modes.client_credentials import ClientCredentialsSettings
 
 if TYPE_CHECKING:
     from gateway.credentials import Asked, Held
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.discovery import Found
+    from gateway.credentials.oauth.finding.discovery import Found
     from registry.catalogue import Upstream
 
 CLIENT_CREDENTIALS: Final = "client_credentials"

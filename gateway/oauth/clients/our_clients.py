@@ -8,8 +8,8 @@ import msgspec
 from sqlmodel import select
 from starlette.concurrency import run_in_threadpool
 
-from gateway.credentials.oauth.apps import callback_of
-from gateway.credentials.oauth.own_documents import PATHS, address, document_of, written
+from gateway.credentials.oauth.client.apps import callback_of
+from gateway.credentials.oauth.client.own_documents import PATHS, address, document_of, written
 from gateway.oauth.replies import as_json, document
 from gateway.pages.session import world_of
 from registry.tables import Auth, Server, ServerState, UpstreamClient

@@ -12,9 +12,9 @@ import msgspec
 from anyio import from_thread
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.links import LinkRefused, read_ticket
-from gateway.credentials.news import Connected, spread
-from gateway.credentials.oauth import flow
+from gateway.credentials.connections.links import LinkRefused, read_ticket
+from gateway.credentials.connections.news import Connected, spread
+from gateway.credentials.oauth.connecting import flow
 from gateway.oauth.answering import count
 from gateway.oauth.asking import read_query
 from gateway.oauth.problems import Refused as Unreadable

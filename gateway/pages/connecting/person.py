@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.credentials import deeds
-from gateway.credentials.links import LinkRefused, read_ticket
+from gateway.credentials.connections import deeds
+from gateway.credentials.connections.links import LinkRefused, read_ticket
 from gateway.pages.connecting.departing import go_on, tell_waiting
 from gateway.pages.connecting.showing import Led, list_page, one_page, upstream_of
 from gateway.pages.forms import read_form
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from authz.people.sessions import SignedIn
-    from gateway.credentials.links import Ticket
+    from gateway.credentials.connections.links import Ticket
 
 LONGEST_VALUE: Final = 8000
 

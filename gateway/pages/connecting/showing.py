@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from authz.tables import Client
-from gateway.credentials.links import NOBODY, Ticket
+from gateway.credentials.connections.links import NOBODY, Ticket
 from gateway.identity.providers import title_of
 from gateway.pages.connecting.accounts import Account, account, accounts_of, is_theirs
 from gateway.pages.render import page

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.credentials import ConnectionNeeded
-from gateway.credentials.links import Ticket, connect_url, link
+from gateway.credentials.connections.links import Ticket, connect_url, link
 from gateway.portal.calls import refusing, rounds
 from gateway.portal.calls.rounds import Waiting
 from gateway.portal.headers import CAPABILITIES_KEY, LEGACY

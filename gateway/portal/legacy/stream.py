@@ -19,7 +19,7 @@ from gateway.portal.listening.subscriptions import LISTS, Stream, listening
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from gateway.credentials.news import Connected
+    from gateway.credentials.connections.news import Connected
     from gateway.portal.exchange import Exchange
     from gateway.portal.legacy.sessions import State
     from gateway.portal.listening.hub import Hub

@@ -7,14 +7,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gateway.credentials import news as connected
+from gateway.credentials.connections import news as connected
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream.refreshing.news import hear
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.credentials.news import Connected
+    from gateway.credentials.connections.news import Connected
     from gateway.snapshots import Snapshot
     from gateway.upstream.refreshing.news import ServerLists
     from gateway.world import World

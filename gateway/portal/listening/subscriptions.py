@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from authz.policy.policy import Action
-from gateway.credentials.news import Connected
+from gateway.credentials.connections.news import Connected
 from gateway.portal.calls.refusing import note_refusal
 from gateway.portal.calls.relay import notification
 from gateway.portal.calls.targets import aimed, decided, invalid, unknown

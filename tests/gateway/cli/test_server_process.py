@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.operating.checks import State
-from gateway.operating.processes import processes
+from gateway.operating.doctor.processes import processes
 from gateway.settings import ConfigurationError, Settings, load
 from gateway.upstream.channels import sandbox
 from gateway.upstream.channels.declared import DeclaredServer, absent

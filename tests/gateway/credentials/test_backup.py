@@ -8,8 +8,8 @@ from sqlmodel import select
 from gateway.assembly import open_office
 from gateway.credentials import ConnectionNeeded
 from gateway.credentials.kept import Kept
-from gateway.operating.backup import make
-from gateway.operating.restoring import restore
+from gateway.operating.backup.making import make
+from gateway.operating.backup.restoring import restore
 from registry.tables import Notice, PendingConnect
 from tests.gateway.credentials.oauth.settled import Settled
 

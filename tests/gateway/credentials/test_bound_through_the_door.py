@@ -6,7 +6,7 @@ import asyncio
 import json
 from typing import TYPE_CHECKING
 
-from gateway.credentials.oauth import flow
+from gateway.credentials.oauth.connecting import flow
 from registry.credentials.authenticating import set_auth
 from registry.database import Concern
 from registry.servers import find

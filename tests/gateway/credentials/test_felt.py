@@ -11,7 +11,7 @@ import pytest
 from authz.people.revoking import of_person
 from authz.tables import Person
 from gateway.assembly import open_office
-from gateway.credentials import deeds
+from gateway.credentials.connections import deeds
 from gateway.credentials.equipment import Equipment
 from registry.credentials.authenticating import set_auth
 from registry.credentials.connections import Tokens

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.credentials import ConnectionNeeded, CredentialTampered, CredentialUnavailable
-from gateway.credentials.deeds import end
+from gateway.credentials.connections.deeds import end
 from gateway.credentials.kept import Kept
 from registry.database import Concern
 from registry.tables import Auth, Connection, ConnectionState, Secret, Server

@@ -14,7 +14,7 @@ from gateway.cli import main
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.platform import LONGEST, DeclaredToken, read, token
-from gateway.operating.workloads import workloads
+from gateway.operating.doctor.workloads import workloads
 from gateway.settings import ConfigurationError, load
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError

@@ -10,7 +10,7 @@ import pytest
 from sqlmodel import select
 
 from gateway.credentials import Asked, ConnectionNeeded
-from gateway.credentials.deeds import give
+from gateway.credentials.connections.deeds import give
 from gateway.credentials.holding import Credentials
 from gateway.credentials.static import REFUSED, Static
 from gateway.portal.calls.call import is_stale

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from gateway.credentials import CredentialUnavailable, renewing
-from gateway.credentials.deeds import end
+from gateway.credentials import CredentialUnavailable
+from gateway.credentials.connections import renewing
+from gateway.credentials.connections.deeds import end
 from gateway.credentials.kept import Kept
 from registry.credentials import connections
 from registry.tables import ConnectionState

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
-from gateway.credentials import webhook
-from gateway.credentials.deeds import end
-from gateway.credentials.tending import OF_ONE_SERVER, Tending
-from gateway.credentials.webhook import Webhook
-from gateway.operating.outbox import outbox
+from gateway.credentials.connections import webhook
+from gateway.credentials.connections.deeds import end
+from gateway.credentials.connections.tending import OF_ONE_SERVER, Tending
+from gateway.credentials.connections.webhook import Webhook
+from gateway.operating.doctor.webhook import outbox
 from gateway.settings import Settings
 from registry.database import Concern
 from registry.leases import give_back

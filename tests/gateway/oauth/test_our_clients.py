@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.credentials.oauth.own_documents import OURSELVES, PATHS, address, document_of
+from gateway.credentials.oauth.client.own_documents import OURSELVES, PATHS, address, document_of
 from gateway.oauth.clients.documents import is_document_id, read_document
 from gateway.oauth.metadata import AUTH_METHODS
 from idp_adapters.contract import HttpAnswer

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from gateway.credentials.links import Ticket, link
+from gateway.credentials.connections.links import Ticket, link
 from registry.credentials import connections
 from registry.credentials.modes.oauth import OAuthPersonSettings, OAuthSettings
 from registry.credentials.modes.static import StaticSettings

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authz.tables import PersonalToken
-from gateway.uses import note_now
+from gateway.background.uses import note_now
 from tests.gateway.cli.test_people import Console
 from tests.gateway.oauth.conftest import house as house  # noqa: PLC0414 - a fixture of theirs
 

@@ -16,8 +16,8 @@ from authz.policy.policy import Policy
 from authz.principals import Member
 from authz.tables import Rule
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
-from gateway.credentials.links import LinkRefused, Ticket, link, read_ticket
-from gateway.credentials.news import Connected, spread
+from gateway.credentials.connections.links import LinkRefused, Ticket, link, read_ticket
+from gateway.credentials.connections.news import Connected, spread
 from gateway.portal.calls import connecting
 from gateway.upstream import Answer
 from gateway.upstream.messages import CredentialRefused
@@ -136,7 +136,7 @@ async def test_a_link_works_for_half_an_hour(tmp_path, monkeypatch) -> None:
         import time
 
         real = time.time
-        monkeypatch.setattr("gateway.credentials.links.time.time", lambda: real() + 1801)
+        monkeypatch.setattr("gateway.credentials.connections.links.time.time", lambda: real() + 1801)
         with pytest.raises(LinkRefused):
             read_ticket(door.vault, "notes", text)
 

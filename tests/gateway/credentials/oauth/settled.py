@@ -12,7 +12,7 @@ from authz.tables import Person
 from gateway.assembly import open_office
 from gateway.credentials import Asked
 from gateway.credentials.equipment import Equipment
-from gateway.credentials.oauth import flow
+from gateway.credentials.oauth.connecting import flow
 from gateway.settings import Settings
 from gateway.starting.first_start import ensure_signing_key
 from registry.catalogue.assembling import upstream_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from gateway.credentials.oauth.flow import Arrived
+    from gateway.credentials.oauth.connecting.flow import Arrived
     from gateway.office import Office
     from registry.catalogue import Upstream
     from registry.credentials.connections import Tokens

@@ -9,8 +9,8 @@ import pytest
 
 from gateway.credentials import Refused
 from gateway.credentials.kept import Kept
-from gateway.credentials.oauth.possession import fresh
-from gateway.credentials.oauth.renewing import renew
+from gateway.credentials.oauth.asking.possession import fresh
+from gateway.credentials.oauth.asking.renewing import renew
 from registry.tables import Auth
 from tests.fakes.demanding import Demanding
 from tests.fakes.upstream_oauth import serving

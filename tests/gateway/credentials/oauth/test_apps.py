@@ -7,7 +7,7 @@ import json
 import pytest
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.own_documents import can_be_read
+from gateway.credentials.oauth.client.own_documents import can_be_read
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import query_of, settled

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.credentials.oauth.challenges import SCOPES_MOST, Challenge, read_challenge, read_scopes
+from gateway.credentials.oauth.finding.challenges import SCOPES_MOST, Challenge, read_challenge, read_scopes
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.resources import covers
+from gateway.credentials.oauth.finding.resources import covers
 from tests.fakes.openid import Reply
 from tests.fakes.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import query_of, settled

@@ -10,9 +10,10 @@ import pytest
 
 from gateway.credentials import CredentialUnavailable, Refused
 from gateway.credentials.kept import Kept
+from gateway.credentials.oauth.asking.nonces import Nonces
+from gateway.credentials.oauth.asking.possession import Bound, fresh
+from gateway.credentials.oauth.asking.renewing import renew
 from gateway.credentials.oauth.ourselves import Ourselves
-from gateway.credentials.oauth.possession import Bound, Nonces, fresh
-from gateway.credentials.oauth.renewing import renew
 from gateway.egress.reply import Terms
 from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import Ask

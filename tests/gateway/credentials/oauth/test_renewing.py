@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.renewing import renew, revoke
+from gateway.credentials.oauth.asking.renewing import renew, revoke
 from tests.fakes.openid import Reply
 
 

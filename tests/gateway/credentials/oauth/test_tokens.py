@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth import tokens
-from gateway.credentials.oauth.proving import App
+from gateway.credentials.oauth.asking import tokens
+from gateway.credentials.oauth.client.proving import App
 from tests.fakes.openid import Reply
 
 FORM = {"grant_type": "client_credentials"}

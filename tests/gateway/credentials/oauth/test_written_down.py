@@ -8,7 +8,7 @@ import pytest
 
 from gateway.credentials import CredentialUnavailable, Refused
 from gateway.credentials.kept import Kept
-from gateway.credentials.oauth.departures import ConnectRefused
+from gateway.credentials.oauth.connecting.departures import ConnectRefused
 from gateway.credentials.oauth.ourselves import Ourselves
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError

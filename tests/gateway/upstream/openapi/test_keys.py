@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.credentials import deeds
+from gateway.credentials.connections import deeds
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.openapi.keys import pair, without
 from registry.catalogue.assembling import upstream_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.credentials.oauth import flow
+from gateway.credentials.oauth.connecting import flow
 from registry.catalogue.assembling import upstream_of
 from registry.credentials import connections
 from registry.servers import exception_lines, find

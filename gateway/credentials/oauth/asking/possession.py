@@ -7,53 +7,25 @@ token that nobody renews has a key of its own, and both end together.
 from __future__ import annotations
 
 import base64
-import re
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from hashlib import sha256
-from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from authz import jose
 from authz.tokens import dpop
 from gateway.credentials import Refused
-from gateway.credentials.oauth.challenges import UNSAID
+from gateway.credentials.oauth.finding.challenges import UNSAID
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.discovery import Found
+    from gateway.credentials.oauth.asking.nonces import Nonces
+    from gateway.credentials.oauth.finding.discovery import Found
 
 NONCE: Final = "dpop-nonce"
 USE_NONCE: Final = "use_dpop_nonce"
-REMEMBERED: Final = 10_000
 UNBOUND: Final = "its authorization server gave a token that is bound to no key, where one is wanted that is"
-_NONCE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,1024}")  # section 8.1
-
-
-class Nonces:
-    """What each place last wanted in the proofs of each key (sections 8 and 9); safe to share between threads."""
-
-    def __init__(self, most: int = REMEMBERED) -> None:
-        self._most = most
-        self._lock = Lock()
-        self._kept: OrderedDict[tuple[str, str], str] = OrderedDict()
-
-    def of(self, place: str, jkt: str) -> str:
-        with self._lock:
-            return self._kept.get((place, jkt), "")
-
-    def keep(self, place: str, jkt: str, nonce: str) -> bool:
-        """Whether it is one at all."""
-        if not _NONCE.fullmatch(nonce):
-            return False
-        with self._lock:
-            self._kept[place, jkt] = nonce
-            self._kept.move_to_end((place, jkt))
-            if len(self._kept) > self._most:
-                self._kept.popitem(last=False)
-        return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,18 +10,18 @@ from urllib.parse import urlencode
 import msgspec
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.challenges import read_scopes
-from gateway.credentials.oauth.dialects import standard
-from gateway.credentials.oauth.documents import ask
-from gateway.credentials.oauth.possession import NONCE, UNBOUND, USE_NONCE, fresh, wanted
+from gateway.credentials.oauth.asking.dialects import standard
+from gateway.credentials.oauth.asking.possession import NONCE, UNBOUND, USE_NONCE, fresh, wanted
+from gateway.credentials.oauth.finding.challenges import read_scopes
+from gateway.credentials.oauth.finding.documents import ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.discovery import Found
-    from gateway.credentials.oauth.possession import Holder
-    from gateway.credentials.oauth.proving import App
+    from gateway.credentials.oauth.asking.possession import Holder
+    from gateway.credentials.oauth.client.proving import App
+    from gateway.credentials.oauth.finding.discovery import Found
     from idp_adapters.contract import HttpAnswer
 
 LIMIT: Final = 128 * 1024  # bytes of an answer

@@ -16,11 +16,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authz.ids import fresh_id
 from gateway.credentials import CredentialUnavailable
-from gateway.credentials.accounts import tampered
-from gateway.credentials.deeds import tidy
-from gateway.credentials.renewing import renew_once
-from gateway.credentials.telling import enqueue, note
-from gateway.credentials.webhook import Webhook
+from gateway.credentials.connections.accounts import tampered
+from gateway.credentials.connections.deeds import tidy
+from gateway.credentials.connections.renewing import renew_once
+from gateway.credentials.connections.telling import enqueue, note
+from gateway.credentials.connections.webhook import Webhook
 from gateway.journal import JournalDown
 from registry import leases
 from registry.catalogue.assembling import upstream_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.discovery import configured_issuer
+from gateway.credentials.oauth.finding.discovery import configured_issuer
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from authz.tokens.cutoffs import Cut, cut_off, is_cut
-from gateway.credentials.renewing import give_back
+from gateway.credentials.connections.renewing import give_back
+from gateway.credentials.connections.telling import label
 from gateway.credentials.shelf import cut_key
-from gateway.credentials.telling import label
 from registry.credentials import connections
 from registry.credentials.connections import Given
 from registry.credentials.modes import read_auth

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.credentials import ConnectionNeeded, CredentialTampered
-from gateway.credentials.telling import note
+from gateway.credentials.connections.telling import note
 from registry.credentials import connection_states as states
 from registry.credentials import connections
 

@@ -25,7 +25,7 @@ SHARED: Final = "shared"
 def note(
     session: Session, event: str, office: Office, row: Connection, *, who: str = WHO, told: bool = False, **facts: Any
 ) -> None:
-    """On record; what has to be told leaves with the transaction, for `gateway.credentials.webhook` to deliver."""
+    """On record; what has to be told leaves with the transaction, for `webhook` to deliver."""
     about = {"server": row.server, "account": label(session, row.subject), "state": row.state, **facts}
     session.flush()
     office.journal.note(event, who=who, **about)

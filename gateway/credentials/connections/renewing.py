@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from authz.ids import fresh_id
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
-from gateway.credentials.telling import note
+from gateway.credentials.connections.telling import note
 from gateway.journal import JournalDown
 from registry import leases
 from registry.credentials import connection_states as states
@@ -79,7 +79,7 @@ def _mark(row: Connection) -> tuple[int, int]:
 
 def _renew(equipment: Equipment, upstream: Upstream, row: Connection, tokens: Tokens) -> None:
     """One attempt, under the lease, and what follows from it."""
-    from gateway.credentials.oauth.renewing import renew
+    from gateway.credentials.oauth.asking.renewing import renew
 
     with equipment.office.database.change() as session:
         if connections.step(session, row, lambda one: states.refreshing(one, equipment.clock(), LEASE)) is None:
@@ -119,7 +119,7 @@ def _keep(equipment: Equipment, upstream: Upstream, row: Connection, fresh: Toke
 
 def give_back(equipment: Equipment, upstream: Upstream, row: Connection, tokens: Tokens) -> bool:
     """Tells the authorization server that nobody needs these any more (RFC 7009); whether it heard it."""
-    from gateway.credentials.oauth.renewing import revoke
+    from gateway.credentials.oauth.asking.renewing import revoke
 
     try:
         revoke(equipment, upstream, row, tokens)

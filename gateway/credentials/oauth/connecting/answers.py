@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.credentials.oauth.departures import ConnectRefused
+from gateway.credentials.oauth.connecting.departures import ConnectRefused
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.credentials.oauth.authorities import Authority
+    from gateway.credentials.oauth.finding.authorities import Authority
 
 SAID: Final = frozenset(
     {"access_denied", "login_required", "interaction_required", "consent_required", "invalid_scope"}

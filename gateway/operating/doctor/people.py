@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlmodel import col, select
 
-from authz.people.accounts import LOCAL_ISSUER
+from authz.people.accounts import LOCAL_ISSUER, admins
 from authz.people.providers import mappings
 from authz.principals import ADMINS
 from authz.tables import Group, Person, Provider, ScimToken, SecondFactor
@@ -24,6 +24,18 @@ if TYPE_CHECKING:
 
 DAY: Final = 86400.0
 SCIM_WARNING: Final = 30 * DAY  # somebody has to take the new token to the provider
+
+
+def administrators(office: Office, _now: float) -> Iterator[Check]:
+    with office.database.read() as session:
+        count = admins(session)
+    if count == 0:
+        yield Check("administrators", State.RED, "there is none, so nobody can review servers", "ostiary admin link")
+    elif count == 1:
+        why = "there is one, who proposes and approves alone; with two, nobody approves what they proposed"
+        yield Check("administrators", State.AMBER, why, "ostiary user admin NAME")
+    else:
+        yield Check("administrators", State.GREEN, f"{count}")
 
 
 def providers(office: Office, _now: float) -> Iterator[Check]:
@@ -49,8 +61,8 @@ def _provider(session: Session, row: Provider) -> Check:
     if not mapped:
         remedy = f"ostiary idp map {slug} groups VALUE GROUP"
         return Check(name, State.AMBER, "no mapping: its people sign in, but are in no group", remedy)
-    admins = "; some of its people are administrators by a mapping" if ADMINS in mapped else ""
-    return Check(name, State.GREEN, f"`ostiary idp test {slug}` walks the connection{admins}")
+    above = "; some of its people are administrators by a mapping" if ADMINS in mapped else ""
+    return Check(name, State.GREEN, f"`ostiary idp test {slug}` walks the connection{above}")
 
 
 def _problems(session: Session, row: Provider) -> list[str]:
@@ -93,6 +105,3 @@ def _scim_token(provider: str, left: float) -> Check:
         return Check(name, State.RED, "its token has expired: the provider cannot say who has left", remedy)
     why = f"its token expires in {left / DAY:.0f} days"
     return Check(name, State.AMBER, why, remedy) if left < SCIM_WARNING else Check(name, State.GREEN, why)
-
-
-QUESTIONS: Final = (providers, second_factors, provisioning)

@@ -22,8 +22,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.assembly import MASTER_KEY, open_office
 from gateway.journal.segments import SegmentName
 from gateway.office import operator
-from gateway.operating.backup import FORMAT, MANIFEST, Manifest, durable_tables
-from gateway.operating.reviving import revived
+from gateway.operating.backup.making import FORMAT, MANIFEST, Manifest, durable_tables
+from gateway.operating.backup.reviving import revived
 from gateway.settings import ConfigurationError
 from registry.database import Database, sqlite_url
 from registry.schema import HEAD, migrate

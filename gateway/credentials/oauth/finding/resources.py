@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.challenges import Challenge, read_challenge, read_scopes
-from gateway.credentials.oauth.documents import TIMEOUT, ask, fetch
+from gateway.credentials.oauth.finding.challenges import Challenge, read_challenge, read_scopes
+from gateway.credentials.oauth.finding.documents import TIMEOUT, ask, fetch
 from gateway.upstream import Ask
 from gateway.upstream.envelope import MODERN_VERSION, modern_body
 from registry.addresses import exception_line

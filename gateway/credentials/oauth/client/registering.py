@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.documents import ask
-from gateway.credentials.oauth.own_documents import jwks_address, said_of_us
-from gateway.credentials.oauth.proving import App
+from gateway.credentials.oauth.client.own_documents import jwks_address, said_of_us
+from gateway.credentials.oauth.client.proving import App
+from gateway.credentials.oauth.finding.documents import ask
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.authorities import Authority
+    from gateway.credentials.oauth.finding.authorities import Authority
 
 LIMIT: Final = 64 * 1024
 TIMEOUT: Final = 10.0

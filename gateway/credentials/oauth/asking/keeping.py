@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from gateway.credentials import Refused
-from gateway.credentials.oauth.authorities import OFFLINE
-from gateway.credentials.oauth.possession import UNBOUND
+from gateway.credentials.oauth.asking.possession import UNBOUND
+from gateway.credentials.oauth.finding.authorities import OFFLINE
 from registry.credentials.connections import Tokens
 
 if TYPE_CHECKING:
-    from gateway.credentials.oauth.tokens import Granted
+    from gateway.credentials.oauth.asking.tokens import Granted
 
 
 BEARER: Final = "Bearer"

@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth import apps, keeping, possession, tokens
-from gateway.credentials.oauth.discovery import Found
-from gateway.credentials.oauth.documents import ask
-from gateway.credentials.oauth.moving import MOVED, has_moved
-from gateway.credentials.oauth.resources import parameter
+from gateway.credentials.oauth.asking import keeping, possession, tokens
+from gateway.credentials.oauth.client import apps
+from gateway.credentials.oauth.finding.discovery import Found
+from gateway.credentials.oauth.finding.documents import ask
+from gateway.credentials.oauth.finding.moving import MOVED, has_moved
+from gateway.credentials.oauth.finding.resources import parameter
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.authorities import Authority
-    from gateway.credentials.oauth.possession import Holder
-    from gateway.credentials.oauth.proving import App
+    from gateway.credentials.oauth.asking.possession import Holder
+    from gateway.credentials.oauth.client.proving import App
+    from gateway.credentials.oauth.finding.authorities import Authority
     from registry.catalogue import Upstream
     from registry.credentials.connections import Tokens
     from registry.tables import Connection

@@ -9,10 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from gateway.credentials import Refused
-from gateway.credentials.links import connect_url
-from gateway.credentials.oauth import own_documents
-from gateway.credentials.oauth.proving import App
-from gateway.credentials.oauth.registering import register
+from gateway.credentials.connections.links import connect_url
+from gateway.credentials.oauth.client import own_documents
+from gateway.credentials.oauth.client.proving import App
+from gateway.credentials.oauth.client.registering import register
 from registry.credentials import upstream_clients
 from registry.credentials.authenticating import owner
 from registry.errors import SecretRefused
@@ -20,7 +20,7 @@ from registry.tables import UpstreamClient
 
 if TYPE_CHECKING:
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.discovery import Found
+    from gateway.credentials.oauth.finding.discovery import Found
     from registry.catalogue import Upstream
 
 ENDING: Final = 3600.0  # seconds before its secret ends that a client is not used any more for something new

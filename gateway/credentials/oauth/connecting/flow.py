@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
-from gateway.credentials import Refused, deeds
-from gateway.credentials.oauth import apps, departures, keeping, possession, tokens
-from gateway.credentials.oauth.answers import read_answer
-from gateway.credentials.oauth.authorities import OFFLINE
-from gateway.credentials.oauth.departures import ConnectRefused, Journey
-from gateway.credentials.oauth.resources import parameter
+from gateway.credentials import Refused
+from gateway.credentials.connections import deeds
+from gateway.credentials.oauth.asking import keeping, possession, tokens
+from gateway.credentials.oauth.client import apps
+from gateway.credentials.oauth.connecting import departures
+from gateway.credentials.oauth.connecting.answers import read_answer
+from gateway.credentials.oauth.connecting.departures import ConnectRefused, Journey
+from gateway.credentials.oauth.finding.authorities import OFFLINE
+from gateway.credentials.oauth.finding.resources import parameter
 from idp_adapters.contract import Departure
 from registry.catalogue.assembling import upstream_of
 from registry.credentials import connections
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from gateway.credentials.equipment import Equipment
-    from gateway.credentials.oauth.authorities import Authority
-    from gateway.credentials.oauth.discovery import Found
+    from gateway.credentials.oauth.finding.authorities import Authority
+    from gateway.credentials.oauth.finding.discovery import Found
     from registry.catalogue import Upstream
     from registry.credentials.connections import Tokens
     from registry.tables import Connection

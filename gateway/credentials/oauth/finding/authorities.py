@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from gateway.credentials import Refused, Unanswered
-from gateway.credentials.oauth.documents import fetch
+from gateway.credentials.oauth.finding.documents import fetch
 from registry.credentials.endpoints import is_endpoint
 from registry.credentials.modes.oauth import AppSettings
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials import Refused
-from gateway.credentials.oauth.authorities import LIFE, find_authority, guessed, read_authority, written
-from gateway.credentials.oauth.documents import Remembered
-from gateway.credentials.oauth.resources import origin_of, read_resource, untold
+from gateway.credentials.oauth.finding.authorities import LIFE, find_authority, guessed, read_authority, written
+from gateway.credentials.oauth.finding.documents import Remembered
+from gateway.credentials.oauth.finding.resources import origin_of, read_resource, untold
 
 if TYPE_CHECKING:
-    from gateway.credentials.oauth.authorities import Authority
-    from gateway.credentials.oauth.resources import Resource
+    from gateway.credentials.oauth.finding.authorities import Authority
+    from gateway.credentials.oauth.finding.resources import Resource
     from gateway.fetch import Fetcher
     from registry.catalogue import Upstream
 

@@ -13,7 +13,7 @@ from sqlmodel import col, delete, select
 from authz import once
 from authz.people import departures, throttle
 from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, ForeignSession, OneTimeLink, RefreshToken
-from gateway.credentials.oauth import departures as connecting
+from gateway.credentials.oauth.connecting import departures as connecting
 from gateway.journal import JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern

@@ -8,13 +8,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gateway import clock
-from gateway.credentials.tending import Tending
+from gateway.background.sweep import sweep_forever
+from gateway.background.uses import note_uses_forever
+from gateway.credentials.connections.tending import Tending
 from gateway.identity.refreshing import Refreshing
 from gateway.journal.index import Indexer
-from gateway.sweep import sweep_forever
 from gateway.upstream.leaving import leave_forever
 from gateway.upstream.refreshing.refresh import Refresher
-from gateway.uses import note_uses_forever
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping

@@ -1,0 +1,1 @@
+"""Accounts at servers that people connect: used, renewed, watched over, told of, and ended."""

@@ -1,0 +1,1 @@
+"""Asking for tokens, keeping them, and proving that they are ours."""

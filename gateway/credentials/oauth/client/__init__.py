@@ -1,0 +1,1 @@
+"""What we are to an authorization server, and how we prove it there."""

@@ -1,0 +1,1 @@
+"""A person's way to an authorization server and back, with an account connected."""

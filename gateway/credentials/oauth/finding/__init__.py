@@ -1,0 +1,1 @@
+"""Finding who gives tokens for a server, and what it says of itself."""

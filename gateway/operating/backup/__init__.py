@@ -1,0 +1,1 @@
+"""A copy of everything that is durable, and the way back."""
