@@ -156,6 +156,13 @@ class Settings(BaseModel):
         return f"{scheme}://{host}:{self.port}"
 
     @property
+    def review_url(self) -> str:
+        """The admin's pages; they may have a listener of their own, which only administrators can reach."""
+        scheme = "https" if self.tls_cert else "http"
+        listener = f"{scheme}://{self.admin_listen}" if self.admin_listen else self.base_url
+        return f"{listener}/admin/servers"
+
+    @property
     def journal(self) -> Path:
         """Where the files of the record are."""
         return self.data / "journal"

@@ -17,8 +17,6 @@ from gateway.pages.session import CSRF_FIELD, csrf_token, keep_seed, signed_in, 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from gateway.settings import Settings
-
 HEADERS: Final = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -40,7 +38,7 @@ def page(request: Request, template: str, *, status: int = 200, form_action: str
         me=signed_in(request),
         csrf_input=lambda: _csrf_input(request),
         base_url=world_of(request).settings.base_url,
-        review_url=_review_url(world_of(request).settings),
+        review_url=world_of(request).settings.review_url,
         path=request.scope["path"],
         **context,
     )
@@ -82,12 +80,6 @@ def _policy(form_action: str) -> str:
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; base-uri 'none'; "
         f"frame-ancestors 'none'; form-action 'self'{' ' if form_action else ''}{form_action}"
     )
-
-
-def _review_url(settings: Settings) -> str:
-    """The review may have a listener of its own, which only administrators can reach."""
-    listener = f"{'https' if settings.tls_cert else 'http'}://{settings.admin_listen}" if settings.admin_listen else ""
-    return f"{listener}/admin/servers"
 
 
 def _csrf_input(request: Request) -> Markup:

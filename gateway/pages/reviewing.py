@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from authz.people.accounts import admins
+from gateway.operating.hidden import look
 from gateway.operating.standing import standings
 from gateway.pages.connecting.accounts import ailing_at, held_at
 from gateway.pages.definitions import shown
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from authz.people.sessions import SignedIn
+    from gateway.operating.standing import Standing
     from registry.reviewing import Key, Review
     from registry.tables import Server
 SHOWN = 300  # definitions in full on one page; what is not on the page cannot be ticked
@@ -142,9 +145,15 @@ def _server_page(request: Request, error: str = "", status: int = 200) -> Respon
         context = _context(review) | {"history": latest(session, slug), "alone": admins(session) < 2}
         context["connections"] = held_at(session, slug)
         interval = world_of(request).settings.refresh_interval
-        context["standing"] = standings(session, interval, slug)[0]
+        context["standing"] = _seen_here(standings(session, interval, slug)[0])
     done = request.query_params.get("done", "")
     return page(request, "server.html", status=status, error=error, done=done, **context)
+
+
+def _seen_here(standing: Standing) -> Standing:
+    """What changed stands on this very page, and only here can it be approved once there are two administrators."""
+    here = "look at it below: what you approve is offered as it is now."
+    return replace(standing, remedy=here) if standing.remedy == look(standing.slug) else standing
 
 
 def _context(review: Review) -> dict[str, Any]:

@@ -106,6 +106,16 @@ def test_no_page_scrolls_sideways_on_a_small_screen(page: Page, desk: Desk, widt
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
 
 
+def test_what_can_be_done_with_a_row_is_on_the_screen_of_a_phone(page: Page, desk: Desk) -> None:
+    furnish(desk)
+    sign_in(page)
+    page.set_viewport_size({"width": 390, "height": 800})
+    box = page.get_by_role("button", name="Revoke An Editor").bounding_box()
+    assert box is not None
+    assert 0 <= box["x"] <= box["x"] + box["width"] <= 390
+    assert page.get_by_role("cell").count() > 0  # it is a table for whoever hears it
+
+
 def test_signing_in_and_out_takes_the_keyboard_alone(page: Page, desk: Desk) -> None:
     furnish(desk)
     page.goto("/signin")

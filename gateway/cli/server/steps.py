@@ -39,6 +39,7 @@ def server_approve(
     from authz.people.accounts import admins
     from registry.reviewing import Approver, approve
 
+    _check_alone(office, slug)
     found = review_now(office, slug)
     digests = _to_approve(found, only, accept_findings=accept_findings)
     _agree(found, len(digests), shown, yes=yes)
@@ -101,6 +102,19 @@ def server_retire(office: Office, slug: str, *, as_json: bool) -> None:
     with office.change("server.retired", Concern.CATALOGUE, who=operator(), server=slug) as (session, _):
         done = retire(session, slug, office.vault)
     show_step(done, f"{slug} is retired", as_json=as_json)
+
+
+def _check_alone(office: Office, slug: str) -> None:
+    """Before anything is asked; the registry asks the same once more when it approves."""
+    from authz.people.accounts import admins
+
+    with office.database.read() as session:
+        several = admins(session)
+    if several > 1:
+        raise click.ClickException(
+            f"there are {several} administrators, so one of them has to approve, signed in: "
+            f"open {office.settings.review_url}/{slug}"
+        )
 
 
 def _to_approve(found: Review, only: tuple[str, ...], *, accept_findings: bool) -> dict[tuple[str, str], str]:

@@ -63,7 +63,9 @@ def test_a_link_for_somebody_sets_their_password_and_nothing_else(desk: Desk) ->
 
 
 def test_a_guessed_link_leads_nowhere(desk: Desk) -> None:
-    assert desk.browser().get("/setup/guessed").status_code == 410
+    guessed = desk.browser().get("/setup/guessed")
+    assert guessed.status_code == 410
+    assert "<code>ostiary admin link</code>" in guessed.text
 
 
 def test_somebody_reads_which_groups_they_are_in(desk: Desk) -> None:

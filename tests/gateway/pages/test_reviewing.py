@@ -126,6 +126,15 @@ def test_nothing_ticked_approves_nothing(desk: Desk, admin: Browser) -> None:
     assert pins(desk) == set()
 
 
+def test_the_page_sends_nobody_to_a_terminal_for_what_stands_on_it(desk: Desk, admin: Browser) -> None:
+    offer(desk, read="Reads a note.")
+    approve(admin, 0)
+    offer(desk, read="Reads every note.")
+    text = admin.get(PAGE).text
+    assert "look at it below" in text
+    assert "ostiary server" not in text
+
+
 def test_what_changed_while_it_was_read_is_not_approved(desk: Desk, admin: Browser) -> None:
     offer(desk, read="Reads a note.")
     found = re.search(r'name="shown" value="([0-9a-f]{64})"', admin.get(PAGE).text)
