@@ -14,8 +14,8 @@ from authz.tokens import personal
 from registry.database import Concern
 from tests.browser.conftest import window
 from tests.browser.test_pages import tab_to, violations
+from tests.gateway.oauth.browser.test_device import begin, device, poll
 from tests.gateway.oauth.house import House
-from tests.gateway.oauth.test_device import begin, device, poll
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from gateway.credentials.connections.links import Ticket, link
 from registry.credentials import connections
 from registry.tables import AddressException, ConnectionState
 from tests.browser.test_pages import sign_in, violations
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.pages.desk import PASSWORD
 from tests.gateway.pages.test_connecting import MODES, settled
 

@@ -10,14 +10,14 @@ import pytest
 from authz.tables import Provider
 from registry.database import Concern
 from tests.browser.test_pages import sign_in, violations
-from tests.fakes.identity import ISSUER, fake_kinds
+from tests.fakes.providers.identity import ISSUER, fake_kinds
 from tests.gateway.pages.desk import PASSWORD
 from tests.gateway.pages.test_second_factor import key_of, next_code, now_code
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Route
 
-    from tests.fakes.identity import Organisation
+    from tests.fakes.providers.identity import Organisation
     from tests.gateway.pages.desk import Desk
 
 pytestmark = pytest.mark.servers

@@ -9,8 +9,8 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.conformance import authorization, clients, suite
-from tests.fakes.forwarder import Forwarder
 from tests.fakes.gateway import Gateway
+from tests.fakes.network.forwarder import Forwarder
 from tests.fakes.processes import running
 
 FIXTURE = ("-m", "tests.fakes.fixture", "--era")

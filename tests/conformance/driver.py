@@ -39,7 +39,7 @@ from registry.database import Concern
 from registry.tables import Auth, Kind, Server, ServerState
 from tests.conformance import employee, through
 from tests.conformance.willing import WillingFetcher
-from tests.fakes.raw import principal
+from tests.fakes.servers.raw import principal
 
 if TYPE_CHECKING:
     from gateway.office import Office

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 if TYPE_CHECKING:
-    from tests.fakes.upstream_oauth import Upstream
+    from tests.fakes.servers.upstream_oauth import Upstream
 
 
 class Visitor:

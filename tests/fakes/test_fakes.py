@@ -8,10 +8,10 @@ import httpx2
 import pytest
 from mcp import Client
 
-from tests.fakes.forwarder import Forwarder
+from tests.fakes.network.forwarder import Forwarder
 from tests.fakes.processes import running
 
-COUNTING = ("-m", "tests.fakes.counting")
+COUNTING = ("-m", "tests.fakes.servers.counting")
 
 
 def forwarder_to(url: str) -> Forwarder:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from starlette.background import BackgroundTask
 
-from tests.fakes.counting import OnlyAtMcp, Upstream, application
-from tests.fakes.listening import options, serve
+from tests.fakes.network.listening import options, serve
+from tests.fakes.servers.counting import OnlyAtMcp, Upstream, application
 
 if TYPE_CHECKING:
     from starlette.requests import Request

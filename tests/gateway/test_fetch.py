@@ -11,8 +11,8 @@ import pytest
 from gateway.fetch import Fetcher, FetchFailed
 from idp_adapters.contract import HttpAnswer
 from registry.errors import AddressRefused
-from tests.fakes.certificates import Authority, make_certificate
-from tests.fakes.raw import Asked, RawServer, http, raw_server
+from tests.fakes.network.certificates import Authority, make_certificate
+from tests.fakes.servers.raw import Asked, RawServer, http, raw_server
 
 
 async def document(asked: Asked, writer: asyncio.StreamWriter) -> bytes:

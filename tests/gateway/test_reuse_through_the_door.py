@@ -21,8 +21,8 @@ from gateway.settings import Settings
 from registry.database import Concern
 from tests.fakes.door import modern
 from tests.fakes.gateway import Gateway
-from tests.fakes.raw import Asked, http, raw_server, result
-from tests.hostile.test_t_84_two_workers import to_each_worker
+from tests.fakes.servers.raw import Asked, http, raw_server, result
+from tests.hostile.revocation.test_t_84_two_workers import to_each_worker
 
 if TYPE_CHECKING:
     from pathlib import Path

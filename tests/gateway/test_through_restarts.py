@@ -23,12 +23,12 @@ from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.settings import Settings
 from registry.database import Concern
-from tests.fakes.channels import alive, descendants
 from tests.fakes.connecting import Visitor
 from tests.fakes.gateway import Gateway, free_port
 from tests.fakes.modern import headers, meta
 from tests.fakes.processes import announced_url, end, running, start
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.channels import alive, descendants
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.servers import on_postgresql
 
 if TYPE_CHECKING:

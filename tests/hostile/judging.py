@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from authz import jose
 from authz.acting import read_chain
-from tests.fakes.aws import is_signed
-from tests.fakes.entra import EntraShaped
-from tests.fakes.openid import CLIENT, OpenIdProvider
-from tests.fakes.raw import http, result
-from tests.fakes.upstream_authority import Account
+from tests.fakes.providers.entra import EntraShaped
+from tests.fakes.providers.openid import CLIENT, OpenIdProvider
+from tests.fakes.servers.aws import is_signed
+from tests.fakes.servers.raw import http, result
+from tests.fakes.servers.upstream_authority import Account
 from tests.gateway.credentials.derived.company import EXCHANGE, JWT_BEARER, Service
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from tests.fakes.openid import Heard
-    from tests.fakes.raw import Asked
+    from tests.fakes.providers.openid import Heard
+    from tests.fakes.servers.raw import Asked
 
 ALIKE: Final = "t" * 200
 THERE: Final = "us-there"  # how the provider of `Company` calls us at other authorization servers

@@ -19,7 +19,7 @@ from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth
 from tests.fakes.furnished import furnish
-from tests.fakes.openid import CLIENT, SECRET
+from tests.fakes.providers.openid import CLIENT, SECRET
 from tests.gateway.credentials.derived.company import sign_in
 from tests.hostile.judging import KEYS, NOTES, REGION, SERVICE, THERE, aws_secret
 

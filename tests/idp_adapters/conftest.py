@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.certificates import make_certificate
-from tests.fakes.entra import EntraShaped
-from tests.fakes.openid import OpenIdProvider, listening
+from tests.fakes.network.certificates import make_certificate
+from tests.fakes.providers.entra import EntraShaped
+from tests.fakes.providers.openid import OpenIdProvider, listening
 from tests.idp_adapters.relying import Relying, RelyingOnEntra
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from idp_adapters.config import open_provider
-from tests.fakes.openid import CLIENT, SECRET, OpenIdProvider
+from tests.fakes.providers.openid import CLIENT, SECRET, OpenIdProvider
 from tests.idp_adapters.equipment import equipment
 
 if TYPE_CHECKING:

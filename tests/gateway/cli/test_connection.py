@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from gateway.cli import main
 from registry.credentials.connections import owner
 from registry.tables import Auth, ConnectionState, Secret
-from tests.fakes.openid import Reply
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.providers.openid import Reply
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 from tests.servers import on_postgresql
 

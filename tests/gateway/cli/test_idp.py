@@ -11,13 +11,13 @@ import pytest
 from gateway.cli import main
 from idp_adapters import config
 from idp_adapters.config import KINDS
-from tests.fakes.identity import fake_kinds
+from tests.fakes.providers.identity import fake_kinds
 from tests.gateway.cli.test_people import Console
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fakes.identity import Organisation
+    from tests.fakes.providers.identity import Organisation
 
 SECRET = "the-canary-of-our-client"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.issuers import Signer
+from tests.fakes.providers.issuers import Signer
 from tests.gateway.cli.test_people import Console
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.settings import Settings
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 
 
 @pytest.fixture

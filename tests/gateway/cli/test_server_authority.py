@@ -11,11 +11,11 @@ from sqlmodel import select
 
 from gateway.cli.server import authority
 from registry.tables import Secret
-from tests.fakes.api import Api, described
-from tests.fakes.api import serving as serving_api
-from tests.fakes.certificates import Authority as Certifier
-from tests.fakes.openid import Reply
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.network.certificates import Authority as Certifier
+from tests.fakes.providers.openid import Reply
+from tests.fakes.servers.api import Api, described
+from tests.fakes.servers.api import serving as serving_api
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.cli.test_server import Console
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from registry.errors import SecretRefused
 from registry.observing import failed
 from registry.servers import find
 from registry.tables import Auth, Connection, ConnectionState, Definition, Kind, Server
-from tests.fakes.certificates import Authority
+from tests.fakes.network.certificates import Authority
 from tests.fakes.processes import running
 from tests.gateway.cli.test_server import Console
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tests.fakes.api import Api, described, serving
+from tests.fakes.servers.api import Api, described, serving
 from tests.gateway.cli.test_server import Console
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from gateway.settings import ConfigurationError, Settings, load
 from gateway.upstream.channels import sandbox
 from gateway.upstream.channels.declared import DeclaredServer, absent
 from gateway.upstream.channels.enrolling import enrol
-from tests.fakes.channels import FAKE, PYTHON, SEEN
 from tests.fakes.processes import running
+from tests.fakes.servers.channels import FAKE, PYTHON, SEEN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -199,6 +199,6 @@ def test_a_server_of_http_and_sse_is_found_out_when_it_is_added(tmp_path: Path) 
 def test_one_that_speaks_nothing_stays_what_it_was_said_to_be(tmp_path: Path) -> None:
     data = tmp_path / "data"
     open_office(Settings(data=data), create=True).close()
-    with running("-m", "tests.fakes.counting") as url:
+    with running("-m", "tests.fakes.servers.counting") as url:
         run(data, "server", "add", "odd", url.replace("/mcp", "/nowhere"), "--allow-address")
         assert json.loads(run(data, "server", "show", "odd", "--json"))["transport"] == "http"

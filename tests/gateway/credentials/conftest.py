@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from gateway.credentials.kept import Kept
 from gateway.settings import load
 from registry.catalogue.assembling import upstream_of
 from registry.tables import Server
-from tests.fakes.raw import principal
+from tests.fakes.servers.raw import principal
 
 
 def main(data: str, origin: str, ahead: str, threads: str) -> None:

@@ -27,10 +27,10 @@ from registry.errors import RegistryError
 from registry.secrets.vault import Vault
 from registry.servers import Proposal, find, propose
 from registry.tables import Auth, Transport
-from tests.fakes.api import operation, tool
-from tests.fakes.aws import is_signed
-from tests.fakes.raw import Asked as Arrived
-from tests.fakes.raw import http, principal, raw_server, result
+from tests.fakes.servers.api import operation, tool
+from tests.fakes.servers.aws import is_signed
+from tests.fakes.servers.raw import Asked as Arrived
+from tests.fakes.servers.raw import http, principal, raw_server, result
 
 if TYPE_CHECKING:
     import asyncio

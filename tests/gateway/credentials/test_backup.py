@@ -16,7 +16,7 @@ from tests.gateway.credentials.oauth.settled import Settled
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fakes.upstream_oauth import Upstream
+    from tests.fakes.servers.upstream_oauth import Upstream
 
 pytestmark = pytest.mark.sqlite
 

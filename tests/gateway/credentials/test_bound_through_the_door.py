@@ -11,10 +11,10 @@ from registry.credentials.authenticating import set_auth
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth
-from tests.fakes.demanding import Demanding
 from tests.fakes.door import Line, modern
 from tests.fakes.furnished import allow, door_of, furnish, minted
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.servers.demanding import Demanding
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.oauth.settled import query_of
 from tests.gateway.oauth.house import House
 

@@ -20,7 +20,7 @@ from registry.servers import find
 from registry.tables import Auth
 from tests.fakes.door import Line, modern
 from tests.fakes.furnished import allow, door_of, furnish, minted
-from tests.fakes.raw import Asked, http, raw_server, result
+from tests.fakes.servers.raw import Asked, http, raw_server, result
 from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from registry.credentials.modes.static import StaticSettings
 from registry.tables import Auth
 from tests.fakes.door import eventually
 from tests.fakes.door import upstream as reached
-from tests.fakes.raw import principal
+from tests.fakes.servers.raw import principal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine

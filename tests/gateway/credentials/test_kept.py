@@ -12,12 +12,12 @@ from gateway.credentials.connections.deeds import end
 from gateway.credentials.kept import Kept
 from registry.database import Concern
 from registry.tables import Auth, Connection, ConnectionState, Secret, Server
-from tests.fakes.openid import Heard, Reply
+from tests.fakes.providers.openid import Heard, Reply
 
 if TYPE_CHECKING:
     from gateway.credentials import Held
     from registry.catalogue import Upstream as Reached
-    from tests.fakes.upstream_oauth import Upstream
+    from tests.fakes.servers.upstream_oauth import Upstream
     from tests.gateway.credentials.oauth.settled import Settled
 
 HOUR = 3600.0

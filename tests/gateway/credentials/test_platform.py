@@ -19,16 +19,16 @@ from gateway.settings import ConfigurationError, load
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth
-from tests.fakes.openid import Reply
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.providers.openid import Reply
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fakes.openid import Heard
-    from tests.fakes.upstream_authority import Account
+    from tests.fakes.providers.openid import Heard
+    from tests.fakes.servers.upstream_authority import Account
 
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 NOW = 1_000_000.0

@@ -20,9 +20,9 @@ from gateway.upstream.refreshing.refresh import refresh
 from registry.credentials.authenticating import load_credentials
 from registry.database import Concern
 from registry.tables import Auth, Connection, ConnectionState, Secret, Server, ServerState
-from tests.fakes.raw import principal
-from tests.fakes.upstream_authority import Account
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.raw import principal
+from tests.fakes.servers.upstream_authority import Account
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
 if TYPE_CHECKING:

@@ -25,8 +25,8 @@ from tests.servers import on_postgresql
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.fakes.openid import Heard, Reply
-    from tests.fakes.upstream_oauth import Upstream
+    from tests.fakes.providers.openid import Heard, Reply
+    from tests.fakes.servers.upstream_oauth import Upstream
     from tests.gateway.credentials.oauth.settled import Settled
 
 PROCESSES, THREADS = 2, 6

@@ -22,8 +22,8 @@ from gateway.settings import Settings
 from registry.database import Concern
 from registry.leases import give_back
 from registry.tables import ConnectionState, Lease, Notice, Secret, Server, ServerState, UpstreamClient
-from tests.fakes.openid import Heard, Reply, listening
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.providers.openid import Heard, Reply, listening
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gateway.assembly import open_office
 from gateway.identity.declaring import declare
 from gateway.identity.equipment import owner_of
 from gateway.settings import ConfigurationError, load
-from tests.fakes.identity import fake_kinds
+from tests.fakes.providers.identity import fake_kinds
 from tests.gateway.cli.test_people import Console
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from gateway.identity.keeping import one_at_a_time
 from gateway.identity.lending import borrow
 from gateway.identity.refreshing import Refreshing
 from idp_adapters.contract import IdentityRefused, Lent, ProviderDown
-from tests.fakes.openid import OpenIdProvider, listening
+from tests.fakes.providers.openid import OpenIdProvider, listening
 from tests.gateway.credentials.derived.bench import Bench, bench
 from tests.gateway.credentials.derived.company import join, sign_in, sign_out
 

@@ -24,7 +24,7 @@ from authz.tokens.cutoffs import Cut, load_cutoffs
 from authz.tokens.families import Allowance
 from gateway.identity.refreshing import Refreshing
 from registry.database import Concern
-from tests.fakes.identity import fake_kinds
+from tests.fakes.providers.identity import fake_kinds
 from tests.gateway.pages.desk import Desk, open_desk
 from tests.gateway.pages.test_external import sign_in
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.fakes.identity import Organisation
+    from tests.fakes.providers.identity import Organisation
 
 HOUR = 3600.0
 

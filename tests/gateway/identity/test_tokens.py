@@ -13,7 +13,7 @@ import pytest
 from authz.people.accounts import add_group
 from authz.tables import ClaimMapping, Provider, Rule
 from registry.database import Concern
-from tests.fakes.identity import fake_kinds
+from tests.fakes.providers.identity import fake_kinds
 from tests.gateway.oauth.house import House, answer_of, pkce
 
 if TYPE_CHECKING:

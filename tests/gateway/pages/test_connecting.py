@@ -17,7 +17,7 @@ from registry.credentials.modes.oauth import OAuthPersonSettings, OAuthSettings
 from registry.credentials.modes.static import StaticSettings
 from registry.database import Concern
 from registry.tables import Auth, ConnectionState, Server, ServerState
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.pages.desk import Browser, Desk, catalogue, open_desk
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def test_an_authorization_server_that_is_away_is_said(town: Town) -> None:
 
 
 def _broken(_heard: Any) -> Any:
-    from tests.fakes.openid import Reply
+    from tests.fakes.providers.openid import Reply
 
     return Reply(500, b"call 555-EVIL")
 

@@ -15,10 +15,10 @@ from gateway.rendezvous import RendezvousDown
 from gateway.snapshots import Snapshots
 from idp_adapters.contract import IdentityRefused
 from registry.database import Concern
-from tests.fakes.identity import fake_kinds
+from tests.fakes.providers.identity import fake_kinds
 
 if TYPE_CHECKING:
-    from tests.fakes.identity import Organisation
+    from tests.fakes.providers.identity import Organisation
     from tests.gateway.pages.desk import Browser, Desk
 
 
@@ -331,7 +331,7 @@ def test_a_refusal_of_a_provider_is_read_as_a_sentence(
     def refuse(*_: object) -> None:
         raise IdentityRefused("id_token", "the answer is not valid here; sign in again")
 
-    monkeypatch.setattr("tests.fakes.identity.Away.arrive", refuse)
+    monkeypatch.setattr("tests.fakes.providers.identity.Away.arrive", refuse)
     answer = sign_in(desk.browser())
     assert answer.status_code == 403
     assert "The answer is not valid here; sign in again.</p>" in answer.text

@@ -19,7 +19,7 @@ from registry.openapi.operations import Choice
 from registry.screening import Described
 from registry.servers import Proposal, propose
 from registry.tables import Auth, Era, JournalEntry, Kind, Pin, Server, ServerState, Transport
-from tests.fakes.api import described
+from tests.fakes.servers.api import described
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -31,7 +31,7 @@ from registry.tables import Connection
 from tests.fakes.connecting import Visitor, hidden
 from tests.fakes.gateway import CommandFailed, Gateway
 from tests.fakes.modern import headers, meta
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.servers import on_postgresql
 
 if TYPE_CHECKING:

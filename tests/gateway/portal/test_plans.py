@@ -24,7 +24,7 @@ from gateway.upstream.connections import Servers
 from gateway.upstream.ways import Way
 from registry.secrets.vault import Vault
 from tests.fakes.door import RULES, Door, Got, Legacy, Line, catalogue, entry, eventually, modern, open_door, upstream
-from tests.fakes.raw import LAST, STREAM, Asked, RawServer, event, http, raw_server, result
+from tests.fakes.servers.raw import LAST, STREAM, Asked, RawServer, event, http, raw_server, result
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable

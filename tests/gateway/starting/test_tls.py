@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from tests.fakes.certificates import make_certificate
 from tests.fakes.gateway import Gateway, free_port
+from tests.fakes.network.certificates import make_certificate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

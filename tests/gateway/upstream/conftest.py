@@ -12,7 +12,7 @@ from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream import AskRefused
 from gateway.upstream.connections import Servers
 from registry.secrets.vault import Vault
-from tests.fakes.raw import principal
+from tests.fakes.servers.raw import principal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -11,7 +11,7 @@ from gateway.egress.connection import Connection
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.messages import CredentialRefused
 from tests.fakes.door import eventually
-from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
+from tests.fakes.servers.raw import LAST, STREAM, Asked, chunk, event, http, raw_server, result
 
 if TYPE_CHECKING:
     import asyncio

@@ -11,10 +11,10 @@ from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, Up
 from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
 from registry.tables import Auth
-from tests.fakes.certificates import make_certificate
 from tests.fakes.door import eventually
-from tests.fakes.names import resolving
-from tests.fakes.raw import LAST, STREAM, Asked, chunk, event, http, principal, raw_server, result
+from tests.fakes.network.certificates import make_certificate
+from tests.fakes.network.names import resolving
+from tests.fakes.servers.raw import LAST, STREAM, Asked, chunk, event, http, principal, raw_server, result
 
 CALL = Ask(method="tools/call", name="t", params={"name": b'"t"'}, principal=None)
 LIST = Ask(method="tools/list", principal=None)

@@ -8,7 +8,7 @@ import pytest
 from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.messages import NotTaken
 from registry.tables import Era
-from tests.fakes.raw import Asked, error, http, raw_server, result
+from tests.fakes.servers.raw import Asked, error, http, raw_server, result
 
 CALL = Ask(method="tools/call", name="t", params={"name": b'"t"'}, principal=None)
 SAYS_NOTHING = {"protocolVersion": "2025-11-25", "capabilities": {}}

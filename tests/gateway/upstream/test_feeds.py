@@ -6,7 +6,7 @@ import pytest
 
 from gateway.upstream import FeedEvent, feeds
 from registry.tables import Era
-from tests.fakes.raw import STREAM, Asked, chunk, event, http, raw_server, result
+from tests.fakes.servers.raw import STREAM, Asked, chunk, event, http, raw_server, result
 
 TOOLS = "notifications/tools/list_changed"
 UPDATED = "notifications/resources/updated"

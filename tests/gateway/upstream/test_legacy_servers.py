@@ -10,7 +10,19 @@ from gateway.upstream.legacy.sessions import SESSIONS_MOST
 from registry.catalogue import Credential
 from registry.tables import Era
 from tests.fakes.processes import running
-from tests.fakes.raw import LAST, STREAM, Asked, chunk, error, event, http, principal, raw_server, result, upstream_at
+from tests.fakes.servers.raw import (
+    LAST,
+    STREAM,
+    Asked,
+    chunk,
+    error,
+    event,
+    http,
+    principal,
+    raw_server,
+    result,
+    upstream_at,
+)
 
 ASKING = b'{"elicitation":{},"sampling":{}}'
 

@@ -18,7 +18,7 @@ from gateway.upstream.troubles import Trouble
 from registry.limits import Limits, ToolLimits
 from registry.tables import Era, Transport
 from tests.fakes.door import entry, eventually
-from tests.fakes.raw import LAST, STREAM, Asked, event, http, principal, raw_server, result
+from tests.fakes.servers.raw import LAST, STREAM, Asked, event, http, principal, raw_server, result
 from tests.gateway.upstream.test_legacy_servers import asking_back
 from tests.gateway.upstream.test_parking import ASKING
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy
 from registry.tables import Era
 from tests.fakes.processes import running
-from tests.fakes.raw import LAST, STREAM, Asked, error, event, http, principal, raw_server, upstream_at
+from tests.fakes.servers.raw import LAST, STREAM, Asked, error, event, http, principal, raw_server, upstream_at
 
 ODD = b'{ "content" : [{"type":"hologram","x":[1.0,1e2,12345678901234567890,null]}],"resultType":"complete",  "z":{}}'
 

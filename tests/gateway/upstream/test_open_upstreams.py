@@ -16,8 +16,8 @@ from gateway.upstream.connections import open_upstreams
 from registry.catalogue.assembling import upstream_of
 from registry.credentials.tls import set_tls
 from registry.servers import Proposal, exception_lines, find, propose
-from tests.fakes.certificates import Authority
-from tests.fakes.raw import Asked, http, raw_server, result
+from tests.fakes.network.certificates import Authority
+from tests.fakes.servers.raw import Asked, http, raw_server, result
 
 if TYPE_CHECKING:
     import asyncio

@@ -12,7 +12,7 @@ from gateway.upstream.legacy import parking
 from gateway.upstream.troubles import Trouble
 from registry.tables import Era
 from tests.fakes.door import eventually
-from tests.fakes.raw import LAST, STREAM, chunk, event, http, raw_server
+from tests.fakes.servers.raw import LAST, STREAM, chunk, event, http, raw_server
 from tests.gateway.upstream.test_legacy_servers import Clockwork, asking_back, call
 
 ASKING = b'{"elicitation":{},"roots":{},"extensions":{"x":{}},"experimental":{"y":{}}}'

@@ -7,7 +7,7 @@ import pytest
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError
 from registry.tables import Era
 from tests.fakes.processes import running
-from tests.fakes.raw import Asked, error, http, raw_server, result, upstream_at
+from tests.fakes.servers.raw import Asked, error, http, raw_server, result, upstream_at
 
 DISCOVERED = {
     "resultType": "complete",

@@ -31,14 +31,14 @@ from registry.schema import migrate
 from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose
 from registry.tables import Auth, Kind, Lease, Secret, Server, ServerState
-from tests.fakes.raw import STREAM, chunk, event, raw_server
+from tests.fakes.servers.raw import STREAM, chunk, event, raw_server
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from gateway.upstream import Upstreams
-    from tests.fakes.raw import Asked, RawServer
+    from tests.fakes.servers.raw import Asked, RawServer
 
 DEADLINE = 20.0
 

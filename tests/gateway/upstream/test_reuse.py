@@ -12,12 +12,12 @@ import pytest
 from gateway.upstream import Ask
 from registry.catalogue import Credential
 from registry.tables import Auth, Era
-from tests.fakes.raw import Asked, http, principal, raw_server, result
+from tests.fakes.servers.raw import Asked, http, principal, raw_server, result
 
 if TYPE_CHECKING:
     from gateway.upstream.connections import Servers
     from registry.catalogue import Upstream
-    from tests.fakes.raw import RawServer
+    from tests.fakes.servers.raw import RawServer
 
 PEOPLE = [f"p{number}" for number in range(20)]
 ROUNDS = 60  # calls of each

@@ -22,8 +22,8 @@ from registry.credentials.tls import Tls
 from registry.errors import SecretRefused
 from registry.secrets.vault import Vault
 from registry.tables import Era
-from tests.fakes.certificates import Authority
-from tests.fakes.raw import Asked, http, raw_server, result, upstream_at
+from tests.fakes.network.certificates import Authority
+from tests.fakes.servers.raw import Asked, http, raw_server, result, upstream_at
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from registry.catalogue import Upstream
-    from tests.fakes.raw import RawServer
+    from tests.fakes.servers.raw import RawServer
 
 CALL = Ask(method="tools/call", params={"name": b'"t"'}, principal=None)
 HOST = "localhost"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from idp_adapters.config import open_provider
-from tests.fakes.authority import Authority
-from tests.fakes.directory import FakeDirectory, done, entry
+from tests.fakes.network.authority import Authority
+from tests.fakes.providers.directory import FakeDirectory, done, entry
 from tests.idp_adapters.equipment import equipment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from tests.fakes.directory import Search
+    from tests.fakes.providers.directory import Search
 
 BASE = "dc=lab,dc=test"
 READER = f"cn=reader,{BASE}"

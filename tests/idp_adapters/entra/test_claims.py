@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from idp_adapters.contract import IdentityRefused, LoggingOut, ProviderDown, Renewing, Vouching
-from tests.fakes.entra import object_id
-from tests.fakes.openid import CLIENT, Reply
+from tests.fakes.providers.entra import object_id
+from tests.fakes.providers.openid import CLIENT, Reply
 from tests.idp_adapters.relying import CALLBACK, STATE, RelyingOnEntra, changed
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from authz import jose
 from idp_adapters.config import ConfigRefused, read_config
 from idp_adapters.contract import IdentityRefused, Lending, ProviderDown, Standing
-from tests.fakes.entra import TENANT
-from tests.fakes.openid import CLIENT
+from tests.fakes.providers.entra import TENANT
+from tests.fakes.providers.openid import CLIENT
 from tests.idp_adapters.relying import RelyingOnEntra
 
 if TYPE_CHECKING:

@@ -21,8 +21,8 @@ from idp_adapters.oidc.claims import carried, identity_of
 from idp_adapters.oidc.discovery import Issuer
 from idp_adapters.oidc.judging import LOGOUT_EVENT, Expected, judge_id_token, judge_logout_token
 from idp_adapters.oidc.kept import read_kept
-from tests.fakes.issuers import Signer
-from tests.fakes.openid import CLIENT
+from tests.fakes.providers.issuers import Signer
+from tests.fakes.providers.openid import CLIENT
 from tests.idp_adapters.equipment import equipment
 
 ISSUER = "https://id.example"

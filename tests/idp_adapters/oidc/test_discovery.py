@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from idp_adapters.contract import IdentityRefused, ProviderDown
-from tests.fakes.issuers import Signer
-from tests.fakes.openid import Reply
+from tests.fakes.providers.issuers import Signer
+from tests.fakes.providers.openid import Reply
 from tests.idp_adapters.relying import Relying, again
 
 

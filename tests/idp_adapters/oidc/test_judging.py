@@ -8,8 +8,8 @@ import pytest
 
 from idp_adapters.contract import IdentityProblem, IdentityRefused, ProviderDown
 from idp_adapters.oidc.judging import LOGOUT_EVENT
-from tests.fakes.issuers import Signer
-from tests.fakes.openid import CLIENT
+from tests.fakes.providers.issuers import Signer
+from tests.fakes.providers.openid import CLIENT
 from tests.idp_adapters.relying import Relying, changed
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from authz import jose
 from idp_adapters.contract import Asserting, IdentityRefused, Lending, ProviderDown
-from tests.fakes.openid import EXCHANGE, ID_JAG, Reply
+from tests.fakes.providers.openid import EXCHANGE, ID_JAG, Reply
 from tests.idp_adapters.relying import Relying, changed
 
 AUDIENCE, RESOURCE = "https://as.notes.example", "https://notes.example/mcp"

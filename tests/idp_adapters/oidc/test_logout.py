@@ -10,7 +10,7 @@ import pytest
 
 from idp_adapters.contract import Arrival, IdentityRefused, LoggingOut
 from idp_adapters.oidc.judging import LOGOUT_EVENT
-from tests.fakes.openid import CLIENT
+from tests.fakes.providers.openid import CLIENT
 from tests.idp_adapters.relying import Relying, again
 
 

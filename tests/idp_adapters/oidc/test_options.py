@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from idp_adapters.config import ConfigRefused, ExtraMissing, open_provider, read_config
-from tests.fakes.entra import TENANT
+from tests.fakes.providers.entra import TENANT
 from tests.idp_adapters.equipment import equipment
 
 OIDC = {"issuer": "https://id.example", "client_id": "web"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from idp_adapters.contract import IdentityRefused, ProviderDown
-from tests.fakes.openid import Reply
+from tests.fakes.providers.openid import Reply
 from tests.idp_adapters.oidc.test_judging import BAD_CLAIMS
 from tests.idp_adapters.relying import again, changed
 

@@ -11,7 +11,7 @@ from joserfc import jwt
 from joserfc.jwk import ECKey
 
 from idp_adapters.contract import Arrival, IdentityRefused, ProviderDown
-from tests.fakes.openid import CLIENT, SECRET, Reply
+from tests.fakes.providers.openid import CLIENT, SECRET, Reply
 from tests.idp_adapters.relying import CALLBACK, STATE, Relying, again, changed
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from idp_adapters.contract import IdentityRefused, Vouching
-from tests.fakes.openid import CLIENT, Heard, Reply
+from tests.fakes.providers.openid import CLIENT, Heard, Reply
 from tests.idp_adapters.relying import Relying, again
 
 

@@ -18,7 +18,7 @@ from registry.openapi.plan import KEY, plan_of
 from registry.openapi.reading import read_description
 from registry.screening import screen
 from registry.tables import Kind
-from tests.fakes.api import described, operation
+from tests.fakes.servers.api import described, operation
 
 
 def draw_all(description: dict[str, Any]) -> Drawn:

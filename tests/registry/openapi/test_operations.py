@@ -11,7 +11,7 @@ from registry.catalogue.naming import is_legal, twins
 from registry.errors import DescriptionRefused
 from registry.openapi.operations import Choice, Operation, chosen, operations
 from registry.openapi.reading import read_description
-from tests.fakes.api import described
+from tests.fakes.servers.api import described
 
 
 def offered(paths: dict[str, Any], **more: Any) -> list[Operation]:

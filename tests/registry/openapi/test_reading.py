@@ -11,7 +11,7 @@ import yaml
 from registry.errors import DescriptionRefused
 from registry.openapi.reading import plain, read_description
 from registry.screening.hidden import hidden
-from tests.fakes.api import described
+from tests.fakes.servers.api import described
 
 HEAD = "openapi: 3.1.0\npaths: {}\n"
 

@@ -12,9 +12,9 @@ from authz.people.sessions import begin_session
 from gateway.identity.keeping import keep_session
 from gateway.identity.registering import Described, register
 from registry.database import Concern
-from tests.fakes.openid import CLIENT, SECRET, Heard, OpenIdProvider, Reply
-from tests.fakes.upstream_authority import Account
-from tests.fakes.upstream_oauth import Upstream
+from tests.fakes.providers.openid import CLIENT, SECRET, Heard, OpenIdProvider, Reply
+from tests.fakes.servers.upstream_authority import Account
+from tests.fakes.servers.upstream_oauth import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

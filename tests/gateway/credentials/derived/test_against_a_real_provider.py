@@ -11,7 +11,7 @@ import pytest
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from gateway.identity.registering import Described, register
 from registry.tables import Auth
-from tests.fakes.authority import Authority
+from tests.fakes.network.authority import Authority
 from tests.gateway.credentials.derived.bench import URL, Bench, as_principal, bench, token_of, who
 from tests.gateway.credentials.derived.company import BACK, begin, sign_out
 from tests.servers.oidc.provider import CLIENT, SECRET, TENANT, OpenIdServer, client, openid_server
@@ -117,7 +117,7 @@ def test_whoever_does_not_trust_us_gives_nothing(opened: Bench, company: OpenIdS
 
 
 def test_it_vouches_for_its_people_to_an_authorization_server(opened: Bench, company: OpenIdServer) -> None:
-    from tests.fakes.upstream_oauth import serving
+    from tests.fakes.servers.upstream_oauth import serving
     from tests.gateway.credentials.derived.company import Service
 
     alice, _ = sign_in(opened, company)

@@ -10,8 +10,8 @@ import pytest
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from registry.errors import RegistryError
 from registry.tables import Auth
-from tests.fakes.openid import CLIENT, OpenIdProvider, listening
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.providers.openid import CLIENT, OpenIdProvider, listening
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.derived.bench import Bench, as_principal, token_of, upstream, who
 from tests.gateway.credentials.derived.company import EXCHANGE, TYPE, Service, join, sign_in, sign_out
 

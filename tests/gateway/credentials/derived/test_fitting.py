@@ -12,7 +12,7 @@ from gateway.credentials.derived.fitting import check_named
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth
-from tests.fakes.entra import TENANT
+from tests.fakes.providers.entra import TENANT
 
 if TYPE_CHECKING:
     from tests.gateway.credentials.derived.bench import Bench

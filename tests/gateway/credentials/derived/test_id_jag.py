@@ -11,9 +11,9 @@ from authz import jose
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from registry.errors import RegistryError
 from registry.tables import Auth
-from tests.fakes.demanding import Demanding
-from tests.fakes.openid import OpenIdProvider, Reply, listening
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.providers.openid import OpenIdProvider, Reply, listening
+from tests.fakes.servers.demanding import Demanding
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.derived.bench import Bench, as_principal, claims_of, token_of, upstream, who
 from tests.gateway.credentials.derived.company import JWT_BEARER, Service, join, sign_in, sign_out
 

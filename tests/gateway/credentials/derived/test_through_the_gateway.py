@@ -18,8 +18,8 @@ from registry.servers import find
 from registry.tables import Auth
 from tests.fakes.door import modern
 from tests.fakes.furnished import allow, furnish, minted
-from tests.fakes.openid import CLIENT, SECRET, OpenIdProvider, listening
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.providers.openid import CLIENT, SECRET, OpenIdProvider, listening
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.derived.company import EXCHANGE, Service
 from tests.gateway.oauth.house import House
 

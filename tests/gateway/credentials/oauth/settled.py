@@ -21,7 +21,7 @@ from registry.credentials.authenticating import set_auth
 from registry.database import Concern
 from registry.servers import exception_lines
 from registry.tables import Auth, Connection, Server, ServerState, UpstreamClient
-from tests.fakes.raw import principal
+from tests.fakes.servers.raw import principal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.office import Office
     from registry.catalogue import Upstream
     from registry.credentials.connections import Tokens
-    from tests.fakes.upstream_authority import Authority
+    from tests.fakes.servers.upstream_authority import Authority
 
 BROWSER = "the-cookie-of-a-browser"
 

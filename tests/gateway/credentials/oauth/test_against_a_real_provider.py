@@ -12,8 +12,8 @@ from gateway.credentials.kept import Kept
 from gateway.credentials.oauth.asking.possession import fresh
 from gateway.credentials.oauth.asking.renewing import renew
 from registry.tables import Auth
-from tests.fakes.demanding import Demanding
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.servers.demanding import Demanding
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.oauth.settled import settled
 from tests.servers.oidc.provider import Browser, OpenIdServer, openid_server
 
@@ -95,7 +95,7 @@ def test_it_is_renewed_with_the_same_key_and_with_no_other(office: Settled, prov
 
 def test_a_server_that_takes_no_proofs_gets_a_bearer_token_from_it(office: Settled, provider: OpenIdServer) -> None:
     """It binds tokens for whoever proves a key; nobody does where the server could not read them."""
-    from tests.fakes.upstream_oauth import Upstream as Plain
+    from tests.fakes.servers.upstream_oauth import Upstream as Plain
 
     with (
         serving(Plain()) as server,

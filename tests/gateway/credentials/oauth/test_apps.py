@@ -8,8 +8,8 @@ import pytest
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.client.own_documents import can_be_read
-from tests.fakes.openid import Reply
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.providers.openid import Reply
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import query_of, settled
 
 HOME = "https://door.example"

@@ -6,8 +6,8 @@ import pytest
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.finding.resources import covers
-from tests.fakes.openid import Reply
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.providers.openid import Reply
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import query_of, settled
 
 WELL_KNOWN = "/.well-known/oauth-authorization-server"

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from gateway.credentials import CredentialUnavailable
 from gateway.credentials.oauth.ourselves import Ourselves
 from registry.tables import Auth
-from tests.fakes.openid import Reply
+from tests.fakes.providers.openid import Reply
 
 
 @pytest.fixture

@@ -22,10 +22,10 @@ from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
 from registry.secrets.vault import Vault
 from registry.tables import Auth
-from tests.fakes.demanding import Demanding
-from tests.fakes.raw import Asked as Arrived
-from tests.fakes.raw import http, principal, raw_server, result
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.servers.demanding import Demanding
+from tests.fakes.servers.raw import Asked as Arrived
+from tests.fakes.servers.raw import http, principal, raw_server, result
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.oauth.settled import query_of, settled
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def test_a_key_is_proved_where_both_say_that_they_take_proofs(
 
 
 def _challenged(challenge: str) -> Any:
-    from tests.fakes.openid import Reply
+    from tests.fakes.providers.openid import Reply
 
     return Reply(401, {}, (("WWW-Authenticate", challenge),) if challenge else ())
 

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.asking.renewing import renew, revoke
-from tests.fakes.openid import Reply
+from tests.fakes.providers.openid import Reply
 
 
 @pytest.fixture

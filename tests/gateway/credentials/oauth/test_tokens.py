@@ -7,7 +7,7 @@ import pytest
 from gateway.credentials import Refused, Unanswered
 from gateway.credentials.oauth.asking import tokens
 from gateway.credentials.oauth.client.proving import App
-from tests.fakes.openid import Reply
+from tests.fakes.providers.openid import Reply
 
 FORM = {"grant_type": "client_credentials"}
 GOOD = {"access_token": "a", "token_type": "Bearer"}

@@ -13,9 +13,9 @@ from gateway.credentials.oauth.ourselves import Ourselves
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth, ConnectionState, Server, Transport
-from tests.fakes.openid import Reply
-from tests.fakes.upstream_authority import claims_of
-from tests.fakes.upstream_oauth import Upstream, serving
+from tests.fakes.providers.openid import Reply
+from tests.fakes.servers.upstream_authority import claims_of
+from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.gateway.credentials.oauth.settled import query_of, settled
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.channels import workers
+from tests.fakes.servers.channels import workers
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
-    from tests.fakes.channels import Processes
+    from tests.fakes.servers.channels import Processes
 
 
 @pytest.fixture

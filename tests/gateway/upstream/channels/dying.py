@@ -12,7 +12,7 @@ from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.channels.stdio import StdioPlaces
 from gateway.upstream.connections import Servers
 from registry.secrets.vault import Vault
-from tests.fakes.channels import MIB, declared, descendants, upstream_of
+from tests.fakes.servers.channels import MIB, declared, descendants, upstream_of
 
 
 async def main() -> None:

@@ -14,7 +14,8 @@ from gateway.upstream.channels.opened import OF_ONE, SOUND
 from gateway.upstream.channels.process import Process
 from registry.catalogue import Credential
 from registry.tables import Era
-from tests.fakes.channels import (
+from tests.fakes.processes import end, start
+from tests.fakes.servers.channels import (
     MIB,
     alive,
     call,
@@ -24,7 +25,6 @@ from tests.fakes.channels import (
     until,
     upstream_of,
 )
-from tests.fakes.processes import end, start
 
 SHORT = Terms(1.0, 4.0, MIB)
 OFF = {"sandbox": "off"}

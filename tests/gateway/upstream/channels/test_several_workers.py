@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 
-from tests.fakes.channels import FAKE, PYTHON, alive, descendants
 from tests.fakes.door import META, MODERN
 from tests.fakes.gateway import Gateway
+from tests.fakes.servers.channels import FAKE, PYTHON, alive, descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,9 +10,9 @@ from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow
 from gateway.upstream.channels import sse
 from registry.catalogue import Credential
 from registry.tables import Auth, Era, Transport
-from tests.fakes.channels import until
 from tests.fakes.processes import running
-from tests.fakes.raw import STREAM, Asked, chunk, http, principal, raw_server, upstream_at
+from tests.fakes.servers.channels import until
+from tests.fakes.servers.raw import STREAM, Asked, chunk, http, principal, raw_server, upstream_at
 
 
 @pytest.fixture(scope="module")

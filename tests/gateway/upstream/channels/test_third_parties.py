@@ -14,9 +14,9 @@ import httpx2
 import pytest
 
 from tests import npm, pypi
-from tests.fakes.channels import alive, descendants
 from tests.fakes.door import META, MODERN
 from tests.fakes.gateway import CommandFailed, Gateway
+from tests.fakes.servers.channels import alive, descendants
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy
 from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
 from registry.tables import Transport
-from tests.fakes.api import described, operation, tool
-from tests.fakes.raw import LAST, STREAM, Asked, RawServer, chunk, http, principal, raw_server
+from tests.fakes.servers.api import described, operation, tool
+from tests.fakes.servers.raw import LAST, STREAM, Asked, RawServer, chunk, http, principal, raw_server
 
 if TYPE_CHECKING:
     import asyncio

@@ -15,8 +15,8 @@ from registry.openapi.kept import Text, forget_mark, keep, understand
 from registry.openapi.operations import Choice
 from registry.servers import Proposal, find, propose
 from registry.tables import ApiDescription, Auth, Transport
-from tests.fakes.api import Api, serving
-from tests.fakes.certificates import Authority
+from tests.fakes.network.certificates import Authority
+from tests.fakes.servers.api import Api, serving
 from tests.gateway.credentials.oauth.settled import Settled, settled
 
 if TYPE_CHECKING:

@@ -22,9 +22,9 @@ from registry.credentials.placing import placed
 from registry.errors import RegistryError
 from registry.servers import exception_lines, find
 from registry.tables import Auth
-from tests.fakes.api import Answer, Api, described, operation, serving
 from tests.fakes.furnished import allow, furnish, minted
-from tests.fakes.raw import http, raw_server
+from tests.fakes.servers.api import Answer, Api, described, operation, serving
+from tests.fakes.servers.raw import http, raw_server
 from tests.gateway.oauth.house import House
 from tests.gateway.upstream.openapi.test_calls import DOING, Client, at, saying
 from tests.gateway.upstream.openapi.test_through_the_door import Client as Caller

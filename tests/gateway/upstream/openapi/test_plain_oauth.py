@@ -12,11 +12,11 @@ from registry.catalogue.assembling import upstream_of
 from registry.credentials import connections
 from registry.servers import exception_lines, find
 from registry.tables import Auth
-from tests.fakes.api import Answer, Api, Seen
-from tests.fakes.api import serving as serving_api
 from tests.fakes.furnished import allow, minted
-from tests.fakes.upstream_authority import Authority
-from tests.fakes.upstream_oauth import serving
+from tests.fakes.servers.api import Answer, Api, Seen
+from tests.fakes.servers.api import serving as serving_api
+from tests.fakes.servers.upstream_authority import Authority
+from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.oauth.settled import query_of
 from tests.gateway.oauth.house import House
 from tests.gateway.upstream.openapi.test_through_the_door import Client as Caller

@@ -17,9 +17,9 @@ from registry.openapi.operations import Choice
 from registry.reviewing import Approver, approve, review
 from registry.servers import Proposal, propose
 from registry.tables import ApiDescription, Auth, Server, Transport
-from tests.fakes.api import Answer, Api, described, serving
 from tests.fakes.door import Legacy, Line, modern
 from tests.fakes.furnished import WHO, allow, door_of, minted
+from tests.fakes.servers.api import Answer, Api, described, serving
 from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:

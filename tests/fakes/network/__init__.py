@@ -1,0 +1,1 @@
+"""Names, certificates and ways that lead where a test wants."""

@@ -1,0 +1,1 @@
+"""Whoever says who people are, or signs for them: well, or in every wrong way."""
