@@ -10,11 +10,14 @@ from authz.scopes import ScopeRefused, parse_scope
 from authz.tokens.cutoffs import Cut
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from authz.principals import VerifiedClaims
     from authz.tokens.cutoffs import CutOffs
 
 LEEWAY = 30  # seconds by which clocks may differ
 LONGEST_LIFE = 300  # seconds; nothing of ours lives longer, whatever its claims say
+_CUTTABLE = ("sub", "client_id", "via", "family", "jti", "src", "dlg", "act", "iat")  # see `is_cut`
 TOOL = "tool"  # `token_use` of a tool token: for a few tools, and never exchanged again (M-14)
 
 
@@ -68,6 +71,17 @@ def check_now(claims: VerifiedClaims, now: float) -> None:
 
 
 def check_cuts(claims: VerifiedClaims, cutoffs: CutOffs) -> None:
+    if is_cut(claims, cutoffs):
+        raise TokenRefused("cut_off")
+
+
+def cuttable(claims: VerifiedClaims) -> dict[str, Any]:
+    """Of a token's claims those by which it can be cut off: for what was begun with it and outlasts it."""
+    return {name: claims[name] for name in _CUTTABLE if name in claims}
+
+
+def is_cut(claims: Mapping[str, Any], cutoffs: CutOffs) -> bool:
+    """Whether nothing that was issued with these claims counts any more."""
     held = (
         (Cut.PERSON, claims["sub"]),
         (Cut.CLIENT, claims["client_id"]),
@@ -78,5 +92,4 @@ def check_cuts(claims: VerifiedClaims, cutoffs: CutOffs) -> None:
         (Cut.DELEGATION, claims.get("dlg", "")),
         *((Cut.PERSON, subject) for subject in read_chain(claims)),
     )
-    if any(cutoffs.cuts(kind, key, claims["iat"]) for kind, key in held):
-        raise TokenRefused("cut_off")
+    return any(cutoffs.cuts(kind, key, claims["iat"]) for kind, key in held)

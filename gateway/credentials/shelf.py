@@ -83,10 +83,11 @@ def cut_key(server: str, subject: str) -> str:
 
 def is_cut(cutoffs: CutOffs, key: Key, since: float) -> bool:
     """The same of what is at hand under `key`."""
-    return _ended(cutoffs, key.server, key.subject, since)
+    return ended(cutoffs, key.server, key.subject, since)
 
 
-def _ended(cutoffs: CutOffs, server: str, subject: str, since: float) -> bool:
+def ended(cutoffs: CutOffs, server: str, subject: str, since: float) -> bool:
+    """Whether the connection of `subject` at `server`, or all that its person held, was ended since that moment."""
     if cutoffs.cuts(Cut.CONNECTION, cut_key(server, subject), since):
         return True
     return bool(subject) and cutoffs.cuts(Cut.PERSON, subject, since)
@@ -96,7 +97,7 @@ def has_ended(cutoffs: CutOffs, credential: Credential) -> bool:
     """Whether the connection that it is of, or all that its person held, was ended since it was obtained."""
     if not credential.since or not cutoffs.moments:
         return False
-    return _ended(cutoffs, credential.server, credential.subject, credential.since)
+    return ended(cutoffs, credential.server, credential.subject, credential.since)
 
 
 def _place(upstream: Upstream) -> tuple[object, ...]:

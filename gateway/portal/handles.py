@@ -10,15 +10,19 @@ import base64
 import binascii
 import hmac
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from authz.tokens.claims import cuttable, is_cut
+from gateway.credentials.shelf import ended
 from registry.errors import SecretRefused
 
 if TYPE_CHECKING:
+    from authz.tokens.cutoffs import CutOffs
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
+    from registry.catalogue import Credential
 
 KEPT: Final = 1024  # bytes of arguments that go along, to be judged by; the id travels in a header
 LONGEST: Final = 8192  # characters of an id
@@ -27,6 +31,17 @@ LIFE_UNSAID: Final = 7 * 24 * 3600  # of a task whose server names no end
 GRACE: Final = 60  # seconds after the end that the server named
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class Bond(msgspec.Struct, array_like=True, frozen=True):
+    """What a task ends with, besides its time: the token that let it begin, as far as that can be cut off, and the
+    account at its server, with whose it is and since when it was looked up; none where all calls go with one value.
+    """
+
+    claims: dict[str, Any]
+    account: str = ""
+    subject: str = ""
+    since: float = 0.0
 
 
 class Handle(msgspec.Struct, array_like=True, frozen=True):
@@ -42,16 +57,25 @@ class Handle(msgspec.Struct, array_like=True, frozen=True):
     until: int
     ttl: int | None = None
     kept: str = ""
+    bond: Bond | None = None  # there was none before tasks ended with it
 
 
 _decode: Final = msgspec.msgpack.Decoder(Handle).decode
 
 
-def of(target: Target, task: str, ttl_ms: object, kept: str = "") -> Handle:
+def bond(exchange: Exchange, credential: Credential | None) -> Bond:
+    """What a task ends with that is begun now."""
+    claims = cuttable(exchange.principal.claims)
+    if credential is None or not credential.since:
+        return Bond(claims)
+    return Bond(claims, credential.account, credential.subject, credential.since)
+
+
+def of(target: Target, task: str, ttl_ms: object, bond: Bond, kept: str = "") -> Handle:
     """What a task of this call is known by."""
     arguments = target.arguments if len(target.arguments) <= KEPT else b""
     agreed = ttl_ms if isinstance(ttl_ms, int) else None
-    return Handle(task, target.server, target.name, arguments, life(ttl_ms), agreed, kept)
+    return Handle(task, target.server, target.name, arguments, life(ttl_ms), agreed, kept, bond)
 
 
 def life(ttl_ms: object) -> int:
@@ -72,7 +96,7 @@ def seal(exchange: Exchange, handle: Handle) -> str:
 
 
 def opened(exchange: Exchange, given: str) -> Handle | None:
-    """The handle, if it is this principal's, of this mount, and not too old."""
+    """The handle, if it is this principal's, of this mount, not too old, and nothing was ended that it hangs on."""
     if len(given) > LONGEST:
         return None
     try:
@@ -80,7 +104,14 @@ def opened(exchange: Exchange, given: str) -> Handle | None:
         handle = _decode(exchange.world.office.vault.unwrap(_context(exchange), sealed))
     except (binascii.Error, ValueError, SecretRefused, msgspec.DecodeError):
         return None
-    return handle if handle.until > time.time() else None
+    return handle if handle.until > time.time() and not _is_over(handle, exchange.snapshot.cutoffs) else None
+
+
+def _is_over(handle: Handle, cutoffs: CutOffs) -> bool:
+    bond = handle.bond
+    if bond is None or not cutoffs.moments:
+        return False
+    return is_cut(bond.claims, cutoffs) or bool(bond.since and ended(cutoffs, handle.server, bond.subject, bond.since))
 
 
 def _context(exchange: Exchange) -> bytes:

@@ -14,7 +14,8 @@ import msgspec
 from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    import asyncio
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 
     from authz.principals import Principal
     from gateway.upstream.connections import Strain
@@ -181,8 +182,10 @@ class Upstreams(Protocol):
     def leave(self, server: str) -> None:
         """It is not approved any more: end what runs for it here."""
 
-    def forsake(self, ended: Ended) -> None:
-        """Accounts have ended: give up what waits with them, and end what is kept open with them."""
+    def forsake(self, ended: Ended, telling: Collection[asyncio.Task[None]] = ()) -> None:
+        """Accounts have ended: give up what waits with them, and end what is kept open with them; the latter in a
+        moment, where `telling` still tells their servers something with what is open.
+        """
 
     async def close(self) -> None:
         """End sessions, feeds and connections."""

@@ -28,7 +28,7 @@ from registry.errors import SecretRefused
 from registry.tables import Auth, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+    from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 
     from authz.principals import Principal
     from gateway.office import Office
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from registry.secrets.vault import Vault
 
 SWEEP_EVERY = 60.0
+LAST_WORDS = 2.0  # seconds for which what is kept open with an account that ended waits for what is said with it
 WHO = "gateway"  # in the record: nobody asked for it
 
 
@@ -133,6 +134,7 @@ class Servers:
         self._gates: dict[str, Gate] = {}
         self._doubted: Callable[[str], object] = lambda _slug: None
         self._eras = Eras(self.probe)
+        self._closing: set[asyncio.Task[None]] = set()
         self._sweeping = asyncio.create_task(self._sweep())
 
     def heed(self, doubted: Callable[[str], object]) -> None:
@@ -187,8 +189,20 @@ class Servers:
             if isinstance(engine, Channels):
                 engine.leave(server)
 
-    def forsake(self, ended: Ended) -> None:
+    def forsake(self, ended: Ended, telling: Collection[asyncio.Task[None]] = ()) -> None:
         self._parking.forsake(ended)
+        if not telling:
+            self._close_those(ended)
+            return
+        closing = asyncio.create_task(self._close_after(telling, ended))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+    async def _close_after(self, telling: Collection[asyncio.Task[None]], ended: Ended) -> None:
+        await asyncio.wait(telling, timeout=LAST_WORDS)
+        self._close_those(ended)
+
+    def _close_those(self, ended: Ended) -> None:
         for engine in self._engines.values():
             if isinstance(engine, Http | Channels):
                 engine.forsake(ended)
@@ -196,6 +210,8 @@ class Servers:
     async def close(self) -> None:
         self._sweeping.cancel()
         self._eras.close()
+        for closing in self._closing:
+            closing.cancel()
         await self._parking.close()
         for engine in self._engines.values():
             await engine.close()

@@ -21,5 +21,6 @@ async def leave_forever(world: World) -> None:
         for slug in known - now:
             world.upstreams.leave(slug)
         if snapshot.cutoffs != cut:
-            world.upstreams.forsake(partial(has_ended, snapshot.cutoffs))
+            telling = world.underway.tasks.recall(snapshot)
+            world.upstreams.forsake(partial(has_ended, snapshot.cutoffs), telling)
         known, cut = now, snapshot.cutoffs

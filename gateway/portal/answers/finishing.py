@@ -18,6 +18,7 @@ from gateway.upstream.tasks import METHODS
 if TYPE_CHECKING:
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Exchange
+    from registry.catalogue import Credential
 
 
 class _Kind(msgspec.Struct):
@@ -27,7 +28,7 @@ class _Kind(msgspec.Struct):
 _kind: Final = msgspec.json.Decoder(_Kind)
 
 
-def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
+def finished(exchange: Exchange, target: Target, answer: Answer, credential: Credential | None = None) -> Answer:
     """The same answer, if it is a plain one. Raises Problem for what may not go on."""
     if answer.error and wants_links(answer):
         return led(exchange, target, answer)
@@ -37,9 +38,9 @@ def finished(exchange: Exchange, target: Target, answer: Answer) -> Answer:
     if kind == "input_required":
         return rounds.wrap(exchange, target, screening.screened(exchange, target, answer))
     if exchange.message.method in METHODS:
-        return tasks.told(exchange, target, answer)
+        return tasks.told(exchange, target, answer, credential)
     if kind == "task":
-        return tasks.begun(exchange, target, answer)
+        return tasks.begun(exchange, target, answer, credential)
     return for_one(answer) if exchange.message.method == "resources/read" else answer
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from gateway.portal.calls import asking, connecting, plans, rounds
 from gateway.portal.calls.refusing import in_band, note_refusal, refuse
-from gateway.portal.calls.sending import NOT_CONNECTED, Call, send
+from gateway.portal.calls.sending import NOT_CONNECTED, Judged, send
 from gateway.portal.calls.targets import TARGETS, Target, decided, unknown
 from gateway.portal.calls.underway import REVOKED
 from gateway.portal.lasting import judged_by
@@ -51,7 +51,9 @@ def call(exchange: Exchange) -> Awaitable[Answer]:
         credential = exchange.world.credentials.at_hand(exchange.snapshot, upstream, exchange.principal, target.object)
         if credential is None:
             return _provided(exchange, target, ask, decision)
-    ready = Call(exchange, target, ask, decision, credential)
+    if target.account:
+        check_account(exchange, target, credential)
+    ready = Judged(exchange, target, ask, decision, credential)
     plans.learn(ready)
     return send(ready)
 
@@ -103,7 +105,15 @@ async def _judged_again(exchange: Exchange, target: Target, ask: Ask, credential
     decision = decide(now, aimed)
     if not decision:
         return refuse(now, aimed, decision)
-    return await send(Call(now, aimed, ask, decision, credential))
+    check_account(now, aimed, credential)
+    return await send(Judged(now, aimed, ask, decision, credential))
+
+
+def check_account(exchange: Exchange, target: Target, credential: Credential | None) -> None:
+    """Another account of the same person is another party: what began with the first is nothing of the second's."""
+    if target.account and (credential is None or credential.account != target.account):
+        note_refusal(exchange, target, "account")
+        raise unknown(target)
 
 
 def find(exchange: Exchange) -> Target:

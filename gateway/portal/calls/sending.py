@@ -183,7 +183,7 @@ async def sent(call: Call) -> Answer:
         world.telemetry.concluded(call.upstream.slug, outcome, time.perf_counter() - call.began)
         if trace is not None:
             trace.end(outcome)
-    return answer if plain and call.final else finished(call.exchange, call.target, answer)
+    return answer if plain and call.final else finished(call.exchange, call.target, answer, call.credential)
 
 
 async def _answered(call: Call) -> tuple[Call, Answer]:

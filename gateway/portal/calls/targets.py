@@ -42,6 +42,7 @@ class Target(msgspec.Struct, gc=False):
     object: str = ""
     server: str = ""
     noun: str = ""  # what the caller names, where it is not the definition itself
+    account: str = ""  # with which alone it may be asked about, where it runs with one
 
 
 def decided(exchange: Exchange, target: Target) -> Decision:
@@ -136,6 +137,7 @@ def _task(exchange: Exchange) -> Target:
         Kind.TOOL, given, entry, Action.CALL, handle.arguments, handle.task, {"taskId": _encode(handle.task)}
     )
     target.noun = "task"
+    target.account = handle.bond.account if handle.bond is not None else ""
     return target
 
 

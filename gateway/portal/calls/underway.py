@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gateway.credentials.shelf import has_ended
+from gateway.portal.calls.running import RunningTasks
 from gateway.portal.calls.targets import TARGETS, decided
 from gateway.portal.lasting import judged_by
 from gateway.problems import REFUSED, Problem
@@ -25,6 +26,7 @@ class Underway:
 
     def __init__(self) -> None:
         self._calls: dict[str, Call] = {}
+        self.tasks = RunningTasks()
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -42,6 +44,7 @@ class Underway:
 
     def recall(self, snapshot: Snapshot) -> None:
         """Cancels what could not begin now."""
+        self.tasks.recall(snapshot)
         for call in tuple(self._calls.values()):
             request = call.request
             if request is not None and not request.recalled and not _holds(call, snapshot):

@@ -57,7 +57,7 @@ class _Failure(msgspec.Struct):
     code: int = 0
 
 
-class _Nobody:
+class Nobody:
     """The gateway asks for itself: nobody hears notifications, nobody can be asked back."""
 
     async def notify(self, method: str, params: bytes) -> None:
@@ -100,7 +100,7 @@ async def _read_list(
     params: dict[str, bytes] = {}
     for _ in range(MOST_PAGES):
         answer = await upstreams.send(
-            server, Ask(method=which.method, params=params, principal=None), _Nobody(), credential
+            server, Ask(method=which.method, params=params, principal=None), Nobody(), credential
         )
         if answer.error:
             return _without(answer.error, which, found)

@@ -108,7 +108,7 @@ async def _kept(exchange: Exchange, target: Target, result: bytes) -> Answer:
     ttl = agreed(exchange, book.KEPT_LIFE_MS) or 0
     at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     name = await book.keep(exchange, result, at, ttl)
-    handle = handles.of(target, "", ttl, name)
+    handle = handles.of(target, "", ttl, handles.bond(exchange, None), name)
     ident = handles.seal(exchange, handle)
     await book.enter(exchange, ident, handle.until, name, len(result))
     return _created(_state(ident, "working", at, ttl))  # as every task begins ("Task Status Lifecycle", 1)
