@@ -129,6 +129,8 @@ class Egress:
 
     def written(self, route: Route, lines: bytes, body: bytes, credential: Credential | None) -> bytes:
         """A message of MCP as it is sent, whole."""
+        if credential is None:
+            return b"%bContent-Length: %d\r\n%b\r\n%b" % (route.post, len(body), lines, body)
         head = b"%bContent-Length: %d\r\n%b" % (route.post, len(body), lines)
         return _request(route, credential, head, body)
 

@@ -21,9 +21,10 @@ from gateway.portal.exchange import Exchange, Found
 from gateway.portal.headers import MODERN, check_modern, is_modern, mirror_of
 from gateway.portal.legacy.batches import is_batch
 from gateway.portal.legacy.clients import Legacy
+from gateway.portal.legacy.planned import InSession
 from gateway.portal.listening import subscriptions
 from gateway.portal.listening.hub import Hub
-from gateway.portal.planned import Planned
+from gateway.portal.planned import Again, Planned
 from gateway.portal.possession import BEARER, once, presented, prove
 from gateway.portal.reply import Pulse, Reply, accepts, envelope
 from gateway.portal.wire import Message, parse
@@ -60,7 +61,8 @@ class Portal:
         self._hub = Hub(world)
         self._pulse = Pulse()
         self._legacy = Legacy(world, self._hub, self._lists, self._pulse)
-        self.again = Planned(world, self._pulse, self._end).again
+        in_session = InSession(self._pulse, self._end, self._legacy)
+        self.again = Again(world, Planned(self._pulse, self._end), in_session).again
 
     def enter(self, request: Request, arrival: Arrival) -> None:
         """The head of a request: who asks is proved, and where it goes found, before any of its body is looked at."""

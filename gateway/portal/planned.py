@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING, Any
 
 from gateway.edge.request import JSON
@@ -19,40 +18,34 @@ if TYPE_CHECKING:
     from gateway.portal.calls.plans import Known
     from gateway.portal.exchange import Exchange
     from gateway.portal.reply import Pulse
+    from gateway.upstream import Answer
     from gateway.world import World
+
+    End = Callable[[Exchange, BaseException], Coroutine[Any, Any, None]]  # answers a request that ended in an error
 
 
 class Planned:
-    """The `Home` of such calls. `end` answers a request that ended in an error."""
+    """The `Home` of such calls of modern clients: who hangs up has cancelled."""
 
-    def __init__(
-        self, world: World, pulse: Pulse, end: Callable[[Exchange, BaseException], Coroutine[Any, Any, None]]
-    ) -> None:
-        self._world = world
+    def __init__(self, pulse: Pulse, end: End) -> None:
         self._pulse = pulse
         self._end = end
 
-    def again(self, request: Request, body: bytes) -> bool:
-        """All of a request has come, with a head that is known: whether it is a call like one before, and under way."""
-        found = None if request.head is None else request.head.found
-        known = None if found is None else planned(self._world, request, found, body, time.time())
-        if known is None:
-            return False
-        request.ends_with_client = True
-        self._begin(known)
-        try:
-            if not known.begin(self):
-                request.serve(self.known(known))
-        except Exception as error:  # noqa: BLE001 - the edge of the data plane
-            request.serve(self.failed(known, error))
+    def begin(self, known: Known) -> bool:
+        """Whether it is under way."""
+        known.request.ends_with_client = True
+        self._go(known)
         return True
+
+    def lay(self, exchange: Exchange) -> None:
+        """Only what is said to legacy clients can be had again."""
 
     def finished(self, known: Known, result: bytes) -> None:
         """Nothing unusual is left to do for it but to answer."""
         self._leave(known)
         body = b'{"jsonrpc":"2.0","id":%b,"result":%b}' % (known.ident, result)
-        if known.started:
-            known.request.serve(known.exchange.reply.finish(200, body))
+        if known.full is not None and known.full.reply.started:
+            known.request.serve(known.full.reply.finish(200, body))
         else:
             known.request.whole(200, JSON, body)
 
@@ -64,25 +57,60 @@ class Planned:
     async def known(self, known: Known) -> None:
         """All that is left of one that has to wait, or has an unusual end."""
         try:
-            status, said = envelope(known.ident, await (sent(known) if known.left else send(known)))
-            if known.started:
-                await known.exchange.reply.finish(status, said)
-            else:
-                known.request.whole(status, JSON, said)
+            await self._answer(known)
         except (asyncio.CancelledError, Exception) as error:  # noqa: BLE001 - the edge of the data plane
             await self._end(known.exchange, error)
         finally:
             self._leave(known)
 
-    def _begin(self, known: Known) -> None:
-        tasks: Any = known.request.line.tasks
+    async def _answer(self, known: Known) -> None:
+        status, said = envelope(known.ident, await self._rest_of(known))
+        if known.full is not None and known.full.reply.started:
+            await known.full.reply.finish(status, said)
+        else:
+            known.request.whole(status, JSON, said)
+
+    @staticmethod
+    def _rest_of(known: Known) -> Coroutine[Any, Any, Answer]:
+        return send(known) if known.trip is None else sent(known)
+
+    def _go(self, known: Known) -> None:
+        """Sends it now, if there is nothing to wait for."""
+        known.home = self
+        request = known.request
+        request.run = known
+        tasks: Any = request.line.tasks
         tasks.add(known)
-        known.request.run = known
         self._pulse.add(known)
+        try:
+            if known.begin():
+                known.depart()
+            else:
+                request.serve(self.known(known))
+        except Exception as error:  # noqa: BLE001 - the edge of the data plane
+            request.serve(self.failed(known, error))
 
     def _leave(self, known: Known) -> None:
-        tasks: Any = known.request.line.tasks
+        request = known.request
+        tasks: Any = request.line.tasks
         tasks.discard(known)
         self._pulse.discard(known)
-        if known.request.run is known:
-            known.request.run = OVER
+        if request.run is known:
+            request.run = OVER
+
+
+class Again:
+    """Where requests come in whose head is known."""
+
+    def __init__(self, world: World, modern: Planned, in_session: Planned) -> None:
+        self._world = world
+        self._modern = modern
+        self._in_session = in_session
+
+    def again(self, request: Request, body: bytes) -> bool:
+        """All of a request has come, with a head that is known: whether it is a call like one before, and under way."""
+        found = None if request.head is None else request.head.found
+        known = None if found is None else planned(self._world, request, found, body)
+        if known is None:
+            return False
+        return (self._modern if known.plan.session is None else self._in_session).begin(known)

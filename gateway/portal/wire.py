@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -28,11 +28,12 @@ INVALID_REQUEST: Final = -32600
 INVALID_PARAMS: Final = -32602
 
 RawMembers = dict[str, msgspec.Raw]
+Recognised = tuple[bytes, str, bytes, dict[str, Any], bytes]  # id, name, arguments, the same decoded, `_meta` (or none)
 
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 _EXACT: Final = 16  # digits from which on not every reader holds a whole number exactly
 _QUOTE: Final = ord('"')
-_OWN_COLONS: Final = 7  # of the members of a call and of its params
+_OWN_COLONS: Final = 6  # of the members of a call and of its params, without `_meta`
 
 
 class _Raw(msgspec.Struct):
@@ -45,15 +46,15 @@ class _Raw(msgspec.Struct):
 class _Params(msgspec.Struct, forbid_unknown_fields=True, rename={"meta": "_meta"}):
     name: str
     arguments: msgspec.Raw
-    meta: msgspec.Raw
+    meta: msgspec.Raw = msgspec.Raw()
 
 
 class _Call(msgspec.Struct, forbid_unknown_fields=True):
     """A call of a tool as nearly all are: with these members and no others."""
 
-    jsonrpc: str
+    jsonrpc: Literal["2.0"]
     id: msgspec.Raw
-    method: str
+    method: Literal["tools/call"]
     params: _Params
 
 
@@ -63,6 +64,7 @@ class _RawId(msgspec.Struct):
 
 _raw: Final = msgspec.json.Decoder(_Raw)
 _call: Final = msgspec.json.Decoder(_Call)
+_object: Final = msgspec.json.Decoder(dict[str, Any])
 _raw_id: Final = msgspec.json.Decoder(_RawId)
 _members: Final = msgspec.json.Decoder(RawMembers)
 _tree: Final = msgspec.json.Decoder()
@@ -122,9 +124,8 @@ def read_strictly(body: bytes) -> Any:
     return tree
 
 
-def recognised(body: bytes) -> tuple[bytes, str, bytes, bytes] | None:
-    """The call of a tool that `body` is, as `parse` would read it if it has read such a `_meta` before: the id, the
-    name, the arguments and `_meta`, as raw JSON but for the name.
+def recognised(body: bytes) -> Recognised | None:
+    """The call of a tool that `body` is, as `parse` would read it if it has read such a `_meta` before.
 
     None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
     in the number of colons.
@@ -134,18 +135,23 @@ def recognised(body: bytes) -> tuple[bytes, str, bytes, bytes] | None:
     try:
         call = _call.decode(body)
         params = call.params
-        ident, arguments, meta = bytes(call.id), bytes(params.arguments), bytes(params.meta)
-        value = _tree.decode(arguments)
+        arguments = bytes(params.arguments)
+        value = _object.decode(arguments)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if call.method != "tools/call" or call.jsonrpc != "2.0" or type(value) is not dict or len(ident) > ID_LIMIT:
+    ident, meta = bytes(call.id), bytes(params.meta)
+    if (not ident.isdigit() or len(ident) >= _EXACT) and not _is_text(ident):
         return None
-    if not (ident.isdigit() and len(ident) < _EXACT) and not (ident.startswith(b'"') and ident.isascii()):
-        return None
-    colons = arguments.count(b":")
-    if _encode(value).count(b":") != colons or body.count(b":") != _OWN_COLONS + colons + meta.count(b":"):
+    colons = _encode(value).count(b":") + _OWN_COLONS
+    if meta:
+        colons += meta.count(b":") + 1
+    if body.count(b":") != colons:
         return None  # also for a colon in the id or the name, which is unusual enough
-    return ident, params.name, arguments, meta
+    return ident, params.name, arguments, value, meta
+
+
+def _is_text(ident: bytes) -> bool:
+    return len(ident) <= ID_LIMIT and ident.startswith(b'"') and ident.isascii()
 
 
 def _has_twins(body: bytes) -> bool:

@@ -21,6 +21,8 @@ LEGACY_VERSIONS = ("2025-11-25", "2025-06-18", "2025-03-26", "2024-11-05")  # ne
 CACHED_NAME = 256  # longer ones are URIs that somebody made up
 OURSELVES = b'{"name":"ostiary","title":"Ostiary","version":"0.1.0"}'
 
+FRAME = b'{"jsonrpc":"2.0","id":%d%b%b%b'  # of a request: its number, and arguments between two parts that stay
+
 _PREFIX = b'"io.modelcontextprotocol/'
 _VERSION = _PREFIX + b'protocolVersion":"2026-07-28",' + _PREFIX + b'clientCapabilities":'
 _CLIENT = b"," + _PREFIX + b'clientInfo":'
@@ -38,16 +40,19 @@ def modern_body(ask: Ask, number: int) -> bytes:
 
 def modern_frame(ask: Ask) -> tuple[bytes, bytes]:
     """What stands in such a request between its id and the arguments, and what behind them: for a call of a tool that
-    wants no progress it is always the same.
+    wants no progress it is always the same. Both go into `FRAME`.
     """
+    return _front(ask), b',"_meta":{%s}}}' % _modern_meta(ask, 0)
+
+
+def legacy_frame(ask: Ask) -> tuple[bytes, bytes]:
+    """The same for the revisions before it, where a call has nothing in its `_meta`."""
+    return _front(ask), b"}}"
+
+
+def _front(ask: Ask) -> bytes:
     others = members({name: value for name, value in ask.params.items() if name != "arguments"})
-    front = b',"method":"%s","params":{%s,"arguments":' % (ask.method.encode("ascii"), others)
-    return front, b',"_meta":{%s}}}' % _modern_meta(ask, 0)
-
-
-def framed(number: int, front: bytes, arguments: bytes, back: bytes) -> bytes:
-    """The request `number` with these arguments between the two parts of its frame."""
-    return b'{"jsonrpc":"2.0","id":%d%b%b%b' % (number, front, arguments, back)
+    return b',"method":"%s","params":{%s,"arguments":' % (ask.method.encode("ascii"), others)
 
 
 def legacy_body(ask: Ask, number: int) -> bytes:

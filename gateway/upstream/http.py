@@ -14,6 +14,7 @@ from gateway.upstream.following import Follower
 from gateway.upstream.legacy.engine import SHORT, Legacy
 from gateway.upstream.legacy.handshake import Greeting, end, session_lines
 from gateway.upstream.legacy.sessions import Sessions
+from gateway.upstream.legacy.ways import LegacyWay, is_straight
 from gateway.upstream.refreshing.probe import probe
 from gateway.upstream.ways import Way
 from registry.tables import Era
@@ -56,10 +57,13 @@ class Http:
         return self._legacy.send(route, ask, down, credential, terms)
 
     def way(self, server: Upstream, ask: Ask, gate: Gate, terms: Terms) -> Way | None:
-        """For calls like this one, if each of them is one request of the modern era."""
-        if server.era is not Era.MODERN or needs_driving(ask):
+        """For calls like this one, if each of them is one request and its answer."""
+        route = self._route(server)
+        if server.era is Era.MODERN:
+            return None if needs_driving(ask) else Way(self.egress, route, ask, gate, terms)
+        if not is_straight(ask):
             return None
-        return Way(self.egress, self._route(server), ask, gate, terms)
+        return LegacyWay(self.egress, route, ask, gate, terms, self._sessions, self._legacy)
 
     async def probe(self, server: Upstream, credential: Credential | None) -> Probed:
         """Asks afresh each time. A legacy server's session is kept, for refreshing."""

@@ -44,7 +44,9 @@ class Plan:
 class Gate:
     """`elsewhere` tells whose calls are under way that nobody waits for at the moment: those parked at a question."""
 
-    __slots__ = ("_elsewhere", "_plan", "_settings", "_shares", "_tools", "breaker", "doubted", "under_way", "upstream")
+    __slots__ = (
+        "_elsewhere", "_free", "_plan", "_settings", "_shares", "_tools", "breaker", "doubted", "under_way", "upstream",
+    )  # fmt: skip
 
     def __init__(
         self, upstream: Upstream, settings: Terms, breaker: Breaker, elsewhere: Callable[[str], Sequence[str]]
@@ -60,6 +62,7 @@ class Gate:
     def renew(self, upstream: Upstream) -> None:
         """The server as it is registered now."""
         self.upstream = upstream
+        self._free = CROWDED if upstream.limits.at_once is None else 0
         self._plan = Plan(_terms(upstream.limits, self._settings))
         self._tools = {
             name: Plan(_terms(limits, self._plan.terms), limits.repeat)
@@ -87,7 +90,7 @@ class Gate:
 
     def is_open(self) -> bool:
         """Whether anybody may enter: nothing limits how many, and the server is not left alone."""
-        return self.breaker.trouble is None and self.upstream.limits.at_once is None and self.under_way < CROWDED
+        return self.under_way < self._free and self.breaker.trouble is None
 
     def leave(self, ask: Ask) -> None:
         if ask.principal is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
@@ -13,12 +13,14 @@ from gateway.upstream import UpstreamBroken, UpstreamBusy
 from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.egress.reply import Reply
     from gateway.upstream import UpstreamError
 
 # Ids of our own (we are the sender toward a server). The random part keeps processes apart that share a legacy session;
 # the whole stays below 2**53, which every JSON reader holds exactly.
-_ids = itertools.count((secrets.randbits(20) << 32) + 1)
+next_id: Final[Callable[[], int]] = itertools.count((secrets.randbits(20) << 32) + 1).__next__
 
 RETRY_AFTER_MOST = 60
 ONLY_MODERN_SAY = frozenset({-32020, -32021, -32022})
@@ -69,10 +71,6 @@ _message = msgspec.json.Decoder(Message)
 _failure = msgspec.json.Decoder(Failure)
 _members = msgspec.json.Decoder(dict[str, Raw])
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
-
-def next_id() -> int:
-    return next(_ids)
 
 
 def parse(data: bytes) -> Message:

@@ -9,10 +9,11 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.upstream import Answer, UpstreamBroken
-from gateway.upstream.conversation import JSON, pass_on, streamed, whole
+from gateway.upstream.conversation import pass_on, streamed, whole
 from gateway.upstream.envelope import modern_body, modern_lines
 from gateway.upstream.eras import check_taken, with_doubt
 from gateway.upstream.messages import failure, next_id, read, refusal
+from gateway.upstream.plain import message_in, of_modern
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -43,14 +44,7 @@ class ResultHead(msgspec.Struct):
     cacheScope: Raw | UnsetType = UNSET  # noqa: N815
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True):
-    jsonrpc: str
-    id: Raw
-    result: Raw
-
-
 _head = msgspec.json.Decoder(ResultHead)
-_plain = msgspec.json.Decoder(_Plain)
 
 
 class Notified:
@@ -90,7 +84,7 @@ async def answered(sent: Coroutine[None, None, Reply], number: int, ask: Ask, do
     """The answer that `sent` brings, whose reply is closed in the end."""
     reply = await sent
     try:
-        if result := plain_result(reply, number):
+        if not reply.stream and (result := of_modern(message_in(reply) or b"", number)):
             return Answer(result=result)
         check_taken(reply, number, ask, Era.MODERN)
         check_status(reply)
@@ -100,21 +94,6 @@ async def answered(sent: Coroutine[None, None, Reply], number: int, ask: Ask, do
         return with_doubt(reply, message, ask, Era.MODERN, said(message))
     finally:
         reply.close()
-
-
-def plain_result(reply: Reply, number: int) -> bytes:
-    """The result in an answer as nearly all are; empty for any other, which is to be read in all strictness."""
-    if reply.stream or reply.status != 200 or reply.content_type != JSON:
-        return b""
-    body = reply.body()
-    try:
-        answer = _plain.decode(body)
-        result = bytes(answer.result)
-        if _head.decode(result).resultType is UNSET or bytes(answer.id) != b"%d" % number or not body.isascii():
-            return b""
-    except (msgspec.DecodeError, RecursionError):
-        return b""
-    return result
 
 
 def check_status(reply: Reply) -> None:

@@ -1,7 +1,8 @@
-"""Calls of a tool at a modern server that differ in nothing but their arguments: what is the same is made once.
+"""Calls of a tool at one server that differ in nothing but their arguments: what is the same is made once.
 
 Such a call leaves at once where a connection waits for it, and its answer is read where it comes, if it is as nearly
-all are. For everything else there is the long way (`gateway.upstream.modern`), which it can take from any point on.
+all are. For everything else there is the long way (`gateway.upstream.modern`, `gateway.upstream.legacy.engine`), which
+it can take from any point on. This is the way to a modern server; see `gateway.upstream.legacy.ways` for the other.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.upstream import UpstreamError
-from gateway.upstream.envelope import framed, modern_frame, modern_lines
+from gateway.upstream.envelope import FRAME, modern_frame, modern_lines
 from gateway.upstream.messages import next_id
-from gateway.upstream.modern import answered, plain_result
+from gateway.upstream.modern import answered
+from gateway.upstream.plain import message_in, of_modern
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -26,31 +28,45 @@ if TYPE_CHECKING:
     from gateway.upstream.limits import Gate
     from registry.catalogue import Credential
 
+    Reader = Callable[[bytes, int], bytes]  # the plain result in an answer to the request of that number
+
 
 class Way:
-    """All that leaves with each such call, but for its id, the arguments and the credential."""
+    """All that leaves with each such call, but for its id, the arguments and the credential.
 
-    __slots__ = ("_back", "_front", "_lines", "ask", "egress", "gate", "route", "terms")
+    `read` takes the answers apart; `bare` says that what it gives has no word that earlier revisions do not know.
+    """
+
+    __slots__ = ("_back", "_front", "_lines", "ask", "bare", "egress", "gate", "read", "route", "terms")
 
     def __init__(self, egress: Egress, route: Route, ask: Ask, gate: Gate, terms: Terms) -> None:
         self.egress, self.route, self.ask, self.gate, self.terms = egress, route, ask, gate, terms
         self._lines = modern_lines(ask)
         self._front, self._back = modern_frame(ask)
+        self.read: Reader = of_modern
+        self.bare = False
 
     def trip(self, arguments: bytes, credential: Credential | None) -> Trip | None:
         """A call that can leave now, and has not yet; None where there is anything to wait for or to say against it."""
-        if not self.gate.is_open() or (credential is not None and credential.heard is not None):
-            return None
-        waiting = self.egress.waiting(self.route)
         number = next_id()
-        body = framed(number, self._front, arguments, self._back)
-        if waiting is None or not self.egress.budget.admits(len(body)):
+        body = FRAME % (number, self._front, arguments, self._back)
+        started = self.started(self._lines, body, credential)
+        return None if started is None else Trip(self, number, *started)
+
+    def started(self, lines: bytes, body: bytes, credential: Credential | None) -> Started | None:
+        """What a trip begins with: the request as it leaves, where the connections wait, and the one that is taken."""
+        gate, egress = self.gate, self.egress
+        if not gate.is_open() or (credential is not None and credential.heard is not None):
+            return None
+        waiting = egress.waiting(self.route)
+        if waiting is None or not egress.budget.admits(len(body)):
             return None
         try:
-            request = self.egress.written(self.route, self._lines, body, credential)
+            request = egress.written(self.route, lines, body, credential)
         except UpstreamError:
             return None
-        return Trip(self, number, request, waiting)
+        gate.under_way += 1
+        return request, waiting, waiting.pop()
 
     def along(
         self, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
@@ -62,43 +78,62 @@ class Way:
         self, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
     ) -> Coroutine[None, None, Answer]:
         number = next_id()
-        body = framed(number, self._front, arguments, self._back)
+        body = FRAME % (number, self._front, arguments, self._back)
         sent = self.egress.exchange(self.route, "POST", self._lines, body, self.terms, credential=credential)
         return answered(sent, number, self.ask, down)
 
 
+Started = tuple[bytes, "list[Connection]", "Connection"]
+
+
 class Trip(msgspec.Struct):
-    """One such call. After `depart`, when its reply has come, either `result` and `end` or `rest`."""
+    """One such call, which has its connection. It leaves, or is taken `back`.
+
+    When something of its reply has come, there is a `result`, and then its `end`; or there is only the `rest`.
+    """
 
     way: Way
     number: int
     request: bytes
     waiting: list[Connection]
+    connection: Connection
     reply: Any = None
 
+    def back(self) -> None:
+        """It does not leave after all."""
+        self.way.gate.under_way -= 1
+        self.waiting.append(self.connection)
+
     def depart(self) -> Reply:
-        way = self.way
-        way.gate.under_way += 1
-        reply: Reply = self.waiting.pop().send(self.request, way.terms)
-        self.reply = reply
+        self.reply = reply = self.connection.send(self.request, self.way.terms)
         return reply
 
-    def result(self) -> bytes:
-        """What came, if it is as nearly all are; empty for anything else, which `rest` is for."""
-        return b"" if self.reply.fault is not None else plain_result(self.reply, self.number)
+    def result(self) -> bytes | None:
+        """What came, if it is as nearly all are; None if it is not all there yet.
+
+        Empty for anything else, which `rest` is for.
+        """
+        message = message_in(self.reply)
+        return self.way.read(message, self.number) if message else message
 
     def end(self) -> None:
         """It is over, and well."""
-        gate = self.way.gate
-        self.reply.close()
+        gate, reply = self.way.gate, self.reply
+        if reply.stream:
+            reply.drain()
+        reply.close()
         gate.under_way -= 1
         gate.breaker.succeeded()
 
-    def rest(self, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:
+    def rest(self, arguments: bytes, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:  # noqa: ARG002
         """On from here by the long way, whatever has come or will."""
         way = self.way
-        sent = way.egress.settled(self.reply, way.route, self.request, way.terms, repeatable=False)
-        return passed(way.gate, way.ask, answered, sent, self.number, way.ask, down, entered=True)
+        return passed(way.gate, way.ask, answered, self.settled(), self.number, way.ask, down, entered=True)
+
+    def settled(self) -> Coroutine[None, None, Reply]:
+        """Its reply, once that has come."""
+        way = self.way
+        return way.egress.settled(self.reply, way.route, self.request, way.terms, repeatable=False)
 
 
 async def passed(

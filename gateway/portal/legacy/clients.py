@@ -15,12 +15,13 @@ from gateway.portal.calls import call
 from gateway.portal.calls.asking import LEVELS
 from gateway.portal.calls.targets import invalid
 from gateway.portal.headers import LEGACY, check_legacy
-from gateway.portal.legacy import batches, down, questions, turns
+from gateway.portal.legacy import batches, questions
 from gateway.portal.legacy import stream as legacy_stream
-from gateway.portal.legacy.cancelling import UnderWay, mark_of
+from gateway.portal.legacy.cancelling import UnderWay
 from gateway.portal.legacy.sessions import Session, Sessions
 from gateway.portal.legacy.tasks import answering, beginning
 from gateway.portal.legacy.tasks.announcing import CAPABILITY, has_tasks
+from gateway.portal.legacy.telling import called, tell
 from gateway.portal.legacy.trails import Trails
 from gateway.portal.listening import subscriptions
 from gateway.portal.wire import INVALID_REQUEST, refused
@@ -55,9 +56,9 @@ class Legacy:
         self._hub = hub
         self._listing = lists
         self._pulse = pulse
-        self._sessions = Sessions(world)
-        self._trails = Trails(world)
-        self._under_way = UnderWay(world.rendezvous)
+        self.sessions = Sessions(world)
+        self.trails = Trails(world)
+        self.under_way = UnderWay(world.rendezvous)
         self._methods: dict[str, Callable[[Exchange], Awaitable[bytes]]] = {
             "ping": self._ping,
             "logging/setLevel": self._set_level,
@@ -73,7 +74,7 @@ class Legacy:
             await self._initialize(exchange)
             return
         await self._enter(exchange)
-        self._trails.lay(exchange)
+        self.trails.lay(exchange)
         await self._handle(exchange)
 
     async def batch(self, exchange: Exchange, body: bytes) -> None:
@@ -84,12 +85,12 @@ class Legacy:
         messages = batches.read(body)
         for message in messages:
             check_legacy(exchange.arrival, message)
-        self._trails.lay(exchange)
+        self.trails.lay(exchange)
         await batches.Batch(exchange, self._handle, self._pulse).run(messages)
 
     async def _enter(self, exchange: Exchange) -> Session:
         session = exchange.session = self._session(exchange)
-        exchange.log_level = (await self._sessions.state(session)).level
+        exchange.log_level = (await self.sessions.state(session)).level
         return session
 
     async def _handle(self, exchange: Exchange) -> None:
@@ -105,7 +106,7 @@ class Legacy:
         header = exchange.arrival.headers.get(SESSION)
         if header is None or SESSION in exchange.arrival.doubled:
             raise Problem(400, -32600, "Start with initialize and send the Mcp-Session-Id that it gave.")
-        return self._sessions.open(header, exchange.principal, exchange.mount)
+        return self.sessions.open(header, exchange.principal, exchange.mount)
 
     async def _initialize(self, exchange: Exchange) -> None:
         """The handshake: the client's version if we speak it, else our newest (2025-11-25, "Version negotiation")."""
@@ -117,7 +118,7 @@ class Legacy:
         version = asked if asked in LEGACY else LEGACY[0]
         info = message.params.get("clientInfo")
         raw = bytes(message.params["capabilities"])
-        header = self._sessions.begin(exchange.principal, exchange.mount, version, raw, bytes(info) if info else b"")
+        header = self.sessions.begin(exchange.principal, exchange.mount, version, raw, bytes(info) if info else b"")
         exchange.world.journal.note(
             "session.opened",
             **exchange.asker,
@@ -129,24 +130,12 @@ class Legacy:
         await exchange.reply.json(200, body, ((SESSION, header),))
 
     async def _answer(self, exchange: Exchange) -> None:
-        """Runs on until its end when the client hangs up: in these revisions that cancels nothing."""
-        ident, request = exchange.message.id, exchange.arrival.request
-        assert exchange.session is not None
+        session, ident, request = exchange.session, exchange.message.id, exchange.arrival.request
+        assert session is not None
         assert request is not None
         run: Any = asyncio.current_task() or request.run  # a task or a run
-        mark = mark_of(exchange.session, ident)
-        patience = self._under_way.start(mark, run)
-        try:
-            answer = await self._do(exchange)
-        except asyncio.CancelledError:
-            if request.recalled or run.uncancel() > 0 or mark not in self._under_way:
-                raise
-            await self._say_nothing(exchange)
-            return
-        finally:
-            self._under_way.stop(mark, patience)
-        kind, body = (b"result", answer.result) if answer.result else (b"error", answer.error)
-        await exchange.reply.finish(200, b'{"jsonrpc":"2.0","id":%s,"%s":%s}' % (ident, kind, body))
+        self.under_way.start(session, ident, run)
+        await tell(exchange, self._do(exchange), self.under_way, run)
 
     async def _do(self, exchange: Exchange) -> Answer:
         method = exchange.message.method
@@ -155,10 +144,7 @@ class Legacy:
             return await (self._begin_task if method == "tools/call" else answering.answer)(exchange)
         if method in _calls:
             self._pulse.add(exchange.reply)
-            try:
-                return down.answer(exchange, await turns.call_until_answered(exchange))
-            except Problem as problem:
-                raise down.problem(exchange, problem) from problem
+            return await called(exchange)
         if method in _lists:
             return Answer(result=self._listing.result(exchange))
         handle = self._methods.get(method)
@@ -169,23 +155,15 @@ class Legacy:
     async def _begin_task(self, exchange: Exchange) -> Answer:
         """The session's own stream tells of tasks from then on."""
         assert exchange.session is not None
-        if not (await self._sessions.state(exchange.session)).tasks:
-            await self._sessions.change(exchange.session, tasks=True)
+        if not (await self.sessions.state(exchange.session)).tasks:
+            await self.sessions.change(exchange.session, tasks=True)
         return await beginning.begin(exchange)
-
-    async def _say_nothing(self, exchange: Exchange) -> None:
-        """A cancelled request has no answer: the stream ends without one."""
-        if exchange.reply.streams:
-            await exchange.reply.open()
-            await exchange.reply.end()
-        else:
-            await exchange.reply.text(202, "")
 
     async def _notice(self, exchange: Exchange) -> None:
         raw = exchange.message.params.get("requestId")
         if exchange.message.method == "notifications/cancelled" and raw is not None:
             assert exchange.session is not None
-            await self._under_way.cancel(mark_of(exchange.session, bytes(raw)))
+            await self.under_way.cancel(exchange.session, bytes(raw))
         await exchange.reply.text(202, "")
 
     async def _take_answer(self, exchange: Exchange) -> None:
@@ -206,7 +184,7 @@ class Legacy:
         if level not in LEVELS:
             raise invalid(f"params.level must be one of {', '.join(LEVELS)}.")
         assert exchange.session is not None
-        await self._sessions.change(exchange.session, level=level)
+        await self.sessions.change(exchange.session, level=level)
         return b"{}"
 
     async def _subscribe(self, exchange: Exchange) -> bytes:
@@ -220,10 +198,10 @@ class Legacy:
 
     async def _follow(self, exchange: Exchange, changed: Callable[[list[str]], list[str]]) -> bytes:
         assert exchange.session is not None
-        uris = changed((await self._sessions.state(exchange.session)).uris)
+        uris = changed((await self.sessions.state(exchange.session)).uris)
         if len(uris) > URI_LIMIT:
             raise invalid(f"At most {URI_LIMIT} resources can be followed in one session.")
-        await self._sessions.change(exchange.session, uris=uris)
+        await self.sessions.change(exchange.session, uris=uris)
         return b"{}"
 
     async def get(self, exchange: Exchange) -> None:
@@ -233,14 +211,14 @@ class Legacy:
             raise Problem(406, 0, "This stream is text/event-stream: accept it.")
         last = exchange.arrival.headers.get(LAST_ID, b"")
         if last.startswith(b"c-"):
-            await self._trails.resume(exchange.reply, session, last)
+            await self.trails.resume(exchange.reply, session, last)
             return
-        await legacy_stream.follow(exchange, self._hub, self._listing, lambda: self._sessions.state(session), last)
+        await legacy_stream.follow(exchange, self._hub, self._listing, lambda: self.sessions.state(session), last)
 
     async def delete(self, exchange: Exchange) -> None:
         session = self._session(exchange)
-        await self._sessions.state(session)
-        await self._sessions.change(session, gone=True)
+        await self.sessions.state(session)
+        await self.sessions.change(session, gone=True)
         await exchange.reply.text(204, "")
 
 

@@ -34,13 +34,18 @@ def answer(exchange: Exchange, given: Answer) -> Answer:
         return _error(exchange, given)
     if rounds.asks_back(given):
         return _question(exchange, given)
-    members = members_of(given.result)
+    return Answer(result=complete(given.result))
+
+
+def complete(result: bytes) -> bytes:
+    """The same for the result of something that is done."""
+    members = members_of(result)
     for name in _NEW:
         members.pop(name, None)
     structured = members.get("structuredContent")
     if structured is not None and not bytes(structured).lstrip().startswith(b"{"):
         del members["structuredContent"]
-    return Answer(result=join(members))
+    return join(members)
 
 
 def _error(exchange: Exchange, given: Answer) -> Answer:

@@ -39,6 +39,11 @@ class Session(msgspec.Struct, frozen=True, gc=False):
     client_info: bytes
     issued: int
 
+    @property
+    def ends(self) -> float:
+        """When the client has to shake hands again."""
+        return self.issued + LIFE
+
     def declares(self, *path: str) -> bool:
         """Whether the client said that it can do this."""
         node = msgspec.json.decode(self.capabilities)
@@ -88,7 +93,7 @@ class Sessions:
             if len(self._opened) >= OPENED:
                 self._opened.clear()
             self._opened[header, context] = session
-        if session.issued + LIFE < time.time():
+        if session.ends < time.time():
             raise gone()
         return session
 
@@ -110,6 +115,13 @@ class Sessions:
             raise gone()
         return state
 
+    def calm(self, session: Session) -> bool:
+        """Whether it is known, as freshly as it has to be, that it goes on and that nothing is set in it."""
+        known = self._states.get(session.id)
+        if known is None or known[0] < time.monotonic():
+            return False
+        return not known[1].gone and not known[1].level
+
     async def _fetch(self, session: Session) -> State:
         try:
             raw = await self._rendezvous.get(_key(session))
@@ -122,7 +134,7 @@ class Sessions:
     async def change(self, session: Session, **changes: Any) -> State:
         """Leaves the changed state where every process finds it."""
         state = msgspec.structs.replace(await self._fetch(session), **changes)
-        left = max(1.0, session.issued + LIFE - time.time())
+        left = max(1.0, session.ends - time.time())
         try:
             await self._rendezvous.put(_key(session), msgspec.json.encode(state), left)
         except RendezvousDown as error:

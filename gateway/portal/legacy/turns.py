@@ -23,6 +23,8 @@ from gateway.running import as_task
 from gateway.upstream import Answer, AskRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from gateway.portal.exchange import Exchange
     from gateway.portal.legacy.sessions import Session
     from gateway.portal.wire import Message
@@ -47,9 +49,12 @@ class _Asked(msgspec.Struct):
 _asked: Final = msgspec.json.Decoder(_Asked)
 
 
-async def call_until_answered(exchange: Exchange) -> Answer:
-    """The answer to a legacy client's call. What it cannot be asked is left in the answer, for `down` to tell it."""
-    answer = await call.call(exchange)
+async def call_until_answered(exchange: Exchange, first: Awaitable[Answer] | None = None) -> Answer:
+    """The answer to a legacy client's call, which may be under way: `first` is the first answer to it then.
+
+    What the client cannot be asked is left in the answer, for `down` to tell it.
+    """
+    answer = await (call.call(exchange) if first is None else first)
     for _ in range(ROUNDS):
         if not rounds.asks_back(answer):
             return answer

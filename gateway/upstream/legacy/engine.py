@@ -26,7 +26,7 @@ from gateway.upstream.modern import NOT_REPEATABLE
 from registry.tables import Era
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from gateway.egress.pool import Egress
     from gateway.egress.reply import Reply
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from gateway.upstream.legacy.sessions import Session, Sessions
     from gateway.upstream.messages import Message
     from registry.catalogue import Credential
+
+    Post = Callable[[], Coroutine[None, None, Reply]]  # sends the request of an ask, or has done so
 
 SHORT = Terms(10.0, 10.0, 256 * 1024)
 SHORTEST_WAIT = 1.0  # seconds before the rest of a stream is asked for, unless the server names a time
@@ -87,11 +89,22 @@ class Legacy:
         else:
             async with _greeted(ask), within(terms.silence):  # who waits no longer leaves the greeting to those who do
                 session = await self._sessions.enter(key, route, credential, capabilities)
+        return await self._or_again(self._ask(session, ask, down, terms), session, ask, down, terms)
+
+    async def go_on(
+        self, post: Post, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms
+    ) -> Answer:
+        """The same from where `ask` has left within `session` already, as `number`; `post` gives its reply."""
+        return await self._or_again(self._asked(post, number, session, ask, down, terms), session, ask, down, terms)
+
+    async def _or_again(
+        self, asked: Coroutine[None, None, Answer], session: Session, ask: Ask, down: Downstream, terms: Terms
+    ) -> Answer:
         try:
-            return await self._ask(session, ask, down, terms)
+            return await asked
         except SessionGone:
             async with _greeted(ask), within(terms.silence):
-                session = await self._sessions.renew(session, capabilities)
+                session = await self._sessions.renew(session, session.key[-1])
         try:
             return await self._ask(session, ask, down, terms)
         except SessionGone as gone:
@@ -127,26 +140,36 @@ class Legacy:
             await self.request(session, "logging/setLevel", b'{"level":%s}' % msgspec.json.encode(ask.log_level))
             session.log_level = ask.log_level
         number = next_id()
+        repeatable = ask.method not in NOT_REPEATABLE
+        post = partial(self._post, session, legacy_body(ask, number), terms, repeatable=repeatable)
+        return await self._asked(post, number, session, ask, down, terms)
+
+    async def _asked(
+        self, post: Post, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms
+    ) -> Answer:
         try:
-            return await self._ask_as(number, session, ask, down, terms)
+            return await self._ask_as(post, number, session, ask, down, terms)
         except (asyncio.CancelledError, UpstreamSlow):
             self._cancel(session, number)  # closing the connection tells a legacy server nothing
             raise
 
-    async def _ask_as(self, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms) -> Answer:
+    async def _ask_as(
+        self, post: Post, number: int, session: Session, ask: Ask, down: Downstream, terms: Terms
+    ) -> Answer:
         questions = Questions(partial(self.tell, session), session.route.server, ask, number, down, NotYet())
         beside = await self._beside(session, questions)
         try:
-            return await self._answered(number, session, ask, questions, terms)
+            return await self._answered(post, number, session, ask, questions, terms)
         finally:
             questions.close()
             if beside is not None:
                 beside.leave(questions)
 
-    async def _answered(self, number: int, session: Session, ask: Ask, questions: Questions, terms: Terms) -> Answer:
-        repeatable = ask.method not in NOT_REPEATABLE
+    async def _answered(
+        self, post: Post, number: int, session: Session, ask: Ask, questions: Questions, terms: Terms
+    ) -> Answer:
         began = asyncio.get_running_loop().time()
-        reply = await self._post(session, legacy_body(ask, number), terms, repeatable=repeatable)
+        reply = await post()
         questions.listen_on(reply)
         try:
             _check_known(reply, session)

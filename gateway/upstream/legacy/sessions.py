@@ -89,15 +89,30 @@ class Sessions:
 
     async def enter(self, key: Key, route: Route, credential: Credential | None, capabilities: bytes) -> Session:
         """The session under `key`, opened if need be."""
+        at_hand = self.at_hand(key, credential)
+        if at_hand is not None:
+            return at_hand
         session = self._open.get(key)
         if session is None:
             session = await self._once(key, self._find_or_open(key, route, credential, capabilities))
-        session.credential = credential  # of the same account, and perhaps newer
         now = asyncio.get_running_loop().time()
-        session.used = now
         if now - session.touched > TOUCH_EVERY:
             session.touched = now
             await self._leave(session)
+        return self._used(session, credential, now)
+
+    def at_hand(self, key: Key, credential: Credential | None) -> Session | None:
+        """The same, where there is nothing to wait for: it is open, and other processes know that it is used."""
+        session = self._open.get(key)
+        if session is None:
+            return None
+        now = asyncio.get_running_loop().time()
+        return None if now - session.touched > TOUCH_EVERY else self._used(session, credential, now)
+
+    @staticmethod
+    def _used(session: Session, credential: Credential | None, now: float) -> Session:
+        session.credential = credential  # of the same account, and perhaps newer
+        session.used = now
         return session
 
     async def renew(self, gone: Session, capabilities: bytes) -> Session:

@@ -149,7 +149,8 @@ def test_t_57_what_is_recognised_is_read_no_other_way(outer: list[bytes], inner:
         assert sorted(outer) != sorted(USUAL) or sorted(inner) != sorted(USUAL_INNER) or tail.strip()
         return
     message = parse(body)
-    ident, name, arguments, meta = said
+    ident, name, arguments, value, meta = said
     assert (message.id, message.method, message.value("name")) == (ident, "tools/call", name)
     assert {key: bytes(raw) for key, raw in message.params.items() if key != "name"} == {"arguments": arguments}
     assert message.raw_meta == meta
+    assert message.value("arguments") == value
