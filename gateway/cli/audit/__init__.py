@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.cli.audit.text import line_text, visible
+from gateway.cli.audit.text import line_text, told, visible
 from gateway.cli.common import Family, as_json, show, with_office
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ def _check(office: Office) -> Report:
 
 def _spread(record: dict[str, Any]) -> str:
     width = max(map(len, record))
-    return "\n".join(f"{visible(key):<{width}}  {visible(value)}" for key, value in record.items())
+    return "\n".join(f"{visible(key):<{width}}  {told(key, value)}" for key, value in record.items())
 
 
 def _plain(report: Report) -> dict[str, Any]:

@@ -27,7 +27,7 @@ def line_text(line: bytes | str) -> str:
         return f"(not a record: {len(line)} bytes)"
     head = (visible(record[key]) for key in _HEAD[2:-1] if record.get(key) and not _is_said(key, record))
     rest = (
-        f"{visible(key)}={_value(key, value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value
+        f"{visible(key)}={told(key, value)}" for key, value in record.items() if key not in _HEAD + _QUIET and value
     )
     return "  ".join((_clock(record.get("at")), *head, *rest))
 
@@ -37,9 +37,11 @@ def _is_said(key: str, record: dict[str, Any]) -> bool:
     return key == "server" and bool(record.get("object"))
 
 
-def _value(key: str, value: Any) -> str:
+def told(key: str, value: Any) -> str:
     """Moments as people read them; --json has the number."""
-    moment = _moment(value) if key.endswith("_at") else None
+    if key == "at":
+        return _clock(value)
+    moment = _moment(value) if key.endswith("_at") or key == "before" else None
     return visible(value) if moment is None else moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

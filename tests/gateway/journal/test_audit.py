@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -71,6 +72,7 @@ def test_show_tells_all_about_a_call_and_finds_it_by_its_decision(data: Path) ->
     assert [record["event"] for record in by_call] == ["call.intent", "call.outcome"]
     assert by_call == by_decision
     assert "notes.add" in run(data, "show", "c1").output
+    assert re.search(r"^at +20\d\d-\d\d-\d\d \d\d:", run(data, "show", "c1").output, re.MULTILINE)
     assert "nothing on record about 'c9'" in run(data, "show", "c9", code=1).output
 
 
