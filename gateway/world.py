@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from gateway.journal.copier import Progress
 
 if TYPE_CHECKING:
     from authz.tokens.access import TokenVerifier
@@ -39,6 +41,7 @@ class World:
     keysets: KeySets
     underway: Underway
     telemetry: Telemetry
+    index: Progress = field(default_factory=Progress)  # of the journal, where this process keeps it
 
     @property
     def settings(self) -> Settings:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sqlalchemy import event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, SQLModel, create_engine, select
 
 from registry.errors import DatabaseReplaced
@@ -21,7 +22,7 @@ from registry.tables import Epoch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Table
+    from sqlalchemy import URL, Table
     from sqlalchemy.engine import Engine
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -69,6 +70,29 @@ class Database:
                 session.connection().exec_driver_sql("BEGIN IMMEDIATE")
             yield session
             self.move(session, *concerns)
+
+    @contextmanager
+    def driver(self) -> Iterator[Any]:
+        """A cursor of the driver itself, for rows by the hundred; committed when the block ends.
+
+        On SQLite whoever changes something begins the transaction. Raises SQLAlchemyError, whatever the driver raises.
+        """
+        connection = self.engine.raw_connection()
+        try:
+            yield connection.cursor()
+            connection.commit()
+        except self.engine.dialect.loaded_dbapi.Error as error:
+            raise DatabaseError(None, None, error) from error
+        finally:
+            connection.close()
+
+    def address(self) -> dict[str, Any]:
+        """What the driver's own `connect` is given; may hold a password."""
+        if not self.is_postgresql:
+            return {"database": str(Path(self.url.database or "").absolute())}
+        _, given = self.engine.dialect.create_connect_args(self.engine.url)
+        given = {name: value for name, value in given.items() if name != "context"}  # of SQLAlchemy's own
+        return {**_deadlines(self.url), **given}
 
     def epochs(self) -> dict[str, int]:
         """The present epoch of every concern. Raises DatabaseReplaced."""
@@ -144,12 +168,15 @@ def sqlite_url(data: Path) -> str:
 def _engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() == "postgresql":
-        deadlines = {name: value for name, value in _DEADLINES.items() if name not in parsed.query}
         address = parsed.set(drivername="postgresql+psycopg")
-        return create_engine(address, connect_args=deadlines, pool_pre_ping=True, pool_size=5, **_QUIET)
+        return create_engine(address, connect_args=_deadlines(parsed), pool_pre_ping=True, pool_size=5, **_QUIET)
     engine = create_engine(parsed, connect_args={"timeout": 15}, **_QUIET)
     event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _deadlines(url: URL) -> dict[str, int]:
+    return {name: value for name, value in _DEADLINES.items() if name not in url.query}
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from gateway import clock
+from gateway.background.indexing import index_forever
 from gateway.background.sweep import sweep_forever
 from gateway.background.uses import note_uses_forever
 from gateway.credentials.connections.tending import Tending
 from gateway.identity.refreshing import Refreshing
-from gateway.journal.index import Indexer
 from gateway.upstream.leaving import leave_forever
 from gateway.upstream.refreshing.refresh import Refresher
 
@@ -43,7 +43,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         "counts": world.telemetry.settle_forever,
     }
     if leader:
-        works["index"] = Indexer(world.settings.journal, world.office.database).run
+        works["index"] = lambda: index_forever(world)
         works["clock"] = lambda: clock.watch(world.journal)
         works["sweep"] = lambda: sweep_forever(world.office)
     tasks = [asyncio.create_task(_keep(name, work), name=name) for name, work in works.items()]

@@ -1,37 +1,56 @@
-"""Copies the journal into the database for search, by one process, in small batches, while there is little else to do.
+"""Copies the journal into the database for search. Who copies all the time is a process of its own: `copier`.
 
 How far a file is copied stands in its row of the table of segments, moved in the same transaction: nothing is lost or
-doubled, whoever does it. Only records that fit the chain are copied.
+doubled, whoever does it and whenever it is killed. Only records that fit the chain are copied; where it stands is read
+from the last record that was. The driver's own statements are used: rows come by the hundred, and the process that
+copies knows no more of a database.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 import msgspec
-from sqlalchemy import Table, insert
-from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import Session, select
 
-from gateway.journal.reading import Ending, beginning, fields, first, records
+from gateway.journal.reading import Ending, beginning, digest_before, fields, first, records
+from gateway.journal.records import BadLine
 from gateway.journal.segments import SegmentName
-from registry.tables import JournalEntry, Segment
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from gateway.journal.records import Record
-    from registry.database import Database
 
-BATCH = 150
-PAUSE = 0.1  # seconds between batches: some 1,500 records a second, and a few percent of a core
-IDLE = 1.0
-BUSY = 0.25  # of a core: a process that uses more has calls to answer, and they need the interpreter more than we do
-BUSY_PAUSE = 4.0  # whoever searches meanwhile catches up first
-REMEMBERED = 64  # segments
-_entries: Table = JournalEntry.__table__  # type: ignore[attr-defined]
+    Row = tuple[str | float, ...]
+
+BATCH: Final = 400  # records: some 10 ms in which nobody else can write to SQLite
+_NAMES: Final = '"id", "at", "event", "call", "decision", "segment", "principal", "server", "object", "outcome", "line"'
+_BEHIND: Final = "SELECT name, indexed, indexed_seq FROM segment WHERE pruned_at IS NULL ORDER BY position"
+_PLACE: Final = "SELECT indexed FROM segment WHERE name = ? AND pruned_at IS NULL"
+_MOVE: Final = "UPDATE segment SET indexed = ?, indexed_seq = ? WHERE name = ?"
+_INSERT: Final = f"INSERT INTO journal_entry ({_NAMES}) VALUES ({', '.join('?' * 11)})"  # noqa: S608
+
+
+class Place(NamedTuple):
+    """How far a segment is copied: bytes of its file, and the number of the last record of them."""
+
+    name: str
+    offset: int
+    seq: int
+
+
+class Store(Protocol):
+    """Where copies are kept: a `Database`, or the little of one that a copier has."""
+
+    @property
+    def is_postgresql(self) -> bool: ...
+
+    def driver(self) -> AbstractContextManager[Any]:
+        """The driver's own cursor; what is done with it counts when the block ends."""
 
 
 class _Found(msgspec.Struct):
@@ -47,49 +66,55 @@ class _Found(msgspec.Struct):
     outcome: str = ""
 
 
+class _Batch(NamedTuple):
+    rows: list[Row]
+    end: int
+    seq: int
+
+
 _found = msgspec.json.Decoder(_Found)
 
 
 class Indexer:
-    """`run` for as long as the gateway serves, in one of its processes; `catch_up` before a search."""
+    """`catch_up` before a search; `step` again and again for whoever copies all the time.
 
-    def __init__(self, directory: Path, database: Database) -> None:
+    `through` calls what reads a batch: by a thread that gives way to others, for one.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        database: Store,
+        through: Callable[[Callable[[], _Batch | None]], _Batch | None] = lambda read: read(),
+    ) -> None:
         self._directory = directory
         self._database = database
-        self._endings: dict[str, Ending] = {}  # where we are, so that a batch does not begin by reading it all again
+        self._through = through
         self._stuck: dict[str, int] = {}  # at this size nothing of it could be copied
 
-    async def run(self) -> None:
-        pause, used = IDLE, time.process_time()
-        while True:
-            await asyncio.sleep(pause)
-            before, used = used, time.process_time()
-            busy = used - before > BUSY * pause
-            try:
-                copied = await asyncio.to_thread(self.step)
-            except (SQLAlchemyError, OSError):
-                copied = 0  # the database or a file is away: it is asked again
-            pause = BUSY_PAUSE if busy else PAUSE if copied else IDLE
-
     def catch_up(self) -> None:
-        """Copy all there is."""
-        while self.step():
-            pass
+        """Copy all there is now; what is written meanwhile is somebody else's."""
+        ends = {place.name: self._size(place.name) for place in self._behind()}
+        while places := [place for place in self._behind() if place.offset < ends.get(place.name, 0)]:
+            for place in places:
+                self._copy(place)
 
-    def step(self) -> int:
-        """Copy one batch of the first segment that has something new; gives how many records it was."""
-        for name in self._behind():
-            copied = self._copy(name)
-            if copied:
-                return copied
-        return 0
+    def step(self) -> bool:
+        """Copy one batch of each segment that has something new; gives whether there may be more."""
+        copied = [self._copy(place) for place in self._behind()]
+        return BATCH in copied
 
-    def _behind(self) -> list[str]:
+    def waiting(self, matters: Callable[[str], bool] = lambda _name: True) -> float:
+        """The age in seconds of the oldest record that is not copied yet, of segments that matter; 0 without one."""
+        ages = (self._age(place) for place in self._behind() if matters(place.name))
+        return max(ages, default=0.0)
+
+    def _behind(self) -> list[Place]:
         """The segments whose file is longer than what was copied."""
-        with self._database.read() as session:
-            rows = session.exec(select(Segment.name, Segment.indexed).where(Segment.pruned_at == None)).all()  # noqa: E711
-        sizes = ((name, self._size(name), indexed) for name, indexed in rows)
-        return [name for name, size, indexed in sizes if size > indexed and self._stuck.get(name) != size]
+        with self._database.driver() as cursor:
+            places = [Place(*row) for row in cursor.execute(_BEHIND).fetchall()]
+        sizes = ((place, self._size(place.name)) for place in places)
+        return [place for place, size in sizes if size > place.offset and self._stuck.get(place.name) != size]
 
     def _size(self, name: str) -> int:
         try:
@@ -97,78 +122,91 @@ class Indexer:
         except OSError:
             return 0
 
-    def _copy(self, name: str) -> int:
-        size = self._size(name)
-        with self._database.change() as session:
-            row = session.exec(select(Segment).where(Segment.name == name).with_for_update()).one()
-            ending = self._ending(row)
-            batch = _batch(self._directory / name, ending) if ending else []
-            if batch:
-                self._store(session, row, batch)
-            else:
-                self._stuck[name] = size
-            return len(batch)
+    def _age(self, place: Place) -> float:
+        try:
+            with (self._directory / place.name).open("rb") as file:
+                file.seek(place.offset)
+                line = file.readline()
+        except OSError:
+            return 0.0
+        return time.time() - _columns(line).at if line.endswith(b"\n") else 0.0
 
-    def _ending(self, row: Segment) -> Ending | None:
-        """Where the chain stands after what was copied of the file."""
-        known = self._endings.get(row.name)
-        if known is None or known.offset != row.indexed:
-            if len(self._endings) > REMEMBERED:
-                self._endings.clear()
-            known = self._walked(row)
-            if known is not None:
-                self._endings[row.name] = known
-        return known
+    def _copy(self, place: Place) -> int:
+        size = self._size(place.name)
+        batch = self._through(lambda: self._read(place))
+        if batch is None:
+            self._stuck[place.name] = size
+            return 0
+        self._store(place, batch)
+        return len(batch.rows)
 
-    def _walked(self, row: Segment) -> Ending | None:
-        opened = first(self._directory / row.name)
-        if opened is None:
+    def _read(self, place: Place) -> _Batch | None:
+        """The records that follow what was copied; None where none does that fits."""
+        name, path = SegmentName.parse(place.name), self._directory / place.name
+        try:
+            ending = _ending(path, place)
+            found = list(islice(records(path, ending), BATCH)) if ending else []
+        except OSError:
             return None
-        ending = beginning(opened)
-        if row.indexed:
-            for record in records(self._directory / row.name, ending):
-                if record.end >= row.indexed:
-                    break
-        return ending
+        if name is None or not found:
+            return None
+        return _Batch([_row(name, record) for record in found], found[-1].end, found[-1].seq)
 
-    def _store(self, session: Session, row: Segment, batch: list[Record]) -> None:
-        name = SegmentName.parse(row.name)
-        assert name is not None
-        session.connection().execute(insert(_entries), [_entry(name, record) for record in batch])
-        row.indexed, row.indexed_seq = batch[-1].end, batch[-1].seq
-        session.add(row)
+    def _store(self, place: Place, batch: _Batch) -> None:
+        """Unless somebody else has copied it meanwhile, or the segment was pruned."""
+        postgresql = self._database.is_postgresql
+        with self._database.driver() as cursor:
+            if not postgresql:
+                cursor.execute("BEGIN IMMEDIATE")
+            lock = " FOR UPDATE" if postgresql else ""
+            found = cursor.execute(self._statement(_PLACE) + lock, (place.name,)).fetchone()
+            if found is None or found[0] != place.offset:
+                return
+            if postgresql:
+                _pour(cursor, batch.rows)
+            else:
+                cursor.executemany(_INSERT, batch.rows)
+            cursor.execute(self._statement(_MOVE), (batch.end, batch.seq, place.name))
+
+    def _statement(self, text: str) -> str:
+        return text.replace("?", "%s") if self._database.is_postgresql else text
 
 
-def _batch(path: Path, ending: Ending) -> list[Record]:
-    batch: list[Record] = []
-    for record in records(path, ending):
-        batch.append(record)
-        if len(batch) >= BATCH:
-            break
-    return batch
+def _pour(cursor: Any, rows: list[Row]) -> None:
+    with cursor.copy(f"COPY journal_entry ({_NAMES}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
 
 
-def _entry(name: SegmentName, record: Record) -> dict[str, Any]:
-    found = _columns(record.line)
-    return {
-        "id": f"{name.writer}/{record.seq}",
-        "at": found.at,
-        "segment": str(name),
-        "principal": found.who,
-        "line": record.line.decode(),
-        "event": found.event,
-        "call": found.call,
-        "decision": found.decision,
-        "server": found.server,
-        "object": found.object,
-        "outcome": found.outcome,
-    }
+def _ending(path: Path, place: Place) -> Ending | None:
+    """Where the chain stands after what was copied of the file; None where that cannot be read from it."""
+    if not place.offset:
+        opened = first(path)
+        return beginning(opened) if opened else None
+    digest = digest_before(path, place.offset)
+    return Ending(seq=place.seq, digest=digest, offset=place.offset) if digest else None
+
+
+def _row(name: SegmentName, record: Record) -> Row:
+    found, text = _columns(record.line), record.line.decode()
+    row = (f"{name.writer}/{record.seq}", found.at, found.event, found.call, found.decision, str(name), found.who,
+           found.server, found.object, found.outcome, text)  # fmt: skip
+    if "\\u0000" not in text:
+        return row
+    return tuple(value.replace("\0", "\ufffd") if isinstance(value, str) else value for value in row)  # PostgreSQL
 
 
 def _columns(line: bytes) -> _Found:
     try:
         return _found.decode(line)
-    except msgspec.ValidationError:  # a fact that bears one of our names with another meaning
-        found = fields(line)
+    except msgspec.DecodeError:  # a fact that bears one of our names with another meaning
+        found = _fields(line)
     texts = {key: found[key] for key in _Found.__struct_fields__[1:] if isinstance(found.get(key), str)}
     return _Found(at=float(found.get("at") or 0), **texts)
+
+
+def _fields(line: bytes) -> dict[str, Any]:
+    try:
+        return fields(line)
+    except BadLine:
+        return {}

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.journal.records import BadLine, Record, check
+from gateway.journal.records import BadLine, Record, check, digest_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+ENOUGH = 128  # bytes at the end of a record in which its hash is
 LONGEST = 64 * 1024 * 1024  # of a line: a first or last record names all calls under way
 
 
@@ -110,6 +111,17 @@ def last(path: Path) -> Gist | None:
             reach *= 16
     try:
         return gist(tail[start + 1 :]) if tail.endswith(b"\n") else None
+    except BadLine:
+        return None
+
+
+def digest_before(path: Path, offset: int) -> bytes | None:
+    """The hash of the record that ends at this offset, as it stands there; None when none does."""
+    with path.open("rb") as file:
+        file.seek(max(0, offset - ENOUGH))
+        tail = file.read(min(offset, ENOUGH))
+    try:
+        return digest_of(tail[:-1]) if tail.endswith(b"\n") else None
     except BadLine:
         return None
 

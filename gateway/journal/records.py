@@ -83,6 +83,14 @@ def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:
     return Record(seq, digest.digest(), line, end)
 
 
+def digest_of(line: bytes) -> bytes:
+    """The hash that a record, or the end of one, says of itself. Raises BadLine."""
+    tail = _TAIL.fullmatch(line, max(0, len(line) - _TAIL_LENGTH))
+    if tail is None:
+        raise BadLine("is not a record")
+    return bytes.fromhex(tail[1].decode())
+
+
 def mark(key: bytes, what: str, segment: str, seq: int, head: bytes) -> str:
     """The keyed mark on a segment's first and last record: without the key no segment can be made up."""
     text = f"{what}\0{segment}\0{seq}\0{head.hex()}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from registry.catalogue import Upstream
 
 AMBER_AGE = 10.0  # seconds without a word from the database
+WAITING = 60.0  # seconds that a record may be missing in the index of the journal
 APPROVED_ONCE = frozenset({SUSPENDED, ANOTHER_WAY, CHANGED})
 HEADERS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 
@@ -56,6 +57,7 @@ def examine(world: World) -> Iterator[Check]:
     """All checks, from memory alone."""
     snapshot = world.snapshots.current
     yield from _journal(world)
+    yield from index(world.index.waiting, world.index.trouble)
     yield _state(world.snapshots.age(), world.snapshots.trouble)
     yield _policy(snapshot)
     yield _keys(snapshot, time.time())
@@ -71,6 +73,14 @@ def _journal(world: World) -> Iterator[Check]:
         return
     warnings = world.journal.warnings
     yield Check("journal", State.AMBER if warnings else State.GREEN, "; ".join(warnings))
+
+
+def index(waiting: float, trouble: str = "") -> Iterator[Check]:
+    """How far the search index is behind the journal, where that is worth a word. Calls do not need it."""
+    if waiting > WAITING or trouble:
+        why = f"records of the last {waiting:.0f} s are not in it yet" + (f" ({trouble})" if trouble else "")
+        remedy = "calls leave it too little of the processor, or the database too little time; searches wait for it"
+        yield Check("journal index", State.AMBER, why, remedy)
 
 
 def _state(age: float, trouble: str) -> Check:

@@ -44,7 +44,7 @@ class Counts:
     """
 
     def __init__(self) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
         disable_created_metrics()  # type: ignore[no-untyped-call]  # they double every series to say when we started
         self.registry = CollectorRegistry()
@@ -57,6 +57,12 @@ class Counts:
         self._seconds = Histogram(
             "ostiary_call_seconds", "From intent to outcome.", ["server"], buckets=BUCKETS, registry=self.registry
         )
+        self.waiting = Gauge(
+            "ostiary_journal_index_behind_seconds",
+            "Age of the oldest record that a search does not find yet.",
+            registry=self.registry,
+            multiprocess_mode="mostrecent",
+        ).set
         self._settling = threading.Lock()
         self._settled: dict[object, float] = {}
         self._decided = {True: 0, False: 0}

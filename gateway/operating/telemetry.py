@@ -31,6 +31,7 @@ class Telemetry:
         self.decided = self.counts.decided
         self.concluded = self.counts.concluded
         self.listed = self.counts.listed
+        self.waiting = self.counts.waiting
 
     @property
     def address(self) -> str | None:

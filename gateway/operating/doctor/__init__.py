@@ -28,6 +28,7 @@ QUESTIONS: Final = (
     kept.files,
     kept.demo,
     kept.journal,
+    kept.journal_index,
     kept.backup,
     doors.openings,
     doors.metrics,

@@ -10,8 +10,11 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from authz.tables import SigningKey
+from gateway.journal.index import Indexer
+from gateway.journal.segments import is_alive
 from gateway.operating.backup.making import LATEST
 from gateway.operating.checks import Check, State
+from gateway.operating.health import index
 from gateway.settings import ArgumentRecord
 
 if TYPE_CHECKING:
@@ -93,6 +96,13 @@ def journal(office: Office, _now: float) -> Iterator[Check]:
     if office.settings.journal_arguments is ArgumentRecord.FULL:
         why = "arguments are recorded in full, secrets and personal data in them too"
         yield Check("journal arguments", AMBER, why, "journal_arguments = redacted")
+
+
+def journal_index(office: Office, _now: float) -> Iterator[Check]:
+    """Of the writers that live: where nothing runs, nobody copies, and a search does it first."""
+    directory = office.settings.journal
+    waiting = Indexer(directory, office.database).waiting(lambda name: is_alive(directory, name.partition(".")[0]))
+    yield from index(waiting)
 
 
 def backup(office: Office, now: float) -> Iterator[Check]:

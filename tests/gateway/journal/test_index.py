@@ -1,9 +1,10 @@
 from __future__ import annotations
 
-import asyncio
+import json
 import threading
 import time
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
@@ -77,9 +78,8 @@ def test_a_batch_that_fails_is_copied_later(
     calls(journal, 100)
     _booked(database, 1)
     indexer = Indexer(directory, database)
-    indexer.step()
     with monkeypatch.context() as patch:
-        patch.setattr(index, "_entry", lambda *_: {"id": "x"})
+        patch.setattr(index, "_MOVE", "UPDATE nothing SET indexed = ?, indexed_seq = ? WHERE name = ?")
         with pytest.raises(SQLAlchemyError):
             indexer.step()
     indexer.catch_up()
@@ -96,7 +96,7 @@ def test_a_record_that_does_not_fit_is_not_copied(opened: Open, directory: Path,
     indexer = Indexer(directory, database)
     indexer.catch_up()
     assert [entry.call for entry in entries(database)] == ["", "c0", "c0"]
-    assert indexer.step() == 0
+    assert not indexer.step()
 
 
 def test_a_tail_that_was_copied_cannot_be_cut_unnoticed(opened: Open, directory: Path, database: Database) -> None:
@@ -213,24 +213,83 @@ def _booked(database: Database, number: int) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("busy", "copied"), [(-1.0, index.BATCH), (1e9, 201)])
-async def test_a_busy_process_copies_a_batch_and_lets_the_calls_go_first(
-    opened: Open, directory: Path, database: Database, monkeypatch: pytest.MonkeyPatch, busy: float, copied: int
+def test_of_each_segment_a_batch_is_copied_so_that_none_waits_for_a_busy_one(
+    opened: Open, directory: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name, value in {"BUSY": busy, "IDLE": 0.01, "PAUSE": 0.01, "BUSY_PAUSE": 60.0}.items():
-        monkeypatch.setattr(index, name, value)
+    monkeypatch.setattr(index, "BATCH", 10)
+    for journal in [opened(database=database) for _ in range(2)]:
+        calls(journal, 20)
+    _booked(database, 2)
+    assert Indexer(directory, database).step()
+    assert list(Counter(entry.segment for entry in entries(database)).values()) == [10, 10]
+
+
+def test_what_is_written_while_somebody_catches_up_is_left_to_others(
+    opened: Open, directory: Path, database: Database
+) -> None:
     journal = opened(database=database)
-    calls(journal, 100)
-    await asyncio.to_thread(_booked, database, 1)
-    running = asyncio.create_task(Indexer(directory, database).run())
-    await asyncio.to_thread(_copied, database, copied)
-    await asyncio.sleep(0.1)
-    running.cancel()
-    assert len(entries(database)) == copied
+    calls(journal, 3)
+    _booked(database, 1)
+
+    def reading(read: Callable[[], Any]) -> Any:
+        found = read()
+        calls(journal, 1)
+        return found
+
+    Indexer(directory, database, through=reading).catch_up()
+    assert len(entries(database)) == 7
 
 
-def _copied(database: Database, number: int) -> None:
-    deadline = time.monotonic() + 5
-    while len(entries(database)) < number:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def test_what_somebody_else_has_copied_meanwhile_is_not_copied_twice(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    journal = opened(database=database)
+    calls(journal, 3)
+    _booked(database, 1)
+
+    def reading(read: Callable[[], Any]) -> Any:
+        found = read()
+        Indexer(directory, database).catch_up()
+        return found
+
+    Indexer(directory, database, through=reading).step()
+    assert len(entries(database)) == 7
+
+
+def test_a_segment_that_is_pruned_while_it_is_read_leaves_nothing_behind(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    journal = opened(database=database, limit=6000)
+    calls(journal, 60)
+    _booked(database, 3)
+    chosen = old(directory, before=4e9)
+
+    def reading(read: Callable[[], Any]) -> Any:
+        found = read()
+        gone = [one for one in chosen if (directory / str(one.name)).exists()]
+        prune(directory, database, journal, gone, before=4e9, who="operator:root")
+        return found
+
+    Indexer(directory, database, through=reading).step()
+    assert not {entry.segment for entry in entries(database)} & {str(one.name) for one in chosen}
+
+
+def test_how_long_the_oldest_record_waits_is_said(opened: Open, directory: Path, database: Database) -> None:
+    journal = opened(database=database)
+    indexer = Indexer(directory, database)
+    _booked(database, 1)
+    indexer.catch_up()
+    assert indexer.waiting() == 0
+    journal.note("probe", who="test")
+    time.sleep(0.02)
+    assert indexer.waiting() >= 0.02
+    assert indexer.waiting(lambda _name: False) == 0
+
+
+def test_a_character_that_no_database_takes_is_found_by_its_record(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    opened(database=database).note("probe", who="some\0body")
+    _booked(database, 1)
+    (line,) = find(directory, database, Search(event="probe", who="some\ufffdbody"))
+    assert json.loads(line)["who"] == "some\0body"

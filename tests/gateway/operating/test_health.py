@@ -10,6 +10,7 @@ from authz.errors import NoSigningKey
 from authz.policy.policy import Policy
 from authz.tables import Rule
 from gateway import clock
+from gateway.journal.copier import Progress
 from gateway.operating import health
 from gateway.upstream.connections import Strain
 from gateway.upstream.troubles import Trouble
@@ -44,6 +45,7 @@ def world(
     secrets=(),
     strains=None,
     paused=None,
+    index=None,
 ):
     snapshot = SimpleNamespace(
         policy=Policy(rules),
@@ -54,6 +56,7 @@ def world(
     return SimpleNamespace(
         snapshots=SimpleNamespace(current=snapshot, age=lambda: age, trouble=trouble),
         journal=journal or Journal(),
+        index=index or Progress(),
         upstreams=SimpleNamespace(strains=lambda: strains or {}),
         settings=SimpleNamespace(stale_limit=900.0),
     )
@@ -114,6 +117,16 @@ async def test_a_journal_that_cannot_be_written_is_red():
 async def test_a_full_disk_is_told_before_it_is_too_late():
     status, report = await get("/readyz", world(journal=Journal(warnings=("9 % free",))))
     assert (status, report["status"]) == (200, "amber")
+
+
+async def test_an_index_that_is_far_behind_is_told_and_stops_no_call():
+    for progress, why in ((Progress(waiting=61.0), "last 61 s"), (Progress(trouble="OperationalError"), "Operational")):
+        status, report = await get("/readyz", world(index=progress))
+        (told,) = [check for check in report["checks"] if check["name"] == "journal index"]
+        assert (status, told["state"]) == (200, "amber")
+        assert why in told["why"]
+    _, report = await get("/readyz", world(index=Progress(waiting=59.0)))
+    assert "journal index" not in {check["name"] for check in report["checks"]}
 
 
 async def test_without_a_signing_key_no_calls_are_promised():

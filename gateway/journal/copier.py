@@ -1,0 +1,170 @@
+"""The process that copies the journal into the database all the time: `python -m gateway.journal.copier`.
+
+A process, so that it never holds the interpreter while a call wants it, and may use a core that is idle. It reads when
+nobody else wants the core (sched(7): SCHED_IDLE) until it is too far behind, and writes at once, because who writes
+holds a lock. Its orders come on standard input, whose end is its own; on standard output it says how it gets on.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sqlite3
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from gateway.journal.index import Indexer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+IDLE: Final = 1.0  # seconds between two looks at a journal in which nothing is new
+BREATH: Final = 0.01  # seconds in which others can write to the database
+LATE: Final = 15.0  # seconds behind, after which reading wants its share of the core like everybody
+SAY_EVERY: Final = 1.0
+
+
+class Orders(msgspec.Struct):
+    """`database` is what the driver's `connect` is given."""
+
+    directory: str
+    postgresql: bool
+    database: dict[str, Any]
+
+
+class Progress(msgspec.Struct):
+    """`waiting`: the age in seconds of the oldest record that cannot be found yet, while there are too many at once."""
+
+    waiting: float = 0.0
+    trouble: str = ""
+
+
+class Copies:
+    """The little of a database that is needed: one connection, made anew after a fault."""
+
+    def __init__(self, orders: Orders) -> None:
+        self.is_postgresql = orders.postgresql
+        self._given = orders.database
+        self._connection: Any = None
+        self.fault: type[Exception] = sqlite3.Error
+        if orders.postgresql:
+            import psycopg
+
+            self.fault = psycopg.Error
+
+    @contextmanager
+    def driver(self) -> Iterator[Any]:
+        """See `Store`."""
+        self._connection = self._connection or self._connect()
+        try:
+            yield self._connection.cursor()
+            self._connection.commit()
+        except BaseException:
+            self.leave()
+            raise
+
+    def leave(self) -> None:
+        """Undo what is not committed, and connect anew the next time: the file may be another one then."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(self.fault):
+                connection.close()
+
+    def _connect(self) -> Any:
+        if self.is_postgresql:
+            import psycopg
+
+            return psycopg.connect(**self._given)
+        connection = sqlite3.connect(**self._given, isolation_level=None, timeout=15)
+        connection.execute("PRAGMA synchronous=NORMAL")
+        return connection
+
+
+class Quiet:
+    """Calls something in a thread that runs when nothing else would, unless it is late: then at once, in this one."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, initializer=_yield_to_all)
+        self.late = False
+
+    def __call__(self, work: Callable[[], Any]) -> Any:
+        return work() if self.late else self._thread.submit(work).result()
+
+
+class Copier:
+    """Steps until there is nothing new, rests, and goes on until `resting` says that it is over."""
+
+    def __init__(self, indexer: Indexer, copies: Copies, quiet: Quiet, say: Callable[[Progress], None]) -> None:
+        self._indexer, self._copies, self._quiet, self._say = indexer, copies, quiet, say
+        self._level = time.monotonic()  # when it was last with the newest record
+        self._said = Progress()
+        self._said_at = 0.0
+
+    def run(self, over: Callable[[float], bool]) -> None:
+        pause = 0.0
+        while not over(pause):
+            pause = self._round()
+
+    def _round(self) -> float:
+        """A batch of each segment that has something new; gives how long to rest after it."""
+        try:
+            more = self._indexer.step()
+            self._see(more=more)
+        except (self._copies.fault, OSError) as error:
+            self._copies.leave()
+            self._tell(Progress(self._said.waiting, type(error).__name__))
+            return IDLE
+        if not more and not self._copies.is_postgresql:
+            self._copies.leave()  # the file may be another one when there is something new
+        return BREATH if more else IDLE
+
+    def _see(self, *, more: bool) -> None:
+        now = time.monotonic()
+        if not more:
+            self._level = now
+            self._tell(Progress())
+        elif now - self._said_at >= SAY_EVERY:
+            self._said_at = now
+            self._tell(Progress(self._indexer.waiting()))
+        self._quiet.late = now - self._level > LATE
+
+    def _tell(self, progress: Progress) -> None:
+        if progress != self._said:
+            self._said = progress
+            self._say(progress)
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us; who started us closes our input
+    orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
+    copies, quiet = Copies(orders), Quiet()
+    Copier(Indexer(Path(orders.directory), copies, quiet), copies, quiet, _say).run(_is_over)
+    os._exit(0)
+
+
+def _is_over(pause: float) -> bool:
+    """Waits; True when whoever started us is gone."""
+    ready, _, _ = select.select([sys.stdin], [], [], pause)
+    return bool(ready)
+
+
+def _say(progress: Progress) -> None:
+    with suppress(OSError):
+        sys.stdout.buffer.write(msgspec.json.encode(progress) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _yield_to_all() -> None:
+    with suppress(AttributeError, OSError):  # where there is no such thing it runs like all others
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))  # of this thread alone
+
+
+if __name__ == "__main__":
+    main()
