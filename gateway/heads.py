@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 END: Final = b"\r\n\r\n"
 _LENGTH: Final = b"\r\ncontent-length: %d\r"  # so most say it; some with capitals
 _CAPITAL: Final = b"\r\nContent-Length: %d\r"
 _BEFORE: Final = len(b"\r\ncontent-length: ")
-_UNMEASURED: Final = (b"", 0)
 
 Key = TypeVar("Key")
 Head = TypeVar("Head")
+
+
+class Outline(msgspec.Struct, frozen=True):
+    """A head without the digits of its Content-Length: what stands before them, and what behind."""
+
+    front: bytes
+    back: bytes
+
+    def __repr__(self) -> str:
+        return f"Outline({len(self)} bytes)"  # a token is in it
+
+    def __len__(self) -> int:
+        return len(self.front) + len(self.back)
+
+    def start(self, data: bytes) -> int:
+        """Where the body begins, if `data` is this head, with the length of all that follows, and that; otherwise 0."""
+        start = data.find(END) + 4
+        end = start - len(self.back)
+        if not data.startswith(self.front) or not data.startswith(self.back, end):
+            return 0
+        return start if data[len(self.front) : end] == b"%d" % (len(data) - start) else 0
 
 
 class Kept(Generic[Key, Head]):
@@ -28,21 +53,25 @@ class Kept(Generic[Key, Head]):
     def __repr__(self) -> str:
         return f"Kept({len(self)})"
 
-    def keep(self, key: Key, head: Head) -> None:
-        if len(self._kept) >= self._most:
-            del self._kept[next(iter(self._kept))]
+    def keep(self, key: Key, head: Head) -> Head | None:
+        """Gives the one that had to go for it, if any."""
+        gone = self._kept.pop(next(iter(self._kept))) if len(self._kept) >= self._most else None
         self._kept[key] = head
+        return gone
 
-    def clear(self) -> None:
-        self._kept.clear()
+    def clear(self) -> Iterable[Head]:
+        """Gives those that went."""
+        gone, self._kept = self._kept, {}
+        self.find = self._kept.get
+        return gone.values()
 
 
-def apart(data: bytes) -> tuple[bytes, int]:
-    """The head that `data` begins with, without the digits of its Content-Length, and where its body begins.
+def apart(data: bytes) -> Outline | None:
+    """The outline of the head that `data` begins with.
 
-    Messages say the same head again and again, but for their length. Nothing at all for a message that is not whole, is
-    more than one, or says no length. What is taken away is the length of what follows and nothing else, so two heads of
-    which the same is left differ in their length alone.
+    Messages say the same head again and again, but for their length. None for a message that is not whole, is more than
+    one, or says no length. What is left out is the length of what follows and nothing else, so two heads with the same
+    outline differ in their length alone.
     """
     start = data.find(END) + 4
     line = _LENGTH % (len(data) - start)
@@ -51,14 +80,18 @@ def apart(data: bytes) -> tuple[bytes, int]:
         line = _CAPITAL % (len(data) - start)
         at = data.find(line, 0, start)
         if at < 0:
-            return _UNMEASURED
-    return data[: at + _BEFORE] + data[at + len(line) - 1 : start], start
+            return None
+    return Outline(data[: at + _BEFORE], data[at + len(line) - 1 : start])
 
 
-def ends_plainly(raw: bytes, fields: int) -> bool:
+def ends_plainly(head: Outline, fields: int) -> bool:
     """Whether a head of so many fields ends for every reader where we say.
 
     Each of its lines ends with CR and LF, and neither of them is anywhere else: a reader that takes a bare LF for the
     end of a line would otherwise see another end of the head.
     """
-    return raw.count(b"\r\n") == raw.count(b"\r") == raw.count(b"\n") == fields + 2
+    return all(_count(head, end) == fields + 2 for end in (b"\r\n", b"\r", b"\n"))
+
+
+def _count(head: Outline, end: bytes) -> int:
+    return head.front.count(end) + head.back.count(end)

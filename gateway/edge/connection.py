@@ -14,10 +14,9 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from gateway.edge.answer import Cycle, cycle
-from gateway.edge.heads import Head, raw_head
+from gateway.edge.heads import Head, outline_of
 from gateway.edge.patience import Patience
 from gateway.edge.request import Request
-from gateway.heads import apart
 
 if TYPE_CHECKING:
     from asyncio import Transport
@@ -64,6 +63,7 @@ class EdgeProtocol(Patience):
         self._serving: Request | Cycle | None = None  # what is being answered; `cycle` is what is being read
         self.when_lost: set[Callable[[], object]] = set()
         self.when_stopping: set[Callable[[], object]] = set()  # for answers that would not end by themselves
+        self._known: Head | None = None  # the last one that was known
         self._in_head = True
         self._head = 0
         self._came = 0
@@ -121,9 +121,14 @@ class EdgeProtocol(Patience):
 
     def _again(self, data: bytes) -> bool:
         """Whether this is all of a request, and nothing else, whose head is known: then there is nothing to parse."""
-        raw, start = apart(data)
-        head = self.edge.heads.find((self.peer, raw))
-        if head is None or len(data) - start > self.edge.limit or self.transport.is_closing():
+        head = self._known
+        start = head and head.outline.start(data)
+        if not head or not start:
+            head = self._known = self.edge.heads.find(self.peer, data)
+            if head is None:
+                return False
+            start = head.outline.start(data)
+        if len(data) - start > self.edge.limit or self.transport.is_closing():
             return False
         if self.flow.write_paused or (self.cycle is not None and not self.cycle.response_complete):
             return False
@@ -197,8 +202,10 @@ class EdgeProtocol(Patience):
         """The head that is being read, if one like it may come again: a whole one, of a body whose end is known."""
         if b"content-length" not in fields or self._chunked or self.expect_100_continue or not self._data:
             return None
-        raw = raw_head(self._data, self.url)
-        return Head(raw, request.path, request.query, fields, lines, request.keep_alive) if raw else None
+        outline = outline_of(self._data, self.url)
+        if outline is None:
+            return None
+        return Head(outline, request.path, request.query, fields, lines, request.keep_alive)
 
     def _scope(
         self, version: str, method: str, path: bytes, query: bytes, headers: list[tuple[bytes, bytes]]

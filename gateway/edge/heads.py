@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from gateway.heads import Kept, apart, ends_plainly
+from gateway.heads import Kept, Outline, apart, ends_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ class Head(msgspec.Struct):
     `found` is what the data plane has found out about whoever sends it.
     """
 
-    raw: bytes
+    outline: Outline
     path: bytes
     query: bytes
     headers: Mapping[bytes, bytes]
@@ -38,31 +38,36 @@ class Head(msgspec.Struct):
     found: Any = None
 
     def __repr__(self) -> str:
-        return f"Head({len(self.raw)} bytes)"  # a token is in it
+        return f"Head({self.outline!r})"
 
 
 class Heads:
     """Those of one process, by the peer they came from and by all of their bytes."""
 
     def __init__(self) -> None:
-        self._kept: Kept[tuple[str, bytes], Head] = Kept(MOST)
+        self._kept: Kept[tuple[str, Outline], Head] = Kept(MOST)
         self._under: object = None
-        self.find = self._kept.find
 
     def __len__(self) -> int:
         return len(self._kept)
 
+    def find(self, peer: str, data: bytes) -> Head | None:
+        """The head that `data` begins with, if it is known, and all of its message is there."""
+        outline = apart(data)
+        return None if outline is None else self._kept.find((peer, outline))
+
     def keep(self, peer: str, head: Head, under: object) -> None:
-        """`under` is what the findings hang on: those of another one go."""
+        """`under` is what the findings hang on: those of another one go, from heads too that a connection remembers."""
         if under is not self._under:
-            self._kept.clear()
             self._under = under
-        if len(head.raw) <= LONGEST and ends_plainly(head.raw, len(head.lines)):
-            self._kept.keep((peer, head.raw), head)
+            for gone in self._kept.clear():
+                gone.found = None
+        if len(head.outline) <= LONGEST and ends_plainly(head.outline, len(head.lines)):
+            oldest = self._kept.keep((peer, head.outline), head)
+            if oldest is not None:
+                oldest.found = None
 
 
-def raw_head(data: bytes, target: bytes) -> bytes:
-    """The head that `data` begins with, as it is kept, if it is a POST to `target` and all of it is there."""
-    if not data.startswith(b"POST %b HTTP/1.1\r\n" % target):
-        return b""
-    return apart(data)[0]
+def outline_of(data: bytes, target: bytes) -> Outline | None:
+    """Of the head that `data` begins with, if it is a POST to `target` and all of its message is there."""
+    return apart(data) if data.startswith(b"POST %b HTTP/1.1\r\n" % target) else None

@@ -93,8 +93,8 @@ class Request(Answer):
     def remember(self, found: object, under: object) -> None:
         """Whoever sends this head was let in: the next one like it need not be read again, as long as `under` holds."""
         if self.head is not None:
-            self.head.found = found
             self.line.edge.heads.keep(self.line.peer, self.head, under)
+            self.head.found = found
 
     def take_body(self, piece: bytes) -> None:
         self._came.append(piece)

@@ -16,7 +16,6 @@ from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 from gateway.egress import heads
 from gateway.egress.reply import Reply, Terms
 from gateway.egress.tls import why_not
-from gateway.heads import apart
 from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, UpstreamSlow, UpstreamUnreachable
 from gateway.upstream.troubles import Trouble
 
@@ -64,6 +63,7 @@ class Connection(asyncio.Protocol):
         self._fault: UpstreamError | None = None
         self._started = self._heard = self._idle_since = self._loop.time()
         self.opened = self._started
+        self._known: heads.Head | None = None  # the last one that was known
         self.life = IDLE_LIFE
         self._restart()
 
@@ -166,9 +166,14 @@ class Connection(asyncio.Protocol):
 
     def _again(self, reply: Reply, data: bytes) -> bool:
         """Whether this is all of an answer whose head is known: then there is nothing to parse."""
-        raw, start = apart(data)
-        head = heads.known.find(raw)
-        if head is None or 0 < reply.terms.size < len(data) - start:
+        head = self._known
+        start = head and head.outline.start(data)
+        if not head or not start:
+            head = self._known = heads.find(data)
+            if head is None:
+                return False
+            start = head.outline.start(data)
+        if 0 < reply.terms.size < len(data) - start:
             return False
         if not reply.hold(len(data) - start):
             self._fault = _too_much_in_flight()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.heads import Kept, apart, ends_plainly
+from gateway.heads import Kept, Outline, apart, ends_plainly
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,23 +26,30 @@ class Head(msgspec.Struct, frozen=True):
     `unusual` is what few answers say: session, retry after, challenge, told.
     """
 
+    outline: Outline
     status: int
     content_type: bytes
     unusual: tuple[bytes, bytes, bytes, Mapping[bytes, bytes]] | None
     life: float  # seconds for which the connection may rest; 0 if it does not say
 
 
-known: Final[Kept[bytes, Head]] = Kept(256)  # of all servers: it hangs on the bytes alone
+known: Final[Kept[Outline, Head]] = Kept(256)  # of all servers: it hangs on the bytes alone
+
+
+def find(data: bytes) -> Head | None:
+    """The head that `data` begins with, if it is known, and all of its answer is there."""
+    outline = apart(data)
+    return None if outline is None else known.find(outline)
 
 
 def learn(data: bytes, reply: Reply, fields: int, life: float) -> None:
     """`data` was one whole answer: the next one that begins like it need not be parsed."""
-    raw, start = apart(data)
-    if not raw or start > LONGEST or reply.stream or reply.status in BODILESS:
+    outline = apart(data)
+    if outline is None or len(outline) > LONGEST or reply.stream or reply.status in BODILESS:
         return
-    if len(data) - start != reply.received:  # what came in chunks is shorter than its bytes
+    if len(data) - outline.start(data) != reply.received:  # what came in chunks is shorter than its bytes
         return
-    if ends_plainly(raw, fields):
+    if ends_plainly(outline, fields):
         unusual = (reply.session, reply.retry_after, reply.challenge, reply.told)
-        life = life if b"\r\nkeep-alive:" in raw.lower() else 0.0
-        known.keep(raw, Head(reply.status, reply.content_type, unusual if any(unusual) else None, life))
+        life = life if b"\r\nkeep-alive:" in (outline.front + outline.back).lower() else 0.0
+        known.keep(outline, Head(outline, reply.status, reply.content_type, unusual if any(unusual) else None, life))

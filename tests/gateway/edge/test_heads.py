@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.edge.heads import LONGEST, MOST, Head, Heads
-from gateway.heads import apart
+from gateway.heads import Outline, apart
 from tests.fakes.door import Door, Line, eventually, open_door
 from tests.gateway.edge.test_requests import written
 
 
-def kept(door: Door) -> dict[tuple[str, bytes], Head]:
+def kept(door: Door) -> dict[tuple[str, Outline], Head]:
     return door.edge.heads._kept._kept
 
 
@@ -153,9 +153,20 @@ def test_only_so_many_are_kept_and_the_oldest_goes() -> None:
     for number in range(MOST + 5):
         heads.keep("peer", head(b"POST /mcp HTTP/1.1\r\nX: %d\r\n\r\n" % number, 1), "now")
     assert len(heads) == MOST
-    assert heads.find(("peer", b"POST /mcp HTTP/1.1\r\nX: 0\r\n\r\n")) is None
-    assert heads.find(("peer", b"POST /mcp HTTP/1.1\r\nX: 1028\r\n\r\n")) is not None
-    assert heads.find(("other", b"POST /mcp HTTP/1.1\r\nX: 1028\r\n\r\n")) is None
+    assert heads.find("peer", b"POST /mcp HTTP/1.1\r\nX: 0\r\nContent-Length: 0\r\n\r\n") is None
+    assert heads.find("peer", b"POST /mcp HTTP/1.1\r\nX: 1028\r\nContent-Length: 2\r\n\r\n{}") is not None
+    assert heads.find("other", b"POST /mcp HTTP/1.1\r\nX: 1028\r\nContent-Length: 0\r\n\r\n") is None
+
+
+def test_what_was_found_out_about_a_head_goes_with_it_although_a_connection_remembers_it() -> None:
+    heads = Heads()
+    first, *others = [head(b"POST /mcp HTTP/1.1\r\nX: %d\r\n\r\n" % number, 1) for number in range(MOST + 2)]
+    for one in (first, *others):
+        one.found = "the snapshot, and all that hangs on it"
+        heads.keep("peer", one, "now")
+    assert first.found is None
+    heads.keep("peer", head(b"POST /mcp HTTP/1.1\r\nY: 0\r\n\r\n", 1), "later")
+    assert [one.found for one in others] == [None] * (MOST + 1)
 
 
 @pytest.mark.parametrize(
@@ -186,14 +197,27 @@ LINES = st.sampled_from(
 @given(before=st.lists(LINES, max_size=4), body=st.just(b"seven b") | st.binary(max_size=12))
 def test_what_is_taken_from_a_head_is_its_length_and_nothing_else(before: list[bytes], body: bytes) -> None:
     head = b"\r\n".join([b"POST /mcp HTTP/1.1", *before]) + b"\r\n\r\n"
-    raw, start = apart(head + body)
+    outline = apart(head + body)
     lengths = [line for line in before if line in (b"content-length: 7", b"Content-Length: 7")]
-    assert bool(raw) == (bool(lengths) and len(body) == 7)
-    if raw:
-        assert start == len(head)
+    assert (outline is not None) == (bool(lengths) and len(body) == 7)
+    if outline is not None:
+        assert outline.start(head + body) == len(head)
         at = head.find(b"\r\ncontent-length: 7\r")
         at = (at if at >= 0 else head.find(b"\r\nContent-Length: 7\r")) + 18
-        assert raw == head[:at] + head[at + 1 :]
+        assert outline == Outline(head[:at], head[at + 1 :])
+
+
+@given(data=st.binary(max_size=80) | st.lists(LINES, max_size=4).map(b"\r\n".join), size=st.integers(0, 9))
+def test_another_message_has_an_outline_only_if_no_more_than_its_length_is_another(data: bytes, size: int) -> None:
+    outline = Outline(b"POST /mcp HTTP/1.1\r\nContent-Length: ", b"\r\nX: y\r\n\r\n")
+    whole = b"%b%d%b" % (outline.front, size, outline.back)
+    assert outline.start(whole + b"b" * size) == len(whole)
+    assert outline.start(whole + b"b" * (size + 1)) == 0
+    assert outline.start(data) == 0
+    assert outline.start(outline.front + data) == 0
+    assert outline.start(outline.front + data + outline.back) == (len(data) + len(outline.front + outline.back)) * (
+        data == b"0"
+    )
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -211,4 +235,13 @@ async def test_however_the_bytes_are_cut_each_request_has_its_own_answer(tmp_pat
 
 
 def head(raw: bytes, lines: int) -> Head:
-    return Head(raw, b"/mcp", b"", {}, [(b"x", b"y")] * lines, True)
+    """`raw` without the line that says its length, which is counted."""
+    start = raw.find(b"\r\n\r\n")
+    return Head(
+        Outline(raw[:start] + b"\r\nContent-Length: ", raw[start:]),
+        b"/mcp",
+        b"",
+        {},
+        [(b"x", b"y")] * (lines + 1),
+        True,
+    )
