@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping
 
     from authz.principals import Principal
-    from gateway.upstream.connections import Strain
     from gateway.upstream.ways import Way
     from registry.catalogue import Credential, Entry, Upstream
     from registry.tables import Era
@@ -141,6 +140,15 @@ class FeedEvent:
     server: str
     method: str
     uri: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Strain:
+    """How a server stands in this process: calls under way, and why and for how long it is left alone, if it is."""
+
+    under_way: int
+    trouble: Trouble | None
+    pause: float
 
 
 class Upstreams(Protocol):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
 from gateway.journal import JournalDown
-from gateway.upstream import Answer, Probed, UpstreamError
+from gateway.upstream import Answer, Probed, Strain, UpstreamError
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.channels.engine import Channels
 from gateway.upstream.channels.sse import SsePlaces
@@ -95,15 +95,6 @@ def _note(office: Office, slug: str, trouble: Trouble | None) -> None:
 
 def _no_keys(slug: str) -> bytes:
     raise SecretRefused(f"there is no key for {slug}")
-
-
-@dataclass(frozen=True, slots=True)
-class Strain:
-    """How a server stands in this process: calls under way, and why and for how long it is left alone, if it is."""
-
-    under_way: int
-    trouble: Trouble | None
-    pause: float
 
 
 class Servers:

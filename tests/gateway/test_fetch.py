@@ -109,12 +109,12 @@ async def test_the_name_is_resolved_once_and_checked_by_tls(monkeypatch, tmp_pat
 async def test_an_origin_with_authorities_of_its_own_is_held_to_them_and_no_other_is(tmp_path):
     ours, theirs = Authority(tmp_path, "ours"), Authority(tmp_path, "theirs")
     async with (
-        raw_server(document, ours.server("localhost")) as one,
-        raw_server(document, ours.server("localhost")) as other,
-        raw_server(document, theirs.server("localhost")) as stranger,
+        raw_server(document, ours.certify("localhost").context()) as one,
+        raw_server(document, ours.certify("localhost").context()) as other,
+        raw_server(document, theirs.certify("localhost").context()) as stranger,
     ):
         origins = [f"https://localhost:{server.port}" for server in (one, other, stranger)]
-        how = ("ours", lambda: ssl.create_default_context(cafile=ours.file))
+        how = ("ours", lambda: ssl.create_default_context(cafile=ours.certificate))
         own = dict.fromkeys((origins[0], origins[2]), how)
         fetcher = Fetcher(origins, own=own)
         answer = await asyncio.to_thread(fetcher.get, f"{origins[0]}/c.json", limit=100, timeout=5)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import npm
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

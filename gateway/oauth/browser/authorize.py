@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from authz.people.sessions import SignedIn
-    from gateway.oauth.browser.authorizing import Question
+    from gateway.oauth.browser.question import Question
     from gateway.oauth.issuing import Desk
     from gateway.oauth.replies import Reply
     from gateway.world import World

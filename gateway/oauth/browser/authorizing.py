@@ -8,7 +8,6 @@ only for https redirects: behind any other, a different program may be waiting (
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from authz.clients import redirects
@@ -16,6 +15,7 @@ from authz.clients.known import mark_used
 from authz.tables import Consent
 from authz.tokens.families import Allowance
 from gateway.oauth.asking import Ask
+from gateway.oauth.browser.question import Question
 from gateway.oauth.browser.stepping_up import read_wanted
 from gateway.oauth.grants.code import CodeGrant, S256Only
 from gateway.oauth.issuing import IssuingServer
@@ -37,36 +37,6 @@ _THUMBPRINT = re.compile(r"(?:[A-Za-z0-9_-]{43})?")
 class UnsupportedResponse(Refused):
     error = "unsupported_response_type"
     description = "response_type must be code"
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A well-formed authorization request of a signed-in person, ready to be put to them."""
-
-    server: IssuingServer
-    grant: CodeGrant
-    ask: Ask
-    me: SignedIn
-    resource: str
-
-    @property
-    def client(self) -> Client:
-        row: Client = self.ask.client.row
-        return row
-
-    @property
-    def redirect_uri(self) -> str:
-        return str(self.ask.payload.redirect_uri)
-
-    @property
-    def scope(self) -> str:
-        return str(self.ask.scope)
-
-    @property
-    def settled(self) -> bool:
-        """Whether this person has said yes to exactly this before, in a way that may be remembered."""
-        key = (self.me.person.id, self.client.id, self.redirect_uri, self.resource, self.scope)
-        return self.redirect_uri.startswith("https://") and self.server.desk.session.get(Consent, key) is not None
 
 
 def consider(desk: Desk, parameters: Mapping[str, str], me: SignedIn) -> Question:

@@ -18,7 +18,7 @@ from gateway.oauth.problems import InvalidRequest, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from gateway.oauth.browser.authorizing import Question
+    from gateway.oauth.browser.question import Question
 
 AGAIN: Final = "ostiary_signed_in_again"  # set on the way back, so that nobody is sent round for ever
 JUST_NOW: Final = 60  # seconds for which a sign-in is as fresh as can be: `max_age=0` means a new one

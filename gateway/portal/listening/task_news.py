@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from gateway.portal.exchange import Exchange
-    from gateway.portal.listening.subscriptions import Stream
 
 MOST: Final = 20  # tasks that one stream may follow
 METHOD: Final = "notifications/tasks"
@@ -37,6 +36,15 @@ LONGEST: Final = 60.0
 _NOT_HERE: Final = frozenset((PROGRESS_TOKEN, LOG_LEVEL_KEY))  # a stream of changes carries neither (SEP-2575)
 
 _encode: Final = msgspec.json.Encoder().encode
+
+
+class Stream(Protocol):
+    """What is followed on, as far as it matters here."""
+
+    exchange: Exchange
+
+    async def say(self, method: str, params: dict[str, Any]) -> None:
+        """Put a notification on it."""
 
 
 class _State(msgspec.Struct):

@@ -260,9 +260,9 @@ def test_t_49_at_any_other_origin_it_gets_nothing(console: Console, api: Api, tm
 
 def test_an_api_that_lets_in_only_whom_it_knows_is_added_in_one_go(console: Console, tmp_path: Path) -> None:
     certifier = Certifier(tmp_path)
-    certificate, key = certifier.issue("gateway")
-    pair = ("--cert", str(certificate), "--key", str(key), "--ca", str(certifier.file))
-    with serving_api(Api(), certifier.server("localhost", clients=certifier)) as api:
+    certificate, key = certifier.certify("gateway")
+    pair = ("--cert", str(certificate), "--key", str(key), "--ca", str(certifier.certificate))
+    with serving_api(Api(), certifier.certify("localhost").context(certifier)) as api:
         told = ("add", "todo", f"{api.base}/api", "--openapi", api.url, "--operation", "*", "--allow-address")
         assert "cannot be read" in console.refused(*told)
         assert console.json("list") == []
@@ -277,7 +277,7 @@ def test_an_api_that_lets_in_only_whom_it_knows_is_added_in_one_go(console: Cons
 
 
 def test_half_a_pair_registers_nothing(console: Console, fake: Upstream, tmp_path: Path) -> None:
-    certificate, _ = Certifier(tmp_path).issue("gateway")
+    certificate, _ = Certifier(tmp_path).certify("gateway")
     said = console.refused("add", "notes", fake.url, "--allow-address", "--cert", str(certificate))
     assert "give both" in said
     assert console.json("list") == []

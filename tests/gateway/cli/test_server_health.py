@@ -82,15 +82,15 @@ def test_limits_that_make_no_sense_are_refused_and_nothing_changes(
 
 def test_a_certificate_is_kept_with_its_key_sealed_and_goes_with_the_server(console: Console, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    certificate, key = authority.issue("gateway")
-    said = console.do("tls", "notes", "--cert", str(certificate), "--key", str(key), "--ca", str(authority.file))
+    certificate, key = authority.certify("gateway")
+    said = console.do("tls", "notes", "--cert", str(certificate), "--key", str(key), "--ca", str(authority.certificate))
     assert "our certificate, good until" in said
     with console.office().database.read() as session:
         stored = find(session, "notes")
         kept = read_tls(stored.tls)
         assert kept is not None
         assert kept.certificate == certificate.read_text()
-        assert kept.authorities == authority.file.read_text()
+        assert kept.authorities == authority.certificate.read_text()
         assert "PRIVATE" not in str(stored)
         vault = console.office().vault
         assert vault.open_secret(session, owner("notes"), TLS_KEY) == key.read_bytes().strip()
@@ -104,7 +104,7 @@ def test_a_certificate_is_kept_with_its_key_sealed_and_goes_with_the_server(cons
 
 
 def test_the_key_goes_with_the_server(console: Console, tmp_path: Path) -> None:
-    certificate, key = Authority(tmp_path).issue("gateway")
+    certificate, key = Authority(tmp_path).certify("gateway")
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
     console.do("retire", "notes")
     office = console.office()
@@ -113,7 +113,7 @@ def test_the_key_goes_with_the_server(console: Console, tmp_path: Path) -> None:
 
 
 def test_changing_the_mode_leaves_the_certificate_alone(console: Console, tmp_path: Path) -> None:
-    certificate, key = Authority(tmp_path).issue("gateway")
+    certificate, key = Authority(tmp_path).certify("gateway")
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
     console.do("auth", "notes", "static", given="X-Api-Key: abcdef")
     with console.office().database.read() as session:
@@ -122,9 +122,9 @@ def test_changing_the_mode_leaves_the_certificate_alone(console: Console, tmp_pa
 
 def test_what_cannot_be_a_certificate_of_ours_is_refused_in_words(console: Console, tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    certificate, key = authority.issue("gateway")
-    other, _ = authority.issue("other")
-    ended, its_key = authority.issue("ended", days=-1)
+    certificate, key = authority.certify("gateway")
+    other, _ = authority.certify("other")
+    ended, its_key = authority.certify("ended", days=-1)
     for words, said in (
         (["--cert", str(certificate)], "go together"),
         (["--cert", str(other), "--key", str(key)], "not that of the certificate"),
@@ -178,7 +178,7 @@ def test_since_when_nobody_sees_what_changes_at_a_server_is_told(console: Consol
 
 
 def test_a_certificate_that_expires_is_told_before(console: Console, tmp_path: Path) -> None:
-    certificate, key = Authority(tmp_path).issue("gateway", days=5)
+    certificate, key = Authority(tmp_path).certify("gateway", days=5)
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
     found = console.json("status", "notes")
     assert found["why"] in {f"our certificate for it expires in {days} days" for days in (4, 5)}
@@ -207,7 +207,7 @@ def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_recor
 def test_the_doctor_says_that_a_certificate_of_ours_ends(console: Console, tmp_path: Path) -> None:
     from gateway.operating.doctor import examine
 
-    certificate, key = Authority(tmp_path).issue("gateway", days=5)
+    certificate, key = Authority(tmp_path).certify("gateway", days=5)
     console.do("tls", "notes", "--cert", str(certificate), "--key", str(key))
     ends = [check for check in examine(console.office()) if "our certificate" in check.why]
     assert [(check.name, check.state.name) for check in ends] == [("server notes", "AMBER")]

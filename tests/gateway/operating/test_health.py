@@ -12,7 +12,7 @@ from authz.tables import Rule
 from gateway import clock
 from gateway.journal.copier import Progress
 from gateway.operating import health
-from gateway.upstream.connections import Strain
+from gateway.upstream import Strain
 from gateway.upstream.troubles import Trouble
 from registry.catalogue.assembling import CHANGED, SUSPENDED
 

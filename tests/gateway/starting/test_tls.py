@@ -9,7 +9,7 @@ import httpx2
 import pytest
 
 from tests.fakes.gateway import Gateway, free_port
-from tests.fakes.network.certificates import make_certificate
+from tests.fakes.network.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,13 +18,12 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx2.Client]:
     folder = tmp_path_factory.mktemp("tls")
-    certificate, _ = make_certificate(folder, "localhost")
-    key = folder / "localhost.key"
-    key.chmod(0o600)
+    authority = Authority(folder)
+    certificate, key = authority.certify("localhost")
     gateway = Gateway(folder / "data", "--tls-cert", str(certificate), "--tls-key", str(key))
     gateway.port = free_port()
     gateway.url = f"https://localhost:{gateway.port}"
-    trusting = ssl.create_default_context(cafile=str(certificate))
+    trusting = ssl.create_default_context(cafile=authority.certificate)
     with gateway, httpx2.Client(base_url=gateway.url, verify=trusting, timeout=20) as made:
         yield made
 

@@ -65,17 +65,17 @@ def records(office: Office, *events: str) -> list[dict[str, Any]]:
 
 async def test_the_key_of_our_certificate_comes_from_the_vault(office, upstreams, caller, tmp_path):
     authority = Authority(tmp_path)
-    certificate, key = authority.issue("gateway")
+    certificate, key = authority.certify("gateway")
     seen: list[Any] = []
 
     async def well(asked: Asked, writer: asyncio.StreamWriter) -> bytes:
         seen.append(writer.get_extra_info("peercert")["subject"])
         return http(result(asked))
 
-    async with raw_server(well, authority.server("localhost", clients=authority)) as server:
+    async with raw_server(well, authority.certify("localhost").context(authority)) as server:
         pair = {"certificate": certificate.read_bytes(), "key": key.read_bytes()}
         url = f"https://localhost:{server.port}/mcp"
-        upstream = registered(office, url, **pair, authorities=authority.file.read_bytes())
+        upstream = registered(office, url, **pair, authorities=authority.certificate.read_bytes())
         assert (await upstreams.send(upstream, CALL, caller, None)).result
     assert seen == [((("commonName", "gateway"),),)]
 

@@ -52,7 +52,7 @@ def ours(tmp_path: Path) -> Authority:
 
 
 def tls(authority: Authority | None = None, certificate: Path | None = None) -> Tls:
-    pem = authority.file.read_text() if authority else ""
+    pem = authority.certificate.read_text() if authority else ""
     own = certificate.read_text() if certificate else ""
     return Tls(certificate=own, authorities=pem, digest=sha256((own + pem).encode()).hexdigest())
 
@@ -88,14 +88,14 @@ async def refusal(servers: Servers, upstream: Upstream, caller: Any) -> Upstream
 
 
 async def test_a_server_that_demands_a_certificate_gets_ours(reaching, caller, theirs, ours):
-    certificate, key = ours.issue("gateway")
+    certificate, key = ours.certify("gateway")
     seen: list[Any] = []
 
     async def looking(asked: Asked, writer: asyncio.StreamWriter) -> bytes:
         seen.append(writer.get_extra_info("peercert")["subject"])
         return http(result(asked))
 
-    async with raw_server(looking, theirs.server(HOST, clients=ours)) as server:
+    async with raw_server(looking, theirs.certify(HOST).context(ours)) as server:
         upstream = at(server, tls(theirs, certificate))
         servers = reaching(key)
         for _ in range(3):
@@ -130,8 +130,8 @@ def strict(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
 async def test_without_the_right_certificate_it_says_that_one_is_wanted(
     reaching, caller, theirs, ours, tmp_path, whose
 ):
-    certificate, key = Authority(tmp_path, whose).issue("gateway") if whose else (None, None)
-    with strict(theirs.server(HOST, clients=ours)) as (port, heard):
+    certificate, key = Authority(tmp_path, whose).certify("gateway") if whose else (None, None)
+    with strict(theirs.certify(HOST).context(ours)) as (port, heard):
         upstream = upstream_at(f"https://{HOST}:{port}/mcp")
         said = await refusal(reaching(key), replace(upstream, scheme="https", tls=tls(theirs, certificate)), caller)
     assert "it may want a certificate of ours, or another" in str(said)
@@ -142,25 +142,25 @@ async def test_without_the_right_certificate_it_says_that_one_is_wanted(
     ("name", "days", "word"), [(HOST, -1, "expired"), ("other.example", 1, "mismatch")], ids=["expired", "wrong name"]
 )
 async def test_what_is_wrong_with_a_servers_certificate_is_said(reaching, caller, theirs, name, days, word):
-    async with raw_server(well, theirs.server(name, days=days)) as server:
+    async with raw_server(well, theirs.certify(name, days=days).context()) as server:
         said = await refusal(reaching(), at(server, tls(theirs)), caller)
     assert word in str(said)
     assert server.asked == []
 
 
 async def test_an_authority_of_its_own_stands_in_place_of_all_others(reaching, caller, theirs, ours):
-    async with raw_server(well, theirs.server(HOST)) as server:
+    async with raw_server(well, theirs.certify(HOST).context()) as server:
         for of in (tls(ours), None):
             said = await refusal(reaching(), at(server, of), caller)
             assert "does not hold" in str(said)
 
 
 async def test_another_certificate_means_another_connection(reaching, caller, theirs, ours):
-    certificate, key = ours.issue("gateway")
-    async with raw_server(well, theirs.server(HOST, clients=ours)) as server:
+    certificate, key = ours.certify("gateway")
+    async with raw_server(well, theirs.certify(HOST).context(ours)) as server:
         servers = reaching(key)
         await servers.send(at(server, tls(theirs, certificate)), CALL, caller, None)
-        renewed, new_key = ours.issue("gateway")
+        renewed, new_key = ours.certify("gateway")
         assert new_key == key  # the file, which has the new key now
         await servers.send(at(server, tls(theirs, renewed)), CALL, caller, None)
         assert server.connections == 2
@@ -176,7 +176,7 @@ async def test_a_call_is_not_sent_again_when_tls_breaks_after_it(reaching, calle
         os.write(plain.fileno(), b"\x17\x03\x03\x00\x20" + bytes(32))
         return None
 
-    async with raw_server(broken_on_the_second, theirs.server(HOST)) as server:
+    async with raw_server(broken_on_the_second, theirs.certify(HOST).context()) as server:
         servers, upstream = reaching(), at(server, tls(theirs))
         await servers.send(upstream, CALL, caller, None)
         with pytest.raises(UpstreamBroken, match="may have been carried out"):
@@ -185,8 +185,8 @@ async def test_a_call_is_not_sent_again_when_tls_breaks_after_it(reaching, calle
 
 
 async def test_a_key_that_does_not_open_is_an_administrators_matter_and_nothing_is_sent(reaching, caller, theirs, ours):
-    certificate, _ = ours.issue("gateway")
-    async with raw_server(well, theirs.server(HOST, clients=ours)) as server:
+    certificate, _ = ours.certify("gateway")
+    async with raw_server(well, theirs.certify(HOST).context(ours)) as server:
         said = await refusal(reaching(), at(server, tls(theirs, certificate)), caller)
     assert "administrator" in str(said)
     assert server.connections == 0
@@ -196,7 +196,7 @@ async def test_no_key_is_left_on_disk(reaching, caller, theirs, ours, tmp_path, 
     """While OpenSSL reads it, it lies there encrypted."""
     import tempfile
 
-    certificate, key = ours.issue("gateway")
+    certificate, key = ours.certify("gateway")
     folder = tmp_path / "scratch"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -207,7 +207,7 @@ async def test_no_key_is_left_on_disk(reaching, caller, theirs, ours, tmp_path, 
         looked.append(file.read_bytes())
         load(context, file, **more)
 
-    async with raw_server(well, theirs.server(HOST)) as server:
+    async with raw_server(well, theirs.certify(HOST).context()) as server:
         monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", looking)
         await reaching(key).send(at(server, tls(theirs, certificate)), CALL, caller, None)
     assert [b"ENCRYPTED PRIVATE KEY" in one for one in looked] == [True]

@@ -192,8 +192,8 @@ def test_t_49_authorities_that_were_set_for_one_server_vouch_for_nothing_that_an
 def test_t_49_our_certificate_is_shown_at_the_servers_own_origin_and_to_nobody_that_it_names(tmp_path, monkeypatch):
     """Both let in only whom they know by a certificate; that of the other is vouched for well enough."""
     authority = Certifier(tmp_path)
-    certificate, key = authority.issue("gateway")
-    demanding = [authority.server("localhost", clients=authority) for _ in range(2)]
+    certificate, key = authority.certify("gateway")
+    demanding = [authority.certify("localhost").context(authority) for _ in range(2)]
     with (
         serving(Upstream(), demanding[0]) as fake,
         serving(Upstream(), demanding[1]) as other,
@@ -201,11 +201,11 @@ def test_t_49_our_certificate_is_shown_at_the_servers_own_origin_and_to_nobody_t
     ):
         for one in (fake, other):
             one.origin = one.origin.replace("127.0.0.1", "localhost")
-        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.certificate))
         office.server(fake.url)
         with office.office.database.change() as session:
             pair = {"certificate": certificate.read_bytes(), "key": key.read_bytes()}
-            authorities = authority.file.read_bytes()
+            authorities = authority.certificate.read_bytes()
             set_tls(
                 session, session.get_one(Server, "notes"), **pair, authorities=authorities, vault=office.office.vault
             )

@@ -61,7 +61,7 @@ def keys(authority: Authority) -> dict[str, tuple[str, bytes]]:
     """By server: the certificate that we have for it, and its key."""
     made = {}
     for slug in ("one", "other"):
-        certificate, key = authority.issue(f"gateway-at-{slug}")
+        certificate, key = authority.certify(f"gateway-at-{slug}")
         made[slug] = (certificate.read_text(), key.read_bytes())
     return made
 
@@ -75,15 +75,15 @@ async def servers(keys: dict[str, tuple[str, bytes]]) -> AsyncIterator[Servers]:
 
 
 def at(server: RawServer, slug: str, authority: Authority, certificate: str) -> Upstream:
-    pem = authority.file.read_text()
+    pem = authority.certificate.read_text()
     tls = Tls(certificate=certificate, authorities=pem, digest=sha256((certificate + pem).encode()).hexdigest())
     return server.upstream(Era.MODERN, host=HOST, scheme="https", slug=slug, tls=tls)
 
 
 async def test_t_49_servers_of_one_origin_are_each_shown_their_own_certificate_or_none(servers, authority, keys):
     looking = Looking()
-    tls = authority.server(HOST)
-    tls.load_verify_locations(authority.file)
+    tls = authority.certify(HOST).context()
+    tls.load_verify_locations(authority.certificate)
     tls.verify_mode = ssl.CERT_OPTIONAL
     async with raw_server(looking, tls) as server:
         for slug in ("one", "other", "none", "one"):
@@ -100,9 +100,9 @@ async def test_t_49_a_redirect_takes_no_certificate_along(servers, authority, ke
         elsewhere.append(asked)
         return http(b"{}")
 
-    async with raw_server(never, authority.server(HOST, clients=authority)) as other:
+    async with raw_server(never, authority.certify(HOST).context(authority)) as other:
         away = http(b"", "307 Moved", extra=f"Location: https://{HOST}:{other.port}/mcp\r\n")
-        async with raw_server(Looking(away), authority.server(HOST, clients=authority)) as server:
+        async with raw_server(Looking(away), authority.certify(HOST).context(authority)) as server:
             with pytest.raises(UpstreamError):
                 await servers.send(at(server, "one", authority, keys["one"][0]), CALL, Nobody(), None)
         assert other.connections == 0

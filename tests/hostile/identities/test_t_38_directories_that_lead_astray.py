@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from idp_adapters.contract import IdentityRefused, ProviderDown
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 from tests.fakes.providers.directory import (
     OPERATIONS_ERROR,
     PROTOCOL_ERROR,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from idp_adapters.config import open_provider
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 from tests.fakes.providers.directory import FakeDirectory, done, entry
 from tests.idp_adapters.equipment import equipment
 

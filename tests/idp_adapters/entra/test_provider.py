@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc.jwk import RSAKey
 
 from idp_adapters.contract import IdentityRefused, ProviderDown
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 from tests.idp_adapters.contract_suite import ContractSuite, RedirectingSuite, RenewingSuite
 from tests.idp_adapters.equipment import BASE_URL
 from tests.idp_adapters.relying import RelyingOnEntra

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from joserfc.jwk import ECKey
 
 from idp_adapters.contract import Arrival, IdentityRefused, ProviderDown
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 from tests.idp_adapters.contract_suite import ContractSuite, RedirectingSuite, RenewingSuite
 from tests.idp_adapters.equipment import BASE_URL
 from tests.idp_adapters.relying import Relying, again

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from tests.fakes.gateway import CommandFailed, Gateway
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 from tests.servers.oidc.provider import CLIENT, SECRET, TENANT, Browser, OpenIdServer, client, openid_server, read_form
 
 if TYPE_CHECKING:

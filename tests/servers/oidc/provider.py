@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from idp_adapters.contract import Departure
-    from tests.fakes.network.authority import Certified
+    from tests.fakes.network.certificates import Certified
 
 PACKAGE, VERSION = "oidc-provider", "9.13.3"
 CLIENT, SECRET = "web", "canary-7f3a9-websecret"

@@ -11,7 +11,7 @@ import pytest
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from gateway.identity.registering import Described, register
 from registry.tables import Auth
-from tests.fakes.network.authority import Authority
+from tests.fakes.network.certificates import Authority
 from tests.gateway.credentials.derived.bench import URL, Bench, as_principal, bench, token_of, who
 from tests.gateway.credentials.derived.company import BACK, begin, sign_out
 from tests.servers.oidc.provider import CLIENT, SECRET, TENANT, OpenIdServer, client, openid_server

@@ -100,14 +100,14 @@ async def test_t_49_at_another_origin_nothing_of_ours_goes_along(tmp_path: Path,
 @pytest.mark.parametrize("ours", [True, False])
 async def test_tls_is_spoken_as_with_the_server(tmp_path: Path, ours: bool) -> None:
     authority = Authority(tmp_path)
-    with serving(Api(), authority.server("localhost", clients=authority)) as api, settled(tmp_path / "d") as office:
+    with serving(Api(), authority.certify("localhost").context(authority)) as api, settled(tmp_path / "d") as office:
         add(office, api, auth=Auth.NONE)
         pair: dict[str, Any] = {"certificate": b"", "key": b""}
         if ours:
-            certificate, key = authority.issue("gateway")
+            certificate, key = authority.certify("gateway")
             pair = {"certificate": certificate.read_bytes(), "key": key.read_bytes()}
         with office.office.database.change() as session:
-            told = {"authorities": authority.file.read_bytes(), "vault": office.office.vault}
+            told = {"authorities": authority.certificate.read_bytes(), "vault": office.office.vault}
             set_tls(session, find(session, "todo"), **pair, **told)
         failure = await read(office)
         assert bool(failure) is not ours
