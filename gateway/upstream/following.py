@@ -14,6 +14,7 @@ from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.envelope import modern_body, modern_lines, reply_to
 from gateway.upstream.legacy.parked import NO_SUCH_METHOD
 from gateway.upstream.messages import next_id, parse, read, refusal
+from gateway.upstream.tasks import declaring
 from gateway.upstream.unasked import Unasked
 from registry.tables import Era
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from registry.catalogue import Credential
 
 UPDATED = "notifications/resources/updated"
+OF_TASKS = frozenset({"notifications/tasks", "notifications/tasks/status"})  # SEP-2663; 2025-11-25
+TASK = "task\n"  # begins what stands for a task among the URIs that are listened to: no URI has a line feed
 ANY = {
     "notifications/tools/list_changed": "tools",
     "notifications/prompts/list_changed": "prompts",
@@ -44,6 +47,10 @@ Offer = "Callable[[str, str], None]"
 
 class _Updated(msgspec.Struct):
     uri: str
+
+
+class _Of(msgspec.Struct):
+    taskId: str  # noqa: N815 - the name on the wire
 
 
 class Follower:
@@ -79,7 +86,7 @@ class Follower:
         if not params:
             await asyncio.sleep(NO_STREAM_PAUSE)
             return
-        ask = Ask(method="subscriptions/listen", params=params, principal=None)
+        ask = listening(uris, params)
         lines, body = modern_lines(ask), modern_body(ask, next_id())
         reply = await self._egress.exchange(
             self._route, "POST", lines, body, TERMS, credential=self._credential, repeatable=True
@@ -104,6 +111,7 @@ class Follower:
             session.feeding = False
 
     async def _watch(self, session: Session, uris: frozenset[str]) -> None:
+        uris = resources(uris)
         for uri in sorted(uris - session.watched):
             await self._legacy.request(session, "resources/subscribe", b'{"uri":%s}' % msgspec.json.encode(uri))
             session.watched.add(uri)
@@ -132,10 +140,8 @@ class Follower:
             return
         if message.id is not UNSET:
             await self._refuse(message, session)
-        elif message.method == UPDATED and message.params is not UNSET:
-            offer(UPDATED, read(message.params, _Updated).uri)
-        elif message.method in ANY:
-            offer(message.method, "")
+        else:
+            pass_on(message, offer)
 
     async def _refuse(self, message: Message, session: Session | None) -> None:
         """A question that belongs to no call is not put to anybody (SEP-2260); a ping is answered."""
@@ -147,11 +153,37 @@ class Follower:
         await self._legacy.tell(session, answer)
 
 
+def pass_on(message: Message, offer: Callable[[str, str], None]) -> None:
+    """What a notification says has changed, if it is one that somebody may listen to."""
+    if message.method in ANY:
+        offer(str(message.method), "")
+    elif message.params is UNSET:
+        return
+    elif message.method == UPDATED:
+        offer(UPDATED, read(message.params, _Updated).uri)
+    elif message.method in OF_TASKS:
+        offer(UPDATED, TASK + read(message.params, _Of).taskId)
+
+
+def resources(uris: frozenset[str]) -> frozenset[str]:
+    """Of what is listened to, all that is no task."""
+    return frozenset(uri for uri in uris if not uri.startswith(TASK))
+
+
+def listening(uris: frozenset[str], params: dict[str, bytes]) -> Ask:
+    """`subscriptions/listen`; of tasks only those hear who say that they know them."""
+    able = b"{}" if len(resources(uris)) == len(uris) else declaring(b"{}")
+    return Ask(method="subscriptions/listen", params=params, principal=None, capabilities=able)
+
+
 def subscription(uris: frozenset[str], announced: frozenset[str]) -> dict[str, bytes]:
     """The parameters of `subscriptions/listen`; none where there is nothing to listen to."""
     wanted: dict[str, object] = {_FILTERS[method]: True for method in sorted(announced)}
-    if uris:
-        wanted["resourceSubscriptions"] = sorted(uris)
+    named, tasks = resources(uris), sorted(uri.removeprefix(TASK) for uri in uris if uri.startswith(TASK))
+    if named:
+        wanted["resourceSubscriptions"] = sorted(named)
+    if tasks:
+        wanted["taskIds"] = tasks
     return {"notifications": msgspec.json.encode(wanted)} if wanted else {}
 
 

@@ -7,13 +7,12 @@ neither is any to a server that has gone elsewhere.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from gateway.credentials import CredentialUnavailable
 
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
-    from gateway.portal.listening.hub import Listener
     from registry.catalogue import Credential, Upstream
 
 UPDATED: Final = "notifications/resources/updated"
@@ -21,7 +20,13 @@ WITHOUT: Final = 10.0  # seconds between looks for the account of whoever has no
 LOOK: Final = 0.5  # seconds between looks whether it is still the same
 
 
-async def hear(exchange: Exchange, server: str, uris: frozenset[str], listener: Listener) -> None:
+class Hears(Protocol):
+    """Is told which resource has changed."""
+
+    def tell(self, letter: str, /) -> None: ...
+
+
+async def hear(exchange: Exchange, server: str, uris: frozenset[str], listener: Hears) -> None:
     """Until cancelled. Whoever has no account there hears nothing of its resources until they have one."""
     while True:
         try:
@@ -38,7 +43,7 @@ async def hear(exchange: Exchange, server: str, uris: frozenset[str], listener: 
 
 
 async def _pass_on(
-    exchange: Exchange, upstream: Upstream, credential: Credential | None, uris: frozenset[str], listener: Listener
+    exchange: Exchange, upstream: Upstream, credential: Credential | None, uris: frozenset[str], listener: Hears
 ) -> None:
     async for event in exchange.world.upstreams.events(upstream, exchange.principal, uris, credential):
         if event.method == UPDATED and event.uri in uris:

@@ -1,7 +1,8 @@
 """`notifications/tasks` on a stream of changes (SEP-2663): what becomes of the tasks that a client names.
 
 Servers may send such notifications and need not; those of 2025-11-25 know others. So each task is looked at as often as
-its server asks for, as the client would look itself: decided and recorded each time, in both eras alike.
+its server asks for, and when it says that there is news, as the client would look itself: decided and recorded each
+time, in both eras alike.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from gateway.portal.calls.asking import PROGRESS_TOKEN
 from gateway.portal.calls.targets import TARGETS, decided, invalid
 from gateway.portal.exchange import knows_tasks
 from gateway.portal.headers import LOG_LEVEL_KEY
+from gateway.portal.listening import hints
 from gateway.portal.wire import Message, members_of
 from gateway.problems import Problem
 from gateway.upstream.legacy.task_words import ENDED
@@ -76,23 +78,27 @@ async def following(stream: Stream, idents: tuple[str, ...]) -> AsyncIterator[No
 async def _follow(stream: Stream, ident: str) -> None:
     """Tells of each change until the task has ended, or is not there for this client any more."""
     told = _State()
-    while True:
-        try:
-            answer = await call.call(_look(stream.exchange, ident))
-        except (Problem, JournalDown):
-            return
-        if not answer.result:
-            return
-        state = msgspec.json.decode(answer.result, type=_State)
-        if (state.status, state.lastUpdatedAt) != (told.status, told.lastUpdatedAt):
+    async with hints.of(stream.exchange, ident) as hint:
+        while state := await _seen(stream, ident, told):
             told = state
-            members = members_of(answer.result)
-            members.pop("resultType", None)
-            await stream.say(METHOD, dict(members))
-        if state.status in ENDED:
-            return
-        pause = POLL if state.pollIntervalMs is None else state.pollIntervalMs / 1000
-        await asyncio.sleep(min(max(pause, SHORTEST), LONGEST))
+            pause = POLL if state.pollIntervalMs is None else state.pollIntervalMs / 1000
+            await hint.wait(min(max(pause, SHORTEST), LONGEST))
+
+
+async def _seen(stream: Stream, ident: str, told: _State) -> _State | None:
+    """What becomes of it now, told if that is new; None where there will be nothing more to tell."""
+    try:
+        answer = await call.call(_look(stream.exchange, ident))
+    except (Problem, JournalDown):
+        return None
+    if not answer.result:
+        return None
+    state = msgspec.json.decode(answer.result, type=_State)
+    if (state.status, state.lastUpdatedAt) != (told.status, told.lastUpdatedAt):
+        members = members_of(answer.result)
+        members.pop("resultType", None)
+        await stream.say(METHOD, dict(members))
+    return None if state.status in ENDED else state
 
 
 def _may_look(exchange: Exchange, ident: str) -> bool:

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET
 
 from gateway.egress.reply import Terms
-from gateway.upstream import Ask
 from gateway.upstream.envelope import modern_body, plain_request
-from gateway.upstream.following import ANY, TERMS, UPDATED, subscription
+from gateway.upstream.following import TERMS, listening, pass_on, resources, subscription
 from gateway.upstream.legacy.handshake import Deaf
-from gateway.upstream.messages import read
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -26,10 +23,6 @@ if TYPE_CHECKING:
 SHORT = Terms(10.0, 10.0, 256 * 1024)
 
 Offer = "Callable[[str, str], None]"
-
-
-class _Updated(msgspec.Struct):
-    uri: str
 
 
 class ChannelFollower:
@@ -67,8 +60,7 @@ class ChannelFollower:
             await talk.over.wait()
             return
         waiting = talk.expect(TERMS, needed=bool(uris))
-        ask = Ask(method="subscriptions/listen", params=params, principal=None)
-        await talk.ask(waiting, modern_body(ask, waiting.number), _Offering(offer))
+        await talk.ask(waiting, modern_body(listening(uris, params), waiting.number), _Offering(offer))
 
 
 class _Offering:
@@ -78,13 +70,11 @@ class _Offering:
         self._offer = offer
 
     async def heard(self, message: Message) -> None:
-        if message.method == UPDATED and message.params is not UNSET:
-            self._offer(UPDATED, read(message.params, _Updated).uri)
-        elif message.method in ANY:
-            self._offer(str(message.method), "")
+        pass_on(message, self._offer)
 
 
 async def _watch(talk: Talk, uris: frozenset[str]) -> None:
+    uris = resources(uris)
     for uri in sorted(uris - talk.watched):
         await _request(talk, "resources/subscribe", uri)
         talk.watched.add(uri)

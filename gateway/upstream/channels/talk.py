@@ -14,7 +14,7 @@ from gateway.upstream import UpstreamBroken, UpstreamBusy, UpstreamError, Upstre
 from gateway.upstream.channels.waiting import Waiting
 from gateway.upstream.conversation import EVENTS_MOST, within
 from gateway.upstream.envelope import notification, reply_to
-from gateway.upstream.following import ANY, UPDATED
+from gateway.upstream.following import pass_on
 from gateway.upstream.legacy.parked import NO_SUCH_METHOD
 from gateway.upstream.legacy.questions import Questions
 from gateway.upstream.messages import is_answer_to, next_id, parse, read
@@ -198,11 +198,9 @@ class Talk:
             waiting.put(message, size)
             return
         self._unasked.bear()
-        if message.method == UPDATED and message.params is not UNSET:
-            self._offer(UPDATED, read(message.params, _Updated).uri)
-        elif message.method in ANY:
-            self._offer(str(message.method), "")
-        elif message.method == "notifications/message" and len(self._waiting) == 1 and not self.shared:
+        if message.method != "notifications/message":
+            pass_on(message, self._offer)
+        elif len(self._waiting) == 1 and not self.shared:
             next(iter(self._waiting.values())).put(message, size)  # whose it is, where several wait, nobody can tell
 
     def _offer(self, method: str, uri: str) -> None:

@@ -96,6 +96,11 @@ def unpacked(ask: Ask) -> tuple[str, bytes]:
     return found.task, found.declared.encode()
 
 
+def own_id(packed_id: str) -> str:
+    """What the server calls a task that is known at this seam by that."""
+    return msgspec.json.decode(packed_id, type=_Id).task
+
+
 def begun(raw: bytes, declared: bytes) -> Answer:
     """CreateTaskResult of the extension."""
     parts = _modern(raw)

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.upstream import FeedEvent, feeds
+from gateway.upstream.following import TASK
 from registry.tables import Era
 from tests.fakes.servers.raw import STREAM, Asked, chunk, event, http, raw_server, result
 
@@ -182,3 +183,23 @@ async def test_a_flood_of_the_same_news_is_one_piece_of_news(servers):
         again.cancel()
         await asyncio.gather(again, return_exceptions=True)
         await events.aclose()
+
+
+async def test_a_modern_server_is_asked_for_word_of_tasks_and_each_follower_hears_of_its_own(servers):
+    streaming = Streaming()
+    async with raw_server(streaming) as server:
+        upstream = server.upstream(capabilities=CHANGING)
+        ear = Ear(servers, upstream, frozenset({TASK + "t1", "note://1"}))
+        asked, writer = await streaming.next()
+        params = asked.message["params"]
+        assert params["notifications"] == {
+            "toolsListChanged": True,
+            "resourceSubscriptions": ["note://1"],
+            "taskIds": ["t1"],
+        }
+        declared = params["_meta"]["io.modelcontextprotocol/clientCapabilities"]
+        assert "io.modelcontextprotocol/tasks" in declared["extensions"]
+        writer.write(note("notifications/tasks", taskId="t2", status="working"))
+        writer.write(note("notifications/tasks", taskId="t1", status="completed"))
+        assert await ear.next() == FeedEvent("raw", UPDATED, TASK + "t1")
+        await ear.stop()

@@ -15,6 +15,7 @@ from gateway.portal.calls.relay import notification
 from gateway.portal.legacy import down, questions, turns
 from gateway.portal.legacy.tasks import words
 from gateway.portal.legacy.tasks.looking import Task, ask, first_to_tell, look, now
+from gateway.portal.listening import hints
 from gateway.portal.wire import join
 from gateway.problems import INTERNAL_ERROR, Problem
 from gateway.upstream import Answer, AskRefused
@@ -22,6 +23,7 @@ from gateway.upstream import Answer, AskRefused
 if TYPE_CHECKING:
     from gateway.portal.exchange import Exchange
     from gateway.portal.legacy.tasks.words import State
+    from gateway.portal.listening.hints import Hint
     from gateway.portal.wire import RawMembers
 
 POLL: Final = 1.0  # seconds between two looks, unless the server names a time
@@ -37,8 +39,8 @@ _NONE: Final = b'{"code":-32603,"message":"The task ended without a result."}'
 async def awaited(exchange: Exchange, task: Task) -> Answer:
     """What the call would have been answered with. Raises Problem, or Failed."""
     try:
-        async with asyncio.timeout(exchange.world.settings.call_limit):
-            return await _Waiting(exchange, task).outcome()
+        async with asyncio.timeout(exchange.world.settings.call_limit), hints.of(exchange, task.ident) as hint:
+            return await _Waiting(exchange, task, hint).outcome()
     except TimeoutError as late:
         raise Problem(200, INTERNAL_ERROR, NOT_YET) from late
 
@@ -46,8 +48,9 @@ async def awaited(exchange: Exchange, task: Task) -> Answer:
 class _Waiting:
     """One wait for one task."""
 
-    def __init__(self, exchange: Exchange, task: Task) -> None:
+    def __init__(self, exchange: Exchange, task: Task, hint: Hint) -> None:
         self._exchange = exchange
+        self._hint = hint
         self._task = task
         self._told: tuple[str, str, str] | None = None
         self._answered: set[str] = set()
@@ -62,7 +65,7 @@ class _Waiting:
             news = [key for key in requests if key not in self._answered]
             for key in news:
                 await self._put(key, requests[key])
-            await asyncio.sleep(AFTER_AN_ANSWER if news else self._pause(state))
+            await self._hint.wait(AFTER_AN_ANSWER if news else self._pause(state))
 
     async def _look(self) -> tuple[RawMembers, State]:
         self._exchange = now(self._exchange)
