@@ -56,18 +56,30 @@ def bind_listen(listen: str, name: str) -> socket.socket:
     return _bind(host.strip("[]"), int(port), name)
 
 
-def run(open_office: Callable[[], Office], settings: Settings, sockets: list[socket.socket]) -> None:
-    """Serves until told to stop by SIGINT or SIGTERM. `sockets`: the main one, then the admin's if there is one."""
+def run(
+    open_office: Callable[[], Office], settings: Settings, sockets: list[socket.socket], opening: Callable[[], None]
+) -> None:
+    """Serves until told to stop by SIGINT or SIGTERM. `sockets`: the main one, then the admin's if there is one.
+
+    `opening` is called when nothing is left to do but to listen, and being told to stop is heard already.
+    """
     if settings.workers == 1:
-        serve_here(open_office(), sockets)
+        serve_here(open_office(), sockets, opening=opening)
     else:
         from gateway.operating.metrics import shared
 
         with shared(settings.metrics_listen):  # before anything that counts is imported
-            Workers(open_office, settings.workers, sockets).run()
+            Workers(open_office, settings.workers, sockets).run(opening)
 
 
-def serve_here(office: Office, sockets: list[socket.socket], *, leader: bool = True, parent: int = 0) -> None:
+def serve_here(
+    office: Office,
+    sockets: list[socket.socket],
+    *,
+    leader: bool = True,
+    parent: int = 0,
+    opening: Callable[[], None] | None = None,
+) -> None:
     """Serves in this process. The `leader` also does what one process of an installation does: index and sweep.
 
     `parent` is the process that a worker does not outlive.
@@ -75,12 +87,18 @@ def serve_here(office: Office, sockets: list[socket.socket], *, leader: bool = T
     give_back_large_blocks()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(office, sockets, leader=leader, parent=parent))
+            runner.run(_serve(office, sockets, leader, parent, opening))
     finally:
         office.close()
 
 
-async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool, parent: int) -> None:
+async def _serve(
+    office: Office,
+    sockets: list[socket.socket],
+    leader: bool,
+    parent: int,
+    opening: Callable[[], None] | None,
+) -> None:
     from gateway.app import build, build_admin
     from gateway.assembly import open_world
     from gateway.background import background
@@ -95,6 +113,8 @@ async def _serve(office: Office, sockets: list[socket.socket], *, leader: bool, 
         gc.collect()
         gc.freeze()  # what is there now stays: to go through it again and again would hold up calls for 100 ms
         async with background(world, leader=leader, also=works):
+            if opening is not None:
+                opening()
             await asyncio.gather(*(listener.serve([sock]) for listener, sock in zip(listeners, sockets, strict=True)))
 
 
@@ -154,10 +174,11 @@ class Workers:
         self._stopping = False
         self._failed = 0  # in a row, while young
 
-    def run(self) -> None:
+    def run(self, opening: Callable[[], None]) -> None:
         _import_everything()
         for signum in STOPPING:
             signal.signal(signum, self._stop)
+        opening()
         for number in range(self._count):
             self._fork(number)
         while self._born:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from gateway.settings import Settings, load
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from gateway.office import Office
 
@@ -50,12 +52,12 @@ def up(config: Path | None, **flags: Any) -> None:
         closing.enter_context(alone(settings))
         office = _open(settings)
         remember(settings)
-        _prepare(office, closing)
+        greet = _prepare(office, closing)
         if settings.workers == 1:
-            run(lambda: office, settings, sockets)
+            run(lambda: office, settings, sockets, greet)
         else:
             office.close()  # nothing open is carried into a fork
-            run(lambda: _open(settings), settings, sockets)
+            run(lambda: _open(settings), settings, sockets, greet)
 
 
 def _check_secrets(settings: Settings) -> None:
@@ -86,8 +88,8 @@ def _open(settings: Settings) -> Office:
     return open_office(settings, create=True, role="gateway")
 
 
-def _prepare(office: Office, closing: ExitStack) -> None:
-    """What must be there before the first request: a signing key, the demo if wanted; and says how to come in."""
+def _prepare(office: Office, closing: ExitStack) -> Callable[[], None]:
+    """What must be there before the first request: a signing key, the demo if wanted; gives what tells the way in."""
     from gateway.identity.checking import check_installed
     from gateway.identity.declaring import declare
     from gateway.identity.providers import Providers
@@ -104,7 +106,7 @@ def _prepare(office: Office, closing: ExitStack) -> None:
         from gateway.starting.demo import open_demo
 
         accounts = closing.enter_context(open_demo(office))
-    greet(office.settings, first_admin_link(office), accounts)
+    return partial(greet, office.settings, first_admin_link(office), accounts)
 
 
 def _log_handler() -> logging.Handler:

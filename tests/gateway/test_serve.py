@@ -15,7 +15,7 @@ serve.RESPAWN_PAUSE = 0
 def refuse():
     raise LookupError("nothing here knows this")
 
-serve.Workers(refuse, 1, []).run()
+serve.Workers(refuse, 1, []).run(lambda: None)
 """
 
 

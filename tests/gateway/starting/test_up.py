@@ -9,6 +9,7 @@ import shlex
 import signal
 import stat
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from tests.fakes.gateway import ROOT, CommandFailed, Gateway
+from tests.fakes.gateway import ROOT, CommandFailed, Gateway, free_port
 from tests.fakes.modern import result
 
 if TYPE_CHECKING:
@@ -137,6 +138,18 @@ def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) 
         for another in re.findall(r"for another: `ostiary ([^`]+)`", second.output()):
             secrets.append(second.run(*another.split()).splitlines()[-1])
     assert len(set(secrets)) == 6
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_is_heard_as_soon_as_it_is_spoken_of(tmp_path: Path, workers: str) -> None:
+    flags = ["--port", str(free_port()), "--workers", workers, "--data", str(tmp_path / "data")]
+    command = [sys.executable, "-m", "gateway", "up", *flags]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert any("Ctrl-C" in line for line in process.stdout)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert (process.returncode, said) == (0, "")
 
 
 def test_a_second_door_on_the_same_data_is_refused_and_changes_nothing(door: Gateway) -> None:
