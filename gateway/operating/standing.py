@@ -21,7 +21,7 @@ from registry.servers import all_servers, find
 from registry.tables import Auth, Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from sqlmodel import Session
 
@@ -94,6 +94,22 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
         )
         for one in servers
     ]
+
+
+def wrong(session: Session, slugs: Collection[str], now: float | None = None) -> dict[str, tuple[str, str, str]]:
+    """Of those with which something is wrong: its word, a sentence, and what to do. Of calls nothing is looked up."""
+    moment = time.time() if now is None else now
+    connections, away, behind = _connections(session), hidden(session), late(session)
+    nothing: dict[str, int] = {}
+    found = {
+        slug: _wrong(
+            find(session, slug),
+            _Facts({}, connections.get(slug, nothing), away.get(slug, ""), behind.get(slug)),
+            moment,
+        )
+        for slug in slugs
+    }
+    return {slug: said for slug, said in found.items() if said[1]}
 
 
 def _standing(

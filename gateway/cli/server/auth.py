@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-from gateway.cli.common import as_json, with_office
+from gateway.cli.common import as_json, show, with_office
 from gateway.cli.secret import from_input, from_options
 from gateway.cli.server.authority import named
 from gateway.cli.server.help import ModesCommand
@@ -86,27 +86,44 @@ def secrets_of(auth: Auth, given: Mapping[str, Any]) -> dict[str, bytes]:
 @the_server
 @click.argument("mode", type=click.Choice([str(auth) for auth in Auth]))
 @auth_options
+@click.option("--anew", is_flag=True, help="keep no setting that is not given, also where the mode stays")
 @as_json
 @with_office
-def server_auth(office: Office, slug: str, mode: str, *, as_json: bool, **given: Any) -> None:
+def server_auth(office: Office, slug: str, mode: str, *, anew: bool, as_json: bool, **given: Any) -> None:
     """Change how SLUG knows us to MODE. What was kept for another mode is removed, connections with it.
 
-    Give everything that the mode needs, also what was set before: settings that are not given are not kept. A secret
-    that is not given is, while the mode stays.
+    While the mode stays, so does what is not given: settings and secrets. Not what belongs to something that is
+    changed: the app of another authorization server, the header in place of which there is now a parameter. It says
+    what was kept and what was not.
     """
+    from gateway.cli.server.carrying import Change, Held
     from gateway.credentials.derived.fitting import check_named
     from registry.credentials.authenticating import set_auth
     from registry.servers import find
 
-    auth = Auth(mode)
-    settings, secrets = _settled(office, slug, auth, settings_of(given)), secrets_of(auth, given)
+    auth, said = Auth(mode), settings_of(given)
+    settings = said if anew else _with_what_stays(office, slug, auth, said)
+    settings, secrets = _settled(office, slug, auth, settings), secrets_of(auth, given | settings)
     with office.change("server.auth", Concern.CATALOGUE, who=operator(), server=slug, auth=mode) as (session, told):
         done = find(session, slug)
+        before = Held.of(session, slug, done.auth_settings)
         set_auth(session, done, auth, settings, secrets, office.vault)
         known = read_auth(auth, done.auth_settings)
         check_named(session, office.settings.workload_tokens, known)
+        session.flush()
+        change = Change(before, Held.of(session, slug, done.auth_settings), said)
         told.update({"authority": known.authority} if known.authority else {})
-    show_step(done, f"{slug} is from now on asked with auth {mode}", as_json=as_json)
+    lines = (f"{slug} is from now on asked with auth {mode}", *change.lines())
+    show({"server": slug, "state": done.state} | change.told(), as_json=as_json, text=lambda: "\n".join(lines))
+
+
+def _with_what_stays(office: Office, slug: str, auth: Auth, said: dict[str, Any]) -> dict[str, Any]:
+    from gateway.cli.server.carrying import carried
+    from registry.servers import find
+
+    with office.database.read() as session:
+        server = find(session, slug)
+    return carried(server.auth_settings, said) | said if server.auth == auth else said
 
 
 def _settled(office: Office, slug: str, auth: Auth, settings: dict[str, Any]) -> dict[str, Any]:

@@ -21,14 +21,16 @@ the_server = click.argument("slug")
 @as_json
 @with_office
 def server_list(office: Office, *, retired: bool, as_json: bool) -> None:
-    """Every server, its state, and what awaits review."""
+    """Every server, its state, what awaits review, and what is wrong with which and what to do."""
     from gateway.cli.server.text import row_of, rows_text
+    from gateway.operating.standing import wrong
     from registry.reviewing import review
     from registry.servers import all_servers
 
     with office.database.read() as session:
         found = [review(session, one.slug) for one in all_servers(session, retired=retired)]
-    rows = [row_of(one) for one in found]
+        why = wrong(session, [one.server.slug for one in found if one.server.state != "retired"])
+    rows = [row_of(one, why.get(one.server.slug, ("", "", ""))) for one in found]
     show(rows, as_json=as_json, text=lambda: rows_text(rows))
 
 

@@ -8,6 +8,7 @@ import click
 
 from gateway.cli.common import as_json, show, with_office
 from gateway.cli.output import minute, table
+from gateway.cli.server.text import wrong_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,8 +51,7 @@ def _process(office: Office, slug: str) -> Check | None:
 def _all(found: list[Standing]) -> str:
     rows = [_row(one) for one in found]
     shown = table(rows, "slug state trouble seen calls failed accounts", "no server yet: `ostiary server add SLUG URL`")
-    wrong = [f"{one.slug}: {one.why}\n  do: {one.remedy or 'see its log'}" for one in found if one.why]
-    return "\n".join([shown, *wrong])
+    return "\n".join([shown, *wrong_lines((one.slug, one.why, one.remedy) for one in found if one.why)])
 
 
 def _row(one: Standing) -> dict[str, Any]:

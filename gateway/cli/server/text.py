@@ -17,7 +17,7 @@ from registry.screening.hidden import visible
 from registry.tables import Kind, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from registry.differences import Change
     from registry.reviewing import Item, Review
@@ -26,8 +26,10 @@ WIDTH = 76
 OF_THE_SERVER = {"server": "how it names and introduces itself", "command": "what is run"}
 
 
-def row_of(found: Review) -> dict[str, Any]:
+def row_of(found: Review, wrong: tuple[str, str, str]) -> dict[str, Any]:
+    """`wrong` is what is: in a word, in a sentence, and what to do."""
     one = found.server
+    trouble, why, remedy = wrong
     return {
         "slug": one.slug,
         "state": one.state,
@@ -36,13 +38,24 @@ def row_of(found: Review) -> dict[str, Any]:
         "title": one.title,
         "url": one.url,
         "failure": one.failure,
+        "trouble": trouble,
+        "why": why,
+        "remedy": remedy,
     }
 
 
 def rows_text(rows: list[dict[str, Any]]) -> str:
-    """What is wrong without what to do, which `server status` says."""
-    rows = [{**row, "failure": row["failure"].partition(";")[0]} for row in rows]
-    return table(rows, "slug state approved awaiting url failure", "no server yet: `ostiary server add SLUG URL`")
+    empty = "no server yet: `ostiary server add SLUG URL`"
+    shown = [{**row, "wrong": row["trouble"] or ("see below" if row["why"] else "-")} for row in rows]
+    listed = table(shown, "slug state approved awaiting url wrong", empty)
+    return "\n".join([listed, *wrong_lines((row["slug"], row["why"], row["remedy"]) for row in rows if row["why"])])
+
+
+def wrong_lines(found: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    """What is wrong with each server, and what to do about it."""
+    for slug, why, remedy in found:
+        yield f"{slug}: {visible(why)}"
+        yield f"  do: {remedy or 'see its log'}"
 
 
 def review_of(found: Review, contested: Mapping[str, str]) -> dict[str, Any]:

@@ -182,3 +182,18 @@ def test_what_a_server_may_ask_callers_for_is_said_shown_and_changed(console: Co
     assert "there are elicitation, sampling, roots" in console.refused("allow", "notes", "everything")
     console.do("add", "open", notes, "--allow-address", "--allow", "roots")
     assert json.loads(console.do("show", "open", "--json"))["allowed"] == ["roots"]
+
+
+def test_the_list_says_what_is_wrong_with_a_server_and_what_to_do(console: Console, notes: str) -> None:
+    console.refused("add", "gone", "http://127.0.0.1:9/mcp", "--allow-address")
+    console.do("add", "notes", notes, "--allow-address")
+    console.do("approve", "notes", "--yes", "--accept-findings")
+    console.do("suspend", "notes", "--because", "it is being looked at")
+    said = console.do("list")
+    assert "gone: the server cannot be reached" in said
+    assert "  do: see that it runs and listens at its address" in said
+    assert "notes: it is suspended: it is being looked at" in said
+    assert "`ostiary server resume notes`" in said
+    rows = {row["slug"]: row for row in console.json("list")}
+    assert (rows["gone"]["trouble"], rows["notes"]["trouble"]) == ("unreachable", "")
+    assert all(row["remedy"] for row in rows.values())

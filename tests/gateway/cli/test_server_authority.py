@@ -7,9 +7,13 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlmodel import select
 
 from gateway.cli.server import authority
+from gateway.cli.server.authority import PLACES
+from gateway.cli.server.carrying import carried
 from registry.tables import Secret
 from tests.fakes.network.certificates import Authority as Certifier
 from tests.fakes.providers.openid import Reply
@@ -281,3 +285,53 @@ def test_half_a_pair_registers_nothing(console: Console, fake: Upstream, tmp_pat
     said = console.refused("add", "notes", fake.url, "--allow-address", "--cert", str(certificate))
     assert "give both" in said
     assert console.json("list") == []
+
+
+def test_what_is_not_given_stays_while_the_mode_does_and_that_is_said(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    console.run(*add(fake, *secret, "--issuer", fake.issuer, "--scope", "notes:read", mode="oauth-shared"))
+    said = console.do("auth", "notes", "oauth-shared", "--scope", "notes:write")
+    assert f"kept as it was: --issuer {fake.issuer}" in said
+    assert "not kept" not in said
+    assert (settings(console)["issuer"], list(settings(console)["scopes"])) == (fake.issuer, ["notes:write"])
+    assert kept(console) == [("server:notes", "client_secret")]
+
+
+def test_another_authorization_server_does_not_inherit_an_app_and_it_is_said_what_went(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    console.run(*add(fake, *secret, "--issuer", fake.issuer, "--scope", "notes:read", mode="oauth-shared"))
+    said = console.do("auth", "notes", "oauth-shared", "--issuer", "https://as.example")
+    assert "not kept: --client-id ours --client-auth client_secret_post" in said
+    assert "kept as it was: --scope notes:read" in said
+    assert "removed: the stored client-secret" in said
+    assert settings(console).keys() == {"issuer", "scopes"}
+
+
+def test_nothing_is_kept_where_that_is_wanted_or_the_mode_is_another(
+    console: Console, fake: Upstream, secret: tuple[str, ...]
+) -> None:
+    console.run(*add(fake, *secret, "--issuer", fake.issuer, "--scope", "notes:read", mode="oauth-shared"))
+    told = console.json("auth", "notes", "oauth-shared", "--issuer", fake.issuer, "--anew")
+    assert (told["kept"], told["dropped"].keys()) == ({}, {"client_id", "client_auth", "scopes"})
+    assert console.json("auth", "notes", "none")["dropped"] == {"issuer": fake.issuer}
+    assert settings(console) == {}
+    assert kept(console) == []
+
+
+_value = st.text("abc", max_size=2)
+
+
+@given(
+    before=st.dictionaries(st.sampled_from(sorted(PLACES | {"client_id", "scopes", "region"})), _value),
+    said=st.dictionaries(st.sampled_from(sorted(PLACES | {"client_id", "scopes"})), _value),
+)
+def test_an_app_never_outlives_the_authorization_server_that_it_was_said_with(before: Any, said: Any) -> None:
+    left = carried(before, said)
+    assert not left.keys() & said.keys()
+    assert left.items() <= before.items()
+    if any(before.get(name) != said[name] for name in said.keys() & {"issuer", "token_endpoint"}):
+        assert not left.keys() & {"issuer", "token_endpoint", "client_id"}
+    if not said:
+        assert left == before
