@@ -16,6 +16,7 @@ from gateway.oauth.challenges import challenge_401, challenge_dpop
 from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import listing
 from gateway.portal.calls import call
+from gateway.portal.calls.plans import Known
 from gateway.portal.calls.underway import revoked
 from gateway.portal.exchange import Exchange, Found
 from gateway.portal.headers import MODERN, check_modern, is_modern, mirror_of
@@ -59,7 +60,7 @@ class Portal:
         self._base = world.settings.base_url
         self._lists = listing.Lists()
         self._hub = Hub(world)
-        self._pulse = Pulse()
+        self._pulse = Pulse(lambda: [one for one in world.underway if isinstance(one, Known)])
         self._legacy = Legacy(world, self._hub, self._lists, self._pulse)
         in_session = InSession(self._pulse, self._end, self._legacy)
         self.again = Again(world, Planned(self._pulse, self._end), in_session).again

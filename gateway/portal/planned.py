@@ -34,7 +34,7 @@ class Planned:
     def begin(self, known: Known) -> bool:
         """Whether it is under way."""
         known.request.ends_with_client = True
-        self._go(known)
+        self._send(known)
         return True
 
     def lay(self, exchange: Exchange) -> None:
@@ -74,14 +74,13 @@ class Planned:
     def _rest_of(known: Known) -> Coroutine[Any, Any, Answer]:
         return send(known) if known.trip is None else sent(known)
 
-    def _go(self, known: Known) -> None:
+    def _send(self, known: Known) -> None:
         """Sends it now, if there is nothing to wait for."""
-        known.home = self
-        request = known.request
-        request.run = known
-        tasks: Any = request.line.tasks
-        tasks.add(known)
-        self._pulse.add(known)
+        request: Any = known.request
+        known.home, request.run = self, known
+        request.line.tasks.add(known)
+        if self._pulse.rests:
+            self._pulse.begin()
         try:
             if known.begin():
                 known.depart()
@@ -91,10 +90,8 @@ class Planned:
             request.serve(self.failed(known, error))
 
     def _leave(self, known: Known) -> None:
-        request = known.request
-        tasks: Any = request.line.tasks
-        tasks.discard(known)
-        self._pulse.discard(known)
+        request: Any = known.request
+        request.line.tasks.discard(known)
         if request.run is known:
             request.run = OVER
 

@@ -12,7 +12,7 @@ from gateway.edge.request import JSON
 from gateway.problems import METHOD_NOT_FOUND
 
 if TYPE_CHECKING:
-    from asyncio import TimerHandle
+    from collections.abc import Callable, Iterable
 
     from gateway.edge import Arrival
     from gateway.edge.request import Request
@@ -147,32 +147,41 @@ class Silent(Protocol):
 
 
 class Pulse:
-    """Keeps silent answers alive: one timer for all, because a timer each would cost more than the answers."""
+    """Keeps silent answers alive: one timer for all, because a timer each would cost more than the answers.
 
-    def __init__(self) -> None:
+    Those it is given, and those that are `elsewhere`: for these whoever begins one looks whether it `rests`.
+    """
+
+    def __init__(self, elsewhere: Callable[[], Iterable[Silent]] = tuple) -> None:
         self._waiting: set[Silent] = set()
-        self._timer: TimerHandle | None = None
+        self._elsewhere = elsewhere
+        self.rests = True
         self._murmurs: set[asyncio.Task[None]] = set()
 
     def add(self, reply: Silent) -> None:
         self._waiting.add(reply)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+        if self.rests:
+            self.begin()
 
     def discard(self, reply: Silent) -> None:
         self._waiting.discard(reply)
 
+    def begin(self) -> None:
+        self.rests = False
+        asyncio.get_running_loop().call_later(BEAT, self._beat)
+
     def _beat(self) -> None:
-        self._timer = None
-        for reply in self._waiting:
+        self.rests = True
+        waiting = (*self._waiting, *self._elsewhere())
+        for reply in waiting:
             reply.silent += 1
             if reply.silent > 1:
                 reply.silent = 0
                 task = asyncio.get_running_loop().create_task(reply.murmur())
                 self._murmurs.add(task)
                 task.add_done_callback(self._murmurs.discard)
-        if self._waiting:
-            self._timer = asyncio.get_running_loop().call_later(BEAT, self._beat)
+        if waiting:
+            self.begin()
 
 
 def _cors(origin: bytes) -> Lines:

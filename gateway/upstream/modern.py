@@ -9,11 +9,11 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from gateway.upstream import Answer, UpstreamBroken
-from gateway.upstream.conversation import pass_on, streamed, whole
+from gateway.upstream.conversation import JSON, pass_on, streamed, whole
 from gateway.upstream.envelope import modern_body, modern_lines
 from gateway.upstream.eras import check_taken, with_doubt
 from gateway.upstream.messages import failure, next_id, read, refusal
-from gateway.upstream.plain import message_in, of_modern
+from gateway.upstream.plain import of_modern
 from registry.tables import Era
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ async def answered(sent: Coroutine[None, None, Reply], number: int, ask: Ask, do
     """The answer that `sent` brings, whose reply is closed in the end."""
     reply = await sent
     try:
-        if not reply.stream and (result := of_modern(message_in(reply) or b"", number)):
+        if reply.content_type == JSON and reply.status == 200 and (result := of_modern(reply.body(), number)):
             return Answer(result=result)
         check_taken(reply, number, ask, Era.MODERN)
         check_status(reply)

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from gateway.upstream.conversation import JSON
-
 if TYPE_CHECKING:
     from gateway.egress.reply import Reply
 
@@ -53,26 +51,18 @@ _head: Final = msgspec.json.Decoder(_Head)
 _BROKEN: Final = (msgspec.DecodeError, RecursionError)
 
 
-def message_in(reply: Reply) -> bytes | None:
-    """The one message that is all of an answer, or all of it that counts; None as long as more of it has to come.
+def message_in(stream: Reply) -> bytes | None:
+    """The one message that is all of an event stream, or all of it that counts; None as long as more has to come.
 
-    Empty where it may be anything else: several messages, a status that is not 200, a fault on the way.
+    Empty where it may be anything else: several messages, a fault on the way.
     """
-    if reply.fault is not None or reply.status != 200:
-        return b""
-    if not reply.stream:
-        return reply.body() if reply.content_type == JSON else b""
-    return _message_of(reply)
-
-
-def _message_of(reply: Reply) -> bytes | None:
-    came = reply.body()
-    if len(came) > LONGEST or reply.pieces > PIECES:
+    came = stream.body()
+    if len(came) > LONGEST or stream.pieces > PIECES:
         return b""
     found = _EVENT.fullmatch(came)
     if found is not None:
         return found[1]
-    return None if not reply.over and (b"{" not in came or not came.endswith(_ENDS)) else b""
+    return None if not stream.over and (b"{" not in came or not came.endswith(_ENDS)) else b""
 
 
 def of_modern(body: bytes, number: int) -> bytes:

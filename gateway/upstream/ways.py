@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from gateway.upstream import UpstreamError
+from gateway.upstream.conversation import JSON
 from gateway.upstream.envelope import FRAME, modern_frame, modern_lines
 from gateway.upstream.messages import next_id
 from gateway.upstream.modern import answered
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.egress.reply import Reply, Terms
     from gateway.egress.routes import Route
     from gateway.upstream import Answer, Ask, Downstream
+    from gateway.upstream.legacy.sessions import Session
     from gateway.upstream.limits import Gate
     from registry.catalogue import Credential
 
@@ -37,36 +39,35 @@ class Way:
     `read` takes the answers apart; `bare` says that what it gives has no word that earlier revisions do not know.
     """
 
-    __slots__ = ("_back", "_front", "_lines", "ask", "bare", "egress", "gate", "read", "route", "terms")
+    __slots__ = ("_back", "_front", "_lines", "_session", "ask", "bare", "egress", "gate", "read", "route", "terms")
 
     def __init__(self, egress: Egress, route: Route, ask: Ask, gate: Gate, terms: Terms) -> None:
         self.egress, self.route, self.ask, self.gate, self.terms = egress, route, ask, gate, terms
-        self._lines = modern_lines(ask)
-        self._front, self._back = modern_frame(ask)
+        self._session: Session | None = None
+        self._prepare()
+
+    def _prepare(self) -> None:
+        self._lines = modern_lines(self.ask)
+        self._front, self._back = modern_frame(self.ask)
         self.read: Reader = of_modern
         self.bare = False
 
     def trip(self, arguments: bytes, credential: Credential | None) -> Trip | None:
         """A call that can leave now, and has not yet; None where there is anything to wait for or to say against it."""
+        gate, egress = self.gate, self.egress
+        waiting = egress.waiting(self.route)
+        if waiting is None or not gate.is_open() or (credential is not None and credential.heard is not None):
+            return None
         number = next_id()
         body = FRAME % (number, self._front, arguments, self._back)
-        started = self.started(self._lines, body, credential)
-        return None if started is None else Trip(self, number, *started)
-
-    def started(self, lines: bytes, body: bytes, credential: Credential | None) -> Started | None:
-        """What a trip begins with: the request as it leaves, where the connections wait, and the one that is taken."""
-        gate, egress = self.gate, self.egress
-        if not gate.is_open() or (credential is not None and credential.heard is not None):
-            return None
-        waiting = egress.waiting(self.route)
-        if waiting is None or not egress.budget.admits(len(body)):
+        if not egress.budget.admits(len(body)):
             return None
         try:
-            request = egress.written(self.route, lines, body, credential)
+            request = egress.written(self.route, self._lines, body, credential)
         except UpstreamError:
             return None
         gate.under_way += 1
-        return request, waiting, waiting.pop()
+        return Trip(self, number, request, waiting, waiting.pop(), self._session)
 
     def along(
         self, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
@@ -82,14 +83,15 @@ class Way:
         sent = self.egress.exchange(self.route, "POST", self._lines, body, self.terms, credential=credential)
         return answered(sent, number, self.ask, down)
 
-
-Started = tuple[bytes, "list[Connection]", "Connection"]
+    def rest(self, trip: Trip, arguments: bytes, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:  # noqa: ARG002
+        """What is left of a call that is on its way, by the long way, whatever has come or will."""
+        return passed(self.gate, self.ask, answered, trip.settled(), trip.number, self.ask, down, entered=True)
 
 
 class Trip(msgspec.Struct):
-    """One such call, which has its connection. It leaves, or is taken `back`.
+    """One such call, which has its connection, and at a legacy server its session. It leaves, or is taken `back`.
 
-    When something of its reply has come, there is a `result`, and then its `end`; or there is only the `rest`.
+    When something of its reply has come, there is a `result`, and then its `end`; or there is only the rest of it.
     """
 
     way: Way
@@ -97,6 +99,7 @@ class Trip(msgspec.Struct):
     request: bytes
     waiting: list[Connection]
     connection: Connection
+    session: Session | None
     reply: Any = None
 
     def back(self) -> None:
@@ -109,12 +112,12 @@ class Trip(msgspec.Struct):
         return reply
 
     def result(self) -> bytes | None:
-        """What came, if it is as nearly all are; None if it is not all there yet.
-
-        Empty for anything else, which `rest` is for.
-        """
-        message = message_in(self.reply)
-        return self.way.read(message, self.number) if message else message
+        """What came, if it is as nearly all are; None if it is not all there yet; empty for anything else."""
+        reply, read = self.reply, self.way.read
+        if reply.content_type == JSON and reply.status == 200 and reply.fault is None:
+            return read(reply.body(), self.number)
+        message = message_in(reply) if reply.stream else b""
+        return read(message, self.number) if message else message
 
     def end(self) -> None:
         """It is over, and well."""
@@ -124,11 +127,6 @@ class Trip(msgspec.Struct):
         reply.close()
         gate.under_way -= 1
         gate.breaker.succeeded()
-
-    def rest(self, arguments: bytes, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:  # noqa: ARG002
-        """On from here by the long way, whatever has come or will."""
-        way = self.way
-        return passed(way.gate, way.ask, answered, self.settled(), self.number, way.ask, down, entered=True)
 
     def settled(self) -> Coroutine[None, None, Reply]:
         """Its reply, once that has come."""

@@ -21,7 +21,7 @@ from gateway.edge import Arrival
 from gateway.journal import JournalDown
 from gateway.portal.calls import asking
 from gateway.portal.calls.sending import Call
-from gateway.portal.exchange import Exchange, Found, knows_tasks
+from gateway.portal.exchange import Exchange, knows_tasks
 from gateway.portal.reply import Reply, accepts
 from gateway.portal.wire import parse, recognised
 from registry.tables import Auth, Kind
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.journal import About
     from gateway.portal.calls.sending import Judged
     from gateway.portal.calls.targets import Target
+    from gateway.portal.exchange import Found
     from gateway.portal.legacy.sessions import Session
     from gateway.upstream import Answer, Ask
     from gateway.upstream.ways import Trip, Way
@@ -48,7 +49,8 @@ _MEMBERS: Final = {"name", "arguments"}
 class Plan(msgspec.Struct, frozen=True):
     """What holds for every call of a tool with one head and one `_meta`, until `until`.
 
-    `credential` is the one of its server, if that has one for all; `session` is there for a legacy client.
+    `credential` is the one of its server, if that has one for all; it is `personal` if each person has one there.
+    `session` is there for a legacy client.
     """
 
     upstream: Upstream
@@ -58,6 +60,7 @@ class Plan(msgspec.Struct, frozen=True):
     way: Way
     until: float
     credential: Credential | None
+    personal: bool
     session: Session | None
 
 
@@ -97,6 +100,7 @@ def _of_any(ask: Ask) -> Ask:
 def _plan(call: Judged, found: Found, way: Way) -> Plan:
     session = call.exchange.session
     ends = (found.until, call.decision.until, None if session is None else session.ends)
+    credential = call.exchange.snapshot.credentials.get(call.upstream.slug)
     return Plan(
         upstream=call.upstream,
         target=replace(call.target, arguments=b"{}"),
@@ -104,32 +108,31 @@ def _plan(call: Judged, found: Found, way: Way) -> Plan:
         about=call.about(),
         way=way,
         until=min(end for end in ends if end is not None),
-        credential=call.exchange.snapshot.credentials.get(call.upstream.slug),
+        credential=credential,
+        personal=credential is None and call.upstream.auth is not Auth.NONE,
         session=session,
     )
 
 
 def planned(world: World, request: Request, found: Found, body: bytes) -> Known | None:
     """The call that a request is, if one like it came before and all that was found out then still holds."""
-    snapshots = world.snapshots
-    if not found.plans or found.snapshot is not snapshots.current:
+    if not found.plans or found.snapshot is not world.snapshots.current:
         return None
     said = recognised(body)
     if said is None:
         return None
     ident, name, arguments, value, meta = said
     plan = found.plans.get((name, meta))
-    if plan is None or time.time() >= plan.until or not snapshots.fresh():
+    if plan is None or time.time() >= plan.until or not world.snapshots.fresh():
         return None
-    credential, upstream = plan.credential, plan.upstream
-    if credential is None and upstream.auth is not Auth.NONE:
-        credential = world.credentials.at_hand(found.snapshot, upstream, found.principal, plan.target.object)
+    credential = plan.credential
+    if plan.personal:
+        credential = world.credentials.at_hand(found.snapshot, plan.upstream, found.principal, plan.target.object)
         if credential is None:
             return None
     return Known(
-        world, request, upstream, credential, fresh_id(), time.perf_counter(),
-        found, plan, body, ident, arguments, value,
-    )  # fmt: skip
+        world, request, found, plan, credential, fresh_id(), time.perf_counter(), body, ident, arguments, value
+    )
 
 
 class Home(Protocol):
@@ -148,12 +151,11 @@ class Known(Call, msgspec.Struct, eq=False):
 
     world: World
     request: Request  # always of the data plane
-    upstream: Upstream
+    found: Found
+    plan: Plan
     credential: Credential | None
     record: str
     began: float
-    found: Found
-    plan: Plan
     body: bytes
     ident: bytes
     arguments: bytes
@@ -163,6 +165,10 @@ class Known(Call, msgspec.Struct, eq=False):
     request_id: str = ""
     silent: int = 0
     full: Exchange | None = None
+
+    @property
+    def upstream(self) -> Upstream:  # type: ignore[override] # nobody sets it
+        return self.plan.upstream
 
     @property
     def exchange(self) -> Exchange:
@@ -197,7 +203,7 @@ class Known(Call, msgspec.Struct, eq=False):
     def leave(self) -> Awaitable[Answer]:
         trip, self.trip = self.trip, None
         if trip is not None:
-            return trip.rest(self.arguments, self.down)
+            return self.plan.way.rest(trip, self.arguments, self.down)
         return self.plan.way.along(self.arguments, self.credential, self.down)
 
     def begin(self) -> bool:
@@ -216,8 +222,8 @@ class Known(Call, msgspec.Struct, eq=False):
 
     def depart(self) -> None:
         """Off to its server."""
-        assert self.trip is not None
-        reply = self.trip.depart()
+        trip: Any = self.trip
+        reply = trip.depart()
         if reply.come:
             self._heard()
         else:
@@ -225,31 +231,27 @@ class Known(Call, msgspec.Struct, eq=False):
 
     def _heard(self) -> None:
         """Its answer, or what came instead: on to the client if there is nothing to it, else by the long way."""
-        trip = self.trip
-        assert trip is not None
+        trip: Any = self.trip
         result = trip.result()
         if result:
-            self._finish(trip, result)
+            self.trip = None
+            trip.end()
+            self._finish(result)
         elif result is None:
             trip.reply.then = self._heard
         else:
             self._resume()
 
-    def _finish(self, trip: Trip, result: bytes) -> None:
-        self.trip = None
-        trip.end()
+    def _finish(self, result: bytes) -> None:
+        world, record = self.world, self.record
         try:
-            self._conclude()
+            world.underway.end(record)
+            world.journal.conclude(record, "ok")
+            world.telemetry.concluded(self.plan.upstream.slug, "ok", time.perf_counter() - self.began)
         except Exception as error:  # noqa: BLE001 - whoever calls is the server's connection, which has no part in it
             self.request.serve(self.home.failed(self, error))
         else:
             self.home.finished(self, result)
-
-    def _conclude(self) -> None:
-        world = self.world
-        world.underway.end(self.record)
-        world.journal.conclude(self.record, "ok")
-        world.telemetry.concluded(self.upstream.slug, "ok", time.perf_counter() - self.began)
 
     def _resume(self) -> None:
         """The rest of it as a coroutine."""

@@ -15,6 +15,8 @@ from gateway.portal.lasting import judged_by
 from gateway.problems import REFUSED, Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from gateway.portal.calls.sending import Call
     from gateway.snapshots import Snapshot, Snapshots
 
@@ -30,6 +32,9 @@ class Underway:
 
     def __len__(self) -> int:
         return len(self._calls)
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(self._calls.values())
 
     def begin(self, call: Call) -> None:
         self._calls[call.record] = call

@@ -30,7 +30,7 @@ class InSession(Planned):
         if not self._legacy.sessions.calm(session):
             return False
         self._legacy.under_way.start(session, known.ident, known)
-        self._go(known)
+        self._send(known)
         return True
 
     def lay(self, exchange: Exchange) -> None:

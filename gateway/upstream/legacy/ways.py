@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from gateway.upstream.envelope import FRAME, legacy_frame
+from gateway.upstream.envelope import legacy_frame
 from gateway.upstream.legacy.parked import askable
 from gateway.upstream.legacy.sessions import Sessions
 from gateway.upstream.legacy.tasks import begins_one
-from gateway.upstream.messages import next_id
 from gateway.upstream.plain import from_legacy_to_legacy, of_legacy
 from gateway.upstream.tasks import undeclaring
 from gateway.upstream.ways import Trip, Way, passed
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.egress.routes import Route
     from gateway.upstream import Answer, Ask, Downstream
     from gateway.upstream.legacy.engine import Legacy
-    from gateway.upstream.legacy.sessions import Session
     from gateway.upstream.limits import Gate
     from registry.catalogue import Credential
 
@@ -47,32 +45,32 @@ def is_straight(ask: Ask) -> bool:
 class LegacyWay(Way):
     """A `Way` within the sessions of one principal."""
 
-    __slots__ = ("_account", "_key", "_sessions", "engine")
+    __slots__ = ("_account", "_engine", "_key", "_sessions")
 
     def __init__(
         self, egress: Egress, route: Route, ask: Ask, gate: Gate, terms: Terms, sessions: Sessions, engine: Legacy
     ) -> None:
-        self.egress, self.route, self.ask, self.gate, self.terms = egress, route, ask, gate, terms
-        self.engine = engine
+        super().__init__(egress, route, ask, gate, terms)
         self._sessions = sessions
-        self._lines = b""  # those of the session
-        self._front, self._back = legacy_frame(ask)
+        self._engine = engine
         self._account: Credential | None = None
         self._key = Sessions.key(ask.principal, route, None, NOTHING)
-        self.bare = bool(ask.legacy_session)
+
+    def _prepare(self) -> None:
+        self._lines = b""  # those of the session
+        self._front, self._back = legacy_frame(self.ask)
+        self.bare = bool(self.ask.legacy_session)
         self.read = from_legacy_to_legacy if self.bare else of_legacy
 
-    def trip(self, arguments: bytes, credential: Credential | None) -> LegacyTrip | None:
+    def trip(self, arguments: bytes, credential: Credential | None) -> Trip | None:
         """None too where the session has to be opened first, or made known."""
         if credential is not self._account:
             self._account, self._key = credential, Sessions.key(self.ask.principal, self.route, credential, NOTHING)
-        session = self._sessions.at_hand(self._key, credential)
+        self._session = session = self._sessions.at_hand(self._key, credential)
         if session is None:
             return None
-        number = next_id()
-        body = FRAME % (number, self._front, arguments, self._back)
-        started = self.started(session.lines, body, credential)
-        return None if started is None else LegacyTrip(self, number, *started, session=session)
+        self._lines = session.lines
+        return Way.trip(self, arguments, credential)
 
     def along(
         self, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
@@ -82,22 +80,12 @@ class LegacyWay(Way):
     def _asked(
         self, arguments: bytes, credential: Credential | None, down: Callable[[], Downstream]
     ) -> Coroutine[None, None, Answer]:
-        return self.engine.send(self.route, self.whole(arguments), down(), credential, self.terms)
+        return self._engine.send(self.route, self._whole(arguments), down(), credential, self.terms)
 
-    def whole(self, arguments: bytes) -> Ask:
+    def rest(self, trip: Trip, arguments: bytes, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:
+        details = (trip.settled, trip.number, trip.session, self._whole(arguments), down(), self.terms)
+        return passed(self.gate, self.ask, self._engine.go_on, *details, entered=True)
+
+    def _whole(self, arguments: bytes) -> Ask:
         """The ask with what is each call's own."""
         return replace(self.ask, params={**self.ask.params, "arguments": arguments})
-
-
-class LegacyTrip(Trip, kw_only=True):
-    """A `Trip` within a session."""
-
-    session: Session
-
-    def rest(self, arguments: bytes, down: Callable[[], Downstream]) -> Coroutine[None, None, Answer]:
-        way = self.way
-        assert isinstance(way, LegacyWay)
-        return passed(
-            way.gate, way.ask, way.engine.go_on, self.settled, self.number, self.session, way.whole(arguments), down(),
-            way.terms, entered=True,
-        )  # fmt: skip

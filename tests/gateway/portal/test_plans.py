@@ -23,6 +23,7 @@ from gateway.rendezvous.memory import MemoryRendezvous
 from gateway.upstream.connections import Servers
 from gateway.upstream.ways import Way
 from registry.secrets.vault import Vault
+from registry.tables import Era
 from tests.fakes.door import RULES, Door, Got, Line, catalogue, entry, eventually, modern, open_door, upstream
 from tests.fakes.servers.raw import LAST, STREAM, Asked, RawServer, event, http, raw_server, result
 
@@ -35,34 +36,27 @@ TOOLS = [entry("notes", "add"), entry("notes", "long")]
 
 
 @contextlib.asynccontextmanager
-async def door_to(
-    server: RawServer, tmp_path: Any, *, terms: Terms | None = None, rules: Any = RULES, **more: Any
-) -> AsyncIterator[Door]:
+async def door_to(server: RawServer, tmp_path: Any, **more: Any) -> AsyncIterator[Door]:
     """A door whose server `notes` is this one."""
-    async with open_door(tmp_path, **more) as door:
-        servers = Servers(Vault({"1": b"v" * 32}), MemoryRendezvous(), terms or Terms(5, 10, 1 << 20), 1 << 26)
-        notes = replace(server.upstream(), slug="notes", title="Notes")
-        door.world = replace(door.world, upstreams=servers)
-        door.edge.portal = Portal(door.world)
-        door.snapshots.turn(catalogue=catalogue(TOOLS, [notes, upstream("clock")]), policy=Policy(rules, epoch=2))
-        try:
-            yield door
-        finally:
-            await servers.close()
+    about = {name: more.pop(name) for name in ("terms", "rules", "era") if name in more}
+    async with open_door(tmp_path, **more) as door, serving(door, server, **about):
+        yield door
 
 
-@pytest.fixture
-def planned(monkeypatch: pytest.MonkeyPatch) -> list[plans.Known]:
-    """The calls that went by a plan."""
-    seen: list[plans.Known] = []
-    plain = plans.Known.begin
-
-    def noting(self: plans.Known) -> bool:
-        seen.append(self)
-        return plain(self)
-
-    monkeypatch.setattr(plans.Known, "begin", noting)
-    return seen
+@contextlib.asynccontextmanager
+async def serving(
+    door: Door, server: RawServer, *, terms: Terms | None = None, rules: Any = RULES, era: Era = Era.MODERN
+) -> AsyncIterator[None]:
+    """Has the door's server `notes` be this one."""
+    servers = Servers(Vault({"1": b"v" * 32}), MemoryRendezvous(), terms or Terms(5, 10, 1 << 20), 1 << 26)
+    notes = replace(server.upstream(era), slug="notes", title="Notes")
+    door.world = replace(door.world, upstreams=servers)
+    door.edge.portal = Portal(door.world)
+    door.snapshots.turn(catalogue=catalogue(TOOLS, [notes, upstream("clock")]), policy=Policy(rules, epoch=2))
+    try:
+        yield
+    finally:
+        await servers.close()
 
 
 def add(door: Door, text: str = "hi", *, ident: Any = 1, **more: Any) -> tuple[list[tuple[str, str]], bytes]:
