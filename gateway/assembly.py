@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -32,7 +33,9 @@ WITHOUT_PAGES = "0001"  # the schema that had secrets and no page that knows the
 def open_office(settings: Settings, *, create: bool = False, role: str = "cli") -> Office:
     """The control plane's objects. With `create`, makes what a first start makes; otherwise says that there is none."""
     _data_directory(settings, create=create)
-    database = Database(settings.database_url or sqlite_url(settings.data))
+    url = settings.database_url or sqlite_url(settings.data)
+    _check_database(url, settings)
+    database = Database(url)
     try:
         before = migrate(database)
     except SQLAlchemyError as error:
@@ -153,6 +156,18 @@ def _data_directory(settings: Settings, *, create: bool) -> None:
         raise ConfigurationError([f"data: {data} cannot be made ({error.strerror})"]) from error
     if not os.access(data, os.W_OK | os.X_OK):
         raise ConfigurationError([f"data: {data} cannot be written by this user"])
+
+
+def _check_database(url: str, settings: Settings) -> None:
+    """No new database beside an old record: who forgot to name PostgreSQL would change a policy that nobody asks."""
+    file = url.removeprefix("sqlite:///")
+    if file == url or Path(file).exists() or not any(settings.journal.glob("*.jsonl")):
+        return
+    problem = (
+        f"database_url: {settings.data} was in use, and there is no {file}; give the --database-url of the gateway (or "
+        "OSTIARY_DATABASE_URL); if the file was lost, `ostiary restore` a backup to another directory"
+    )
+    raise ConfigurationError([problem])
 
 
 def _master_key() -> bytes | None:

@@ -40,6 +40,18 @@ def test_t_98_a_master_key_that_was_changed_opens_nothing(tmp_path: Path, damage
     assert "master" in str(refused.value).lower()
 
 
+@pytest.mark.parametrize("verb", [["up", "--port", "0"], ["server", "list"]])
+def test_t_98_no_empty_database_is_made_beside_an_old_record(tmp_path: Path, verb: list[str]) -> None:
+    """The gateway uses PostgreSQL and a command is not told, or the file was lost: nothing begins anew in silence."""
+    data = tmp_path / "data"
+    (data / "journal").mkdir(parents=True)
+    (data / "journal" / "host-1-abcdef01.000001.jsonl").touch()
+    command = [sys.executable, "-m", "gateway", *verb, "--data", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, "--database-url" in done.stderr) == (EXIT_CONFIGURATION, True), done.stderr
+    assert not (data / "ostiary.db").exists()
+
+
 @pytest.mark.parametrize("what", ["a journal that is a file", "a port that is taken", "a key of another gateway"])
 def test_t_98_the_command_says_so_and_exits_78_without_a_trace(tmp_path: Path, what: str) -> None:
     data, port = tmp_path / "data", free_port()
