@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -69,10 +70,10 @@ class Plan:
 
 def read(text: str) -> PolicyFile:
     """Raises RuleRefused with every problem and the place where it stands."""
-    document = _document(text)
+    parts = _parts(text)
     problems: list[str] = []
-    rules = _items(document.get("rules"), "rules", Draft, check_rule, problems)
-    roles = _items(document.get("roles"), "roles", Binding, check_binding, problems)
+    rules = _items(parts.get("rules"), "rules", Draft, check_rule, problems)
+    roles = _items(parts.get("roles"), "roles", Binding, check_binding, problems)
     if problems:
         raise RuleRefused("\n".join(problems))
     return PolicyFile(tuple(sorted(rules)), tuple(sorted(roles)))
@@ -80,11 +81,15 @@ def read(text: str) -> PolicyFile:
 
 def write(session: Session) -> str:
     """The policy in force, in the form that `read` reads."""
-    document = {
+    return yaml.safe_dump(document(session), sort_keys=False, allow_unicode=True, width=120)
+
+
+def document(session: Session) -> dict[str, Any]:
+    """The same, not yet written."""
+    return {
         "rules": [_without_defaults(draft_of(rule)) for rule in stored_rules(session)],
         "roles": [_without_defaults(binding) for binding in stored_bindings(session)],
     }
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
 
 
 def plan(session: Session, wanted: PolicyFile) -> Plan:
@@ -126,17 +131,17 @@ class _Strict(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _document(text: str) -> dict[str, Any]:
+def _parts(text: str) -> dict[str, Any]:
     if len(text) > LARGEST:
         raise RuleRefused(f"a policy file has at most {LARGEST} characters")
     try:
-        document = yaml.load(text, _Strict)  # noqa: S506  # a SafeLoader
+        parts = yaml.load(text, _Strict)  # noqa: S506  # a SafeLoader
     except yaml.YAMLError as error:
         hint = " (a * needs quotes: '*')" if "alias" in str(error) else ""
         raise RuleRefused(f"this is not YAML: {error}{hint}") from error
-    if not isinstance(document, dict) or not set(document) <= {"rules", "roles"}:
+    if not isinstance(parts, dict) or not set(parts) <= {"rules", "roles"}:
         raise RuleRefused("a policy file has two parts: `rules:` and `roles:`; nothing else")
-    return document
+    return parts
 
 
 def _items(
@@ -180,7 +185,10 @@ def _item(entry: Any, kind: Callable[..., Item]) -> Item:
 
 
 def _ends(value: Any) -> float:
-    """A time of YAML (ISO 8601); a date alone ends as it begins; without a zone it is UTC."""
+    """A time of YAML, or its text as in JSON (ISO 8601); a date alone ends as it begins; without a zone it is UTC."""
+    if isinstance(value, str):
+        with suppress(ValueError):
+            value = datetime.fromisoformat(value)
     if isinstance(value, datetime):
         return float(int((value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()))
     if isinstance(value, date):

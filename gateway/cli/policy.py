@@ -75,8 +75,9 @@ def remove(office: Office, *, rules: tuple[str, ...], as_json: bool) -> None:
 @click.argument("subject")
 @click.argument("role")
 @click.option("--portal", default="*", show_default=True)
+@as_json
 @with_office
-def bind(office: Office, **said: str) -> None:
+def bind(office: Office, *, as_json: bool, **said: str) -> None:
     """Give somebody a role: `ostiary policy bind group:staff editor`; rules then speak of role:editor."""
     from authz.policy.rules import Binding, bind_role
 
@@ -84,22 +85,23 @@ def bind(office: Office, **said: str) -> None:
     with _change(office, [f"+ {binding}"]) as (session, _):
         bind_role(session, binding)
         _mention_strangers(session, [binding])
-    click.echo(str(binding))
+    show(asdict(binding), as_json=as_json, text=lambda: str(binding))
 
 
 @policy.command("unbind")
 @click.argument("subject")
 @click.argument("role")
 @click.option("--portal", default="*", show_default=True)
+@as_json
 @with_office
-def unbind(office: Office, **said: str) -> None:
+def unbind(office: Office, *, as_json: bool, **said: str) -> None:
     """Take a role away."""
     from authz.policy.rules import Binding, unbind_role
 
     binding = Binding(**said)
     with _change(office, [f"- {binding}"]) as (session, _):
         unbind_role(session, binding)
-    click.echo(f"no longer: {binding}")
+    show(asdict(binding), as_json=as_json, text=lambda: f"no longer: {binding}")
 
 
 @policy.command("list")
@@ -165,13 +167,14 @@ def test(
 
 
 @policy.command("export")
+@as_json
 @with_office
-def export(office: Office) -> None:
-    """Print the whole policy as the YAML that `apply` reads."""
-    from authz.policy.file import write
+def export(office: Office, *, as_json: bool) -> None:
+    """Print the whole policy as the YAML (or JSON) that `apply` reads."""
+    from authz.policy.file import document, write
 
     with office.database.read() as session:
-        click.echo(write(session), nl=False)
+        show(document(session), as_json=as_json, text=lambda: write(session).rstrip())
 
 
 @policy.command("apply")
@@ -188,14 +191,16 @@ def apply(office: Office, *, file: Any, yes: bool, dry_run: bool, as_json: bool)
     with office.database.read() as session:
         shown = plan(session, wanted)
         _mention_strangers(session, [*shown.add, *shown.bind], {binding.role for binding in wanted.roles})
+    asks = bool(shown) and not dry_run and not yes
+    if asks:
+        click.echo("\n".join(shown.lines()), err=True)
+        click.confirm("Apply this?", abort=True, err=True)
     if shown and not dry_run:
-        if not yes:
-            click.echo("\n".join(shown.lines()), err=True)
-            click.confirm("Apply this?", abort=True, err=True)
         _carry_out(office, wanted, shown)
     done = "would change" if dry_run else "changed"
+    told = [*([] if asks else shown.lines()), done] if shown else ["nothing to change"]
     value = {"changes": shown.lines(), "applied": bool(shown) and not dry_run}
-    show(value, as_json=as_json, text=lambda: "\n".join([*shown.lines(), done] if shown else ["nothing to change"]))
+    show(value, as_json=as_json, text=lambda: "\n".join(told))
 
 
 def _carry_out(office: Office, wanted: Any, shown: Plan) -> None:
