@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,10 +124,12 @@ async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def descendants(pid: int) -> list[int]:
+    """All of them; a thread that ends while we look has no children any more."""
     found = [pid]
     for one in found:
         for file in Path(f"/proc/{one}/task").glob("*/children"):
-            found += map(int, file.read_text().split())
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, file.read_text().split())
     return found[1:]
 
 
