@@ -26,10 +26,10 @@ def load_members(session: Session) -> dict[str, Member]:
     for row in session.exec(select(Membership)):
         groups.setdefault(row.member, {})[row.group] = row.until
     members = [
-        Member(person.id, f"user:{person.handle}", groups.get(person.id, {}), person.is_admin)
+        Member(person.id, person.label, groups.get(person.id, {}), person.is_admin)
         for person in session.exec(select(Person).where(col(Person.disabled_at).is_(None)))
     ]
-    members += [Member(agent.id, f"agent:{agent.handle}", groups.get(agent.id, {})) for agent in agents(session)]
+    members += [Member(agent.id, agent.label, groups.get(agent.id, {})) for agent in agents(session)]
     return {member.id: member for member in members}
 
 

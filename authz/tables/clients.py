@@ -13,7 +13,7 @@ class Client(SQLModel, table=True):
 
     __tablename__ = "client"
     id: str = Field(primary_key=True)
-    handle: str = Field(default="", index=True)  # for agents: `agent:{handle}`
+    handle: str = Field(default="", index=True)  # of agents alone
     name: str = ""
     origin: str
     redirect_uris: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
@@ -32,6 +32,11 @@ class Client(SQLModel, table=True):
     last_used_at: float | None = None
     expires_at: float | None = None
     disabled_at: float | None = None
+
+    @property
+    def label(self) -> str:
+        """How policy and records name an agent; other clients are called what they call themselves."""
+        return f"agent:{self.handle}" if self.handle else self.name
 
 
 class Consent(SQLModel, table=True):

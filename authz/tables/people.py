@@ -7,7 +7,7 @@ from sqlmodel import Field, SQLModel
 
 
 class Person(SQLModel, table=True):
-    """Somebody who can sign in. `handle` is how policy and records name them: `user:{handle}`."""
+    """Somebody who can sign in. `label` is how policy and records name them."""
 
     __tablename__ = "person"
     id: str = Field(primary_key=True)  # "usr_" and 128 random bits; the `sub` of our tokens
@@ -25,6 +25,10 @@ class Person(SQLModel, table=True):
     disabled_by: str = ""  # a provider that no longer knows them, which a sign-in there undoes; empty: an administrator
 
     __table_args__ = (UniqueConstraint("issuer", "subject"),)
+
+    @property
+    def label(self) -> str:
+        return f"user:{self.handle}"
 
 
 class Group(SQLModel, table=True):

@@ -159,7 +159,7 @@ class Refreshing:
             external.refresh(session, slug, person, identity, now + life)
             if before != after:
                 facts = {"provider": slug, "groups": sorted(after), "before": sorted(before)}
-                self._office.journal.note("person.groups", who=WHO, person=f"user:{person.handle}", **facts)
+                self._office.journal.note("person.groups", who=WHO, person=person.label, **facts)
 
     def _lapsed(self, slug: str, person: Person, now: float) -> None:
         """The provider would have to be asked by the person: sessions and groups end, the rest waits for them."""
@@ -168,7 +168,7 @@ class Refreshing:
             external.drop_groups(session, person.id)
             count = len(external.end(session, slug, ended, now))
             facts = {"provider": slug, "sessions": count}
-            self._office.journal.note("person.lapsed", who=WHO, person=f"user:{person.handle}", **facts)
+            self._office.journal.note("person.lapsed", who=WHO, person=person.label, **facts)
 
     def _gone(self, slug: str, person_id: str, now: float) -> None:
         with self._office.database.change(Concern.PEOPLE, Concern.CUTOFFS) as session:
@@ -176,7 +176,7 @@ class Refreshing:
             if person.disabled_at is not None:
                 return
             external.disappear(session, slug, person, now)
-            self._office.journal.note("person.gone", who=WHO, person=f"user:{person.handle}", provider=slug)
+            self._office.journal.note("person.gone", who=WHO, person=person.label, provider=slug)
 
 
 def _to_renew(session: Session, slug: str, asked_before: float) -> Sequence[ForeignSession]:

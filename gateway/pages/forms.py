@@ -69,7 +69,11 @@ async def _read(receive: Receive, limit: int) -> bytes | None:
 
 def read_form(request: Request) -> dict[str, str]:
     """The fields of a posted form; a field given twice is refused, because two readers would choose differently."""
-    fields = read_fields(request)
+    return once(read_fields(request))
+
+
+def once(fields: list[tuple[str, str]]) -> dict[str, str]:
+    """Each field has one value, or the form is refused."""
     form = dict(fields)
     if len(form) != len(fields):
         raise FormRefused("A field of this form was given twice.")

@@ -12,11 +12,11 @@ from gateway.operating.hidden import look
 from gateway.operating.standing import standings
 from gateway.pages.connecting.accounts import ailing_at, held_at
 from gateway.pages.definitions import shown
-from gateway.pages.forms import read_fields, read_form
+from gateway.pages.forms import read_fields
 from gateway.pages.gate import address_of, for_admin
 from gateway.pages.history import latest
 from gateway.pages.render import not_found, page, see_other
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import check_csrf, posted, world_of
 from registry import reviewing, servers
 from registry.database import Concern
 from registry.errors import NotApprovable, RegistryError, UnknownServer
@@ -24,7 +24,7 @@ from registry.reviewing import Approver
 from registry.tables import Auth, ServerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from sqlmodel import Session
     from starlette.requests import Request
@@ -60,7 +60,7 @@ def approve(request: Request, me: SignedIn) -> Response:
     """POST /admin/servers/{slug}/approve: pins what was chosen, if all that awaited is still as it was shown."""
     fields = read_fields(request)
     check_csrf(request, dict(fields))
-    slug, who, office = request.path_params["slug"], f"user:{me.person.handle}", world_of(request).office
+    slug, who, office = request.path_params["slug"], me.person.label, world_of(request).office
     try:
         with office.change("server.approved", Concern.CATALOGUE, who=who, server=slug, address=address_of(request)) as (
             session,
@@ -78,35 +78,31 @@ def approve(request: Request, me: SignedIn) -> Response:
 @for_admin
 def suspend(request: Request, me: SignedIn) -> Response:
     """POST /admin/servers/{slug}/suspend"""
-    form = read_form(request)
+    form = posted(request)
     because = form.get("because", "").strip()[:500]
     return _step(
-        request, me, form, "suspended", lambda session, slug: servers.suspend(session, slug, because), because=because
+        request, me, "suspended", lambda session, slug: servers.suspend(session, slug, because), because=because
     )
 
 
 @for_admin
 def resume(request: Request, me: SignedIn) -> Response:
     """POST /admin/servers/{slug}/resume"""
-    return _step(request, me, read_form(request), "resumed", servers.resume)
+    posted(request)
+    return _step(request, me, "resumed", servers.resume)
 
 
 def _step(
     request: Request,
     me: SignedIn,
-    form: Mapping[str, str],
     done: str,
     act: Callable[[Session, str], Server],
     **facts: str,
 ) -> Response:
-    check_csrf(request, form)
     slug, office = request.path_params["slug"], world_of(request).office
     facts |= {"server": slug, "address": address_of(request)}
     try:
-        with office.change(f"server.{done}", Concern.CATALOGUE, who=f"user:{me.person.handle}", **facts) as (
-            session,
-            _,
-        ):
+        with office.change(f"server.{done}", Concern.CATALOGUE, who=me.person.label, **facts) as (session, _):
             act(session, slug)
     except RegistryError as refused:
         return _refused(request, refused)

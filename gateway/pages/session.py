@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from authz.people.departures import LIFE
 from authz.people.sessions import SignedIn, find_session, keep_session
 from gateway.edge import own_origins
-from gateway.pages.forms import FormRefused
+from gateway.pages.forms import FormRefused, once, read_fields, read_form
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -115,6 +115,21 @@ def keep_seed(request: Request, response: Response) -> None:
     if seed:
         settings = world_of(request).settings
         _set(response, settings, form_cookie(settings), seed, None)
+
+
+def posted(request: Request) -> dict[str, str]:
+    """The fields of a form on a page of ours. Raises FormRefused for any other (T-28)."""
+    form = read_form(request)
+    check_csrf(request, form)
+    return form
+
+
+def posted_with(request: Request, several: str) -> tuple[dict[str, str], list[str]]:
+    """The same where one field, `several`, may come more than once; its values are apart, in order."""
+    fields = read_fields(request)
+    form = once([(name, value) for name, value in fields if name != several])
+    check_csrf(request, form)
+    return form, [value for name, value in fields if name == several]
 
 
 def check_csrf(request: Request, form: Mapping[str, str]) -> None:

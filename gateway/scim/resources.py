@@ -183,7 +183,7 @@ def _facts(shelf: Shelf, row: ScimResource) -> dict[str, Any]:
     if row.kind != USER:
         return {"id": row.id, "group": row.name}
     person = shelf.session.get(Person, row.person) if row.person else None
-    return {"id": row.id, "person": f"user:{person.handle}" if person else ""}
+    return {"id": row.id, "person": person.label if person else ""}
 
 
 def _kind(request: Request) -> str:

@@ -14,7 +14,6 @@ from scim2_models import (
     Filter,
     Group,
     Patch,
-    Resource,
     ResourceType,
     ScimPolicy,
     ScimProvider,
@@ -61,7 +60,3 @@ def service() -> ScimProvider:
         ),
         policy=READING,
     )
-
-
-def is_user(model: type[Resource]) -> bool:  # type: ignore[type-arg]
-    return model is USERS

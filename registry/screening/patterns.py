@@ -143,7 +143,7 @@ def _category(name: str) -> frozenset[int]:
     tests: dict[str, Callable[[str], bool]] = {
         "DIGIT": str.isdigit,
         "SPACE": str.isspace,
-        "WORD": lambda char: char.isalnum() or char == "_",
+        "WORD": _is_word,
     }
     test = next(test for word, test in tests.items() if name.endswith(word))
     inside = frozenset(point for point in range(128) if test(chr(point)))

@@ -160,7 +160,7 @@ def _client_row(client: Client) -> dict[str, Any]:
     return {
         "client": client.id,
         "origin": client.origin,
-        "name": f"agent:{client.handle}" if client.handle else client.name,
+        "name": client.label,
         "redirect_uris": client.redirect_uris,
         "state": "enabled" if client.disabled_at is None else "disabled",
     }

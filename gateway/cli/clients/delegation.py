@@ -62,7 +62,7 @@ def delegation_add(
             person=person, agent=agent, scopes=scopes, expires_at=expires_at, uses=uses, reason=reason
         )
         made = delegations.delegate(session, draft, who=operator(), now=now)
-        record |= {"delegation": made.id, "person": f"user:{person.handle}", "agent": f"agent:{agent.handle}"}
+        record |= {"delegation": made.id, "person": person.label, "agent": agent.label}
         row = _row(session, made, now)
     text = f"agent:{agent.handle} may act for user:{person.handle}\ndelegation {made.id}"
     say(text, row, as_json=as_json)
@@ -130,8 +130,8 @@ def _row(session: Session, row: Delegation, now: float) -> dict[str, Any]:
     person, agent = session.get(Person, row.person), session.get(Client, row.agent)
     return {
         "delegation": row.id,
-        "person": f"user:{person.handle}" if person else row.person,
-        "agent": f"agent:{agent.handle}" if agent else row.agent,
+        "person": person.label if person else row.person,
+        "agent": agent.label if agent else row.agent,
         "scope": row.scope,
         "uses_left": "any" if row.uses_left is None else row.uses_left,
         "expires": minute(row.expires_at),

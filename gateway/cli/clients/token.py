@@ -64,7 +64,7 @@ def token_create(
     with office.change("personal.created", Concern.PERSONAL, who=operator(), **facts) as (session, record):
         person = find_person(session, handle)
         row, secret = make(session, person.id, name, scope=scope, resource=target, days=days, now=time.time())
-        record |= {"person": f"user:{person.handle}", "token_id": row.id}
+        record |= {"person": person.label, "token_id": row.id}
         value = {"id": row.id, "resource": target, "scope": row.scope, "expires_at": row.expires_at}
     say(f"{row.id} is for {handle} at {target}, for {days} days", value, secret, kind="token", as_json=as_json)
 

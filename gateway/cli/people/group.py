@@ -124,5 +124,5 @@ def _labels(session: Session) -> dict[str, str]:
 
     from authz.tables import Client, Person
 
-    labels = {person.id: f"user:{person.handle}" for person in session.exec(select(Person))}
-    return labels | {one.id: f"agent:{one.handle}" for one in session.exec(select(Client)) if one.handle}
+    labels = {person.id: person.label for person in session.exec(select(Person))}
+    return labels | {one.id: one.label for one in session.exec(select(Client)) if one.handle}

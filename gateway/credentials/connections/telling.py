@@ -47,6 +47,6 @@ def label(session: Session, subject: str) -> str:
         return SHARED
     person = session.get(Person, subject)
     if person is not None:
-        return f"user:{person.handle}"
+        return person.label
     agent = session.get(Client, subject)
-    return f"agent:{agent.handle}" if agent is not None else subject
+    return agent.label if agent is not None else subject

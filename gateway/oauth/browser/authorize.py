@@ -17,10 +17,9 @@ from gateway.oauth.browser.stepping_up import AGAIN, Unmet, has_to_sign_in
 from gateway.oauth.clients.documents import DocumentRefused, is_document_id, know
 from gateway.oauth.issuing import IssuingServer
 from gateway.oauth.problems import Refused
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of
 from gateway.pages.render import message, page, see_other, sign_in_again, to_sign_in
-from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.pages.session import posted, signed_in, world_of
 from gateway.problems import sentence
 from gateway.rendezvous import RendezvousDown
 from registry.database import Concern
@@ -71,8 +70,7 @@ def ask_elsewhere(request: Request) -> Response:
 
 def answer(request: Request) -> Response:
     """POST /oauth/consent"""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     me = signed_in(request)
     if me is None:
         return see_other("/signin")
@@ -102,7 +100,7 @@ def _learn_client(request: Request, parameters: Mapping[str, str], me: SignedIn)
         raise DocumentRefused("it cannot be looked up just now; try again") from down
     if looked_up > DOCUMENTS:
         raise DocumentRefused("too many clients were looked up in the last minute; wait a little")
-    know(world, client_id, f"user:{me.person.handle}")
+    know(world, client_id, me.person.label)
 
 
 def _put(request: Request, parameters: Mapping[str, str], me: SignedIn) -> Response:

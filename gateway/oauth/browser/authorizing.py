@@ -115,7 +115,7 @@ def _remember(question: Question) -> None:
     desk, person = question.server.desk, question.me.person
     facts = {"client": question.client.id, "redirect_uri": question.redirect_uri, "resource": question.resource}
     upsert(desk.session, Consent(person=person.id, scope=question.scope, given_at=desk.now, **facts))
-    desk.note("consent.given", f"user:{person.handle}", scope=question.scope, **facts)
+    desk.note("consent.given", person.label, scope=question.scope, **facts)
 
 
 def is_unsure(client: Client, redirect_uri: str) -> bool:

@@ -19,7 +19,7 @@ from gateway.oauth.replies import as_json
 from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import posted, world_of
 from gateway.rendezvous import RendezvousDown
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def show(request: Request, _me: SignedIn) -> Response:
 @for_person
 def answer(request: Request, me: SignedIn) -> Response:
     """POST /device: first the code, then, with the code again, the answer."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     world, typed = world_of(request), form.get("user_code", "")[:32]
     try:
         tried = count(world, f"device-code:{me.person.id}", WINDOW)
@@ -120,7 +119,7 @@ def _question(request: Request, typed: str, row: DeviceGrant, client: Client) ->
 
 def _settle(request: Request, me: SignedIn, typed: str, word: str) -> Response:
     office, said = world_of(request).office, devices.ALLOWED if word == "allow" else devices.DENIED
-    who = f"user:{me.person.handle}"
+    who = me.person.label
     with office.change(f"device.{said}", who=who, address=address_of(request)) as (session, facts):
         row = devices.waiting(session, typed, time.time())
         if row is not None:

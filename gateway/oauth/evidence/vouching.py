@@ -120,7 +120,7 @@ def _admitted(world: World, provider: str, identity: ExternalIdentity) -> tuple[
     try:
         with office.change("person.vouched", Concern.PEOPLE, who="ostiary", **facts) as (session, record):
             person = external.admit(session, provider, identity, now, life)
-            record["person"] = f"user:{person.handle}"
+            record["person"] = person.label
     except SignInRefused as refused:
         raise InvalidGrant(_NOBODY) from refused
     return person.id, True

@@ -47,7 +47,7 @@ def welcome(world: World, granted: Granted) -> None:
     try:
         with world.office.change("person.admitted", Concern.PEOPLE, who="ostiary", **facts) as (session, noted):
             person = external.admit(session, granted.provider, _identity(granted.assertion), time.time(), 0)
-            noted["person"] = f"user:{person.handle}"
+            noted["person"] = person.label
     except SignInRefused as refused:
         raise InvalidGrant("the assertion is not valid here") from refused
 

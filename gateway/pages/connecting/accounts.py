@@ -9,7 +9,7 @@ from sqlalchemy import func
 from sqlmodel import col, select
 
 from authz.policy.decisions import SEEN_AS
-from authz.tables import Person
+from gateway.credentials.connections.telling import label
 from registry.credentials import connections
 from registry.credentials.modes.static import StaticSettings
 from registry.tables import Connection, ConnectionState
@@ -125,7 +125,7 @@ class Held:
 
 def held_at(session: Session, slug: str) -> list[Held]:
     """All connections at a server, the shared one first, by name."""
-    found = [Held(row, _whose(session, row.subject)) for row in connections.listed(session, slug=slug)]
+    found = [Held(row, label(session, row.subject)) for row in connections.listed(session, slug=slug)]
     return sorted(found, key=lambda one: (one.row.subject != "", one.whose))
 
 
@@ -135,10 +135,3 @@ def ailing_at(session: Session) -> dict[str, int]:
         col(Connection.state).in_((ConnectionState.NEEDS_RECONNECT, ConnectionState.EXPIRING))
     )
     return dict(session.exec(query.group_by(col(Connection.server))).all())
-
-
-def _whose(session: Session, subject: str) -> str:
-    if not subject:
-        return "shared"
-    person = session.get(Person, subject)
-    return f"user:{person.handle}" if person is not None else subject

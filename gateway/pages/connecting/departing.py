@@ -19,10 +19,10 @@ from gateway.oauth.answering import count
 from gateway.oauth.asking import read_query
 from gateway.oauth.problems import Refused as Unreadable
 from gateway.pages.connecting.showing import Led, list_page, upstream_of
-from gateway.pages.forms import FormRefused, read_fields
+from gateway.pages.forms import FormRefused
 from gateway.pages.gate import address_of, for_person, own_path
 from gateway.pages.render import message, not_found, page, see_other
-from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.pages.session import posted_with, signed_in, world_of
 from gateway.problems import sentence
 from gateway.rendezvous import RendezvousDown
 from registry.credentials.modes.oauth import OAuthSettings
@@ -53,13 +53,9 @@ class _Rest(msgspec.Struct, array_like=True):
 @for_person
 def depart(request: Request, me: SignedIn) -> Response:
     """POST /connect and /connect/{slug}: to the first authorization server, and from there to the others."""
-    fields = read_fields(request)
-    form = dict(fields)
-    if len(form) != len([name for name, _ in fields if name != SERVER]) + (SERVER in form):
-        raise FormRefused("A field of this form was given twice.")
-    check_csrf(request, form)
+    form, servers = posted_with(request, SERVER)
     first = request.path_params.get("slug", "")
-    chosen = list(dict.fromkeys([*([first] if first else []), *(value for name, value in fields if name == SERVER)]))
+    chosen = list(dict.fromkeys([*([first] if first else []), *servers]))
     if not chosen or len(chosen) > MOST:
         return list_page(request, me, error="Choose at least one.", status=400)
     try:
@@ -98,7 +94,7 @@ def come_back(request: Request) -> Response:
             said,
             browser=me.session,
             person=me.person.id,
-            who=f"user:{me.person.handle}",
+            who=me.person.label,
             shares=me.is_admin,
         )
     except (Refused, Unanswered) as refused:
@@ -122,7 +118,7 @@ def not_connected(request: Request, me: SignedIn, slug: str, refused: Refused | 
     if reason == "state_unknown":  # made up as often as somebody likes: counted, not written one by one
         world.journal.refused_unauthenticated(address_of(request), reason=f"connection.{reason}", path=_path(request))
     else:
-        who = f"user:{me.person.handle}"
+        who = me.person.label
         world.journal.note("connection.refused", who=who, server=slug, reason=reason, address=address_of(request))
     return list_page(request, me, error=sentence(str(refused)), status=400 if isinstance(refused, Refused) else 502)
 

@@ -8,10 +8,9 @@ from gateway.credentials.connections import deeds
 from gateway.credentials.connections.links import LinkRefused, read_ticket
 from gateway.pages.connecting.departing import go_on, tell_waiting
 from gateway.pages.connecting.showing import Led, list_page, one_page, upstream_of
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, not_found, see_other
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import posted, world_of
 from gateway.problems import sentence
 from registry.credentials.modes.static import StaticSettings
 from registry.errors import RegistryError
@@ -52,16 +51,13 @@ def show_one(request: Request, me: SignedIn) -> Response:
 @for_person
 def give_value(request: Request, me: SignedIn) -> Response:
     """POST /connect/{slug}/value: kept sealed, and never shown again."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     upstream = upstream_of(request, me, request.path_params["slug"], Led())
     if upstream is None or not isinstance(upstream.auth_settings, StaticSettings):
         return not_found(request)
     try:
         value = _plain(form.get("value", ""))
-        deeds.give(
-            world_of(request).credentials.equipment, upstream, me.person.id, value, who=f"user:{me.person.handle}"
-        )
+        deeds.give(world_of(request).credentials.equipment, upstream, me.person.id, value, who=me.person.label)
     except RegistryError as refused:
         return one_page(request, me, upstream, Led(), error=sentence(str(refused)), status=400)
     tell_waiting(request, upstream.slug, me.person.id)
@@ -71,8 +67,7 @@ def give_value(request: Request, me: SignedIn) -> Response:
 @for_person
 def end(request: Request, me: SignedIn) -> Response:
     """POST /connect/{slug}/end: it is not used any more, and what was kept of it goes."""
-    form = read_form(request)
-    check_csrf(request, form)
+    posted(request)
     disconnect(request, me, request.path_params["slug"], me.person.id)
     return see_other("/connect")
 
@@ -86,7 +81,7 @@ def somebody_else(request: Request, me: SignedIn, ticket: Ticket) -> Response:
     """Who is led here by somebody else's call would connect an account for a client that is not theirs."""
     world_of(request).journal.note(
         "connection.refused",
-        who=f"user:{me.person.handle}",
+        who=me.person.label,
         server=request.path_params["slug"],
         reason="somebody_elses_link",
         subject=ticket.subject,
@@ -101,7 +96,7 @@ def somebody_else(request: Request, me: SignedIn, ticket: Ticket) -> Response:
 
 def disconnect(request: Request, me: SignedIn, slug: str, subject: str) -> None:
     """Somebody's connection ends, by the word of a person who may say so."""
-    who = f"user:{me.person.handle}"
+    who = me.person.label
     deeds.end(world_of(request).credentials.equipment, slug, subject, who=who, why=f"{who} disconnected it")
 
 

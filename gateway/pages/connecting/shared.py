@@ -13,10 +13,9 @@ from gateway.pages.connecting.accounts import Held
 from gateway.pages.connecting.departing import leave_for, onward
 from gateway.pages.connecting.person import disconnect
 from gateway.pages.connecting.showing import Led
-from gateway.pages.forms import read_form
 from gateway.pages.gate import for_admin
 from gateway.pages.render import not_found, page, see_other
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import posted, world_of
 from gateway.problems import sentence
 from registry import servers
 from registry.catalogue.assembling import upstream_of
@@ -42,7 +41,7 @@ def show(request: Request, _me: SignedIn) -> Response:
 @for_admin
 def depart(request: Request, me: SignedIn) -> Response:
     """POST /connect/{slug}/shared"""
-    check_csrf(request, read_form(request))
+    posted(request)
     upstream = _upstream(request)
     if upstream is None:
         return not_found(request)
@@ -57,7 +56,7 @@ def depart(request: Request, me: SignedIn) -> Response:
 @for_admin
 def end(request: Request, me: SignedIn) -> Response:
     """POST /connect/{slug}/shared/end"""
-    check_csrf(request, read_form(request))
+    posted(request)
     slug = request.path_params["slug"]
     disconnect(request, me, slug, "")
     return see_other(f"/connect/{slug}/shared")
@@ -66,8 +65,7 @@ def end(request: Request, me: SignedIn) -> Response:
 @for_admin
 def end_one(request: Request, me: SignedIn) -> Response:
     """POST /admin/servers/{slug}/connections/end: of whichever person."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     slug = request.path_params["slug"]
     disconnect(request, me, slug, form.get("subject", ""))
     return see_other(f"/admin/servers/{slug}#connections")

@@ -12,10 +12,9 @@ from authz.people.sessions import ADMIN_LINK, end_sessions, look_at_link, use_li
 from authz.people.signin import sign_in
 from authz.tables import OneTimeLink, Person
 from gateway.identity.providers import title_of
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page, see_other
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import posted, world_of
 from gateway.pages.signing_in.arriving import record_refusal
 from gateway.pages.signing_in.second_factor import admit
 from gateway.problems import sentence
@@ -57,8 +56,7 @@ def show_password(request: Request, me: SignedIn) -> Response:
 @for_person
 def change_password(request: Request, me: SignedIn) -> Response:
     """POST /account/password"""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     try:
         _change(request, me, form)
     except SignInRefused as refused:
@@ -87,8 +85,7 @@ def show_setup(request: Request) -> Response:
 
 def submit_setup(request: Request) -> Response:
     """POST /setup/{token}"""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     link, person = _link(request)
     if link is None:
         return _spent(request)

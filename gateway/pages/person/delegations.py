@@ -12,11 +12,11 @@ from authz.scopes import names_one, parse_scope
 from authz.tables import Client
 from authz.tokens import delegations
 from gateway.oauth.offered import Offered
-from gateway.pages.forms import FormRefused, read_fields, read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.person.belongings import SHOWN
 from gateway.pages.render import message, page, see_other
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import posted, posted_with, world_of
+from gateway.problems import sentence
 from registry.catalogue import PORTAL_PATH
 from registry.database import Concern
 
@@ -56,30 +56,22 @@ def show(request: Request, me: SignedIn) -> Response:
 @for_person
 def give(request: Request, me: SignedIn) -> Response:
     """POST /account/delegations"""
-    fields = read_fields(request)
-    form = dict(fields)
-    if len(form) != len([name for name, _ in fields if name != THING]) + (THING in form):
-        raise FormRefused("A field of this form was given twice.")
-    check_csrf(request, form)
+    form, things = posted_with(request, THING)
     try:
-        _give(request, me, form, [value for name, value in fields if name == THING])
+        _give(request, me, form, things)
     except (DelegationRefused, ScopeRefused) as refused:
-        return _page(request, me, error=f"{str(refused)[:1].upper()}{str(refused)[1:]}.", status=400)
+        return _page(request, me, error=sentence(str(refused)), status=400)
     return see_other("/account/delegations")
 
 
 @for_person
 def end(request: Request, me: SignedIn) -> Response:
     """POST /account/delegations/end: its tokens are refused from now on."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     id_, office = form.get("delegation", ""), world_of(request).office
-    facts = {"delegation": id_, "person": f"user:{me.person.handle}", "address": address_of(request)}
+    facts = {"delegation": id_, "person": me.person.label, "address": address_of(request)}
     try:
-        with office.change("delegation.ended", Concern.CUTOFFS, who=f"user:{me.person.handle}", **facts) as (
-            session,
-            record,
-        ):
+        with office.change("delegation.ended", Concern.CUTOFFS, who=me.person.label, **facts) as (session, record):
             row = delegations.find(session, id_)
             if row.person != me.person.id:
                 raise DelegationRefused("not theirs")  # noqa: TRY301 - the same answer as for one that never was
@@ -109,7 +101,7 @@ def _give(request: Request, me: SignedIn, form: Mapping[str, str], things: Seque
     offered = {f"{server}.*" for server in usable} | {thing for some in usable.values() for thing in some}
     if not things or not offered.issuperset(things):
         raise DelegationRefused("choose among the tools that you may use yourself")
-    now, who = time.time(), f"user:{me.person.handle}"
+    now, who = time.time(), me.person.label
     facts = {"person": who, "scope": " ".join(things), "address": address_of(request)}
     with world_of(request).office.change("delegation.given", who=who, **facts) as (session, record):
         draft = delegations.Draft(
@@ -134,7 +126,7 @@ def _agent(session: Session, id_: str) -> Client:
 
 def _agent_name(session: Session, row: Delegation) -> str:
     agent = session.get(Client, row.agent)
-    return f"agent:{agent.handle}" if agent is not None else row.agent
+    return agent.label if agent is not None else row.agent
 
 
 def _number(text: str, what: str) -> int:

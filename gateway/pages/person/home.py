@@ -11,11 +11,10 @@ from authz.tables import Consent
 from authz.tokens.families import disconnect
 from gateway.clients_setup import setups
 from gateway.pages.connecting.accounts import accounts_of
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.person.belongings import connected, paused, shelves
 from gateway.pages.render import page, see_other
-from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.pages.session import posted, signed_in, world_of
 from registry.catalogue import PORTAL_PATH
 from registry.database import Concern
 
@@ -37,9 +36,8 @@ def show(request: Request) -> Response:
 @for_person
 def revoke(request: Request, me: SignedIn) -> Response:
     """POST /account/clients/revoke: the client's tokens end at once and its consent is forgotten."""
-    form = read_form(request)
-    check_csrf(request, form)
-    client, office, who = form.get("client", ""), world_of(request).office, f"user:{me.person.handle}"
+    form = posted(request)
+    client, office, who = form.get("client", ""), world_of(request).office, me.person.label
     with office.change("client.disconnected", Concern.CUTOFFS, who=who, client=client, address=address_of(request)) as (
         session,
         facts,

@@ -10,10 +10,9 @@ from sqlmodel import col, select
 from authz.errors import AccountRefused
 from authz.people import revoking
 from authz.tables import BrowserSession, Person
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page, see_other
-from gateway.pages.session import check_csrf, take_session, world_of
+from gateway.pages.session import posted, take_session, world_of
 from registry.database import Concern
 
 if TYPE_CHECKING:
@@ -35,12 +34,11 @@ def show(request: Request, me: SignedIn) -> Response:
 @for_person
 def end(request: Request, me: SignedIn) -> Response:
     """POST /account/sessions/end: a browser, and the clients that were connected in it."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     office, name = world_of(request).office, form.get("session", "")
     facts = {"name": name[: revoking.SHOWN], "address": address_of(request)}
     try:
-        with office.change("revoked.session", Concern.CUTOFFS, who=f"user:{me.person.handle}", **facts) as (session, _):
+        with office.change("revoked.session", Concern.CUTOFFS, who=me.person.label, **facts) as (session, _):
             row = revoking.find_browser(session, name)
             if row.person != me.person.id:
                 raise AccountRefused("not yours")  # noqa: TRY301 - the same answer as for one that never was
@@ -57,9 +55,8 @@ def end_all(request: Request, me: SignedIn) -> Response:
     Accounts at servers stay unless they are to go as well: whoever has lost a device has lost nothing of these, which
     are kept here, and would think twice if all had to be connected again.
     """
-    form = read_form(request)
-    check_csrf(request, form)
-    office, who = world_of(request).office, f"user:{me.person.handle}"
+    form = posted(request)
+    office, who = world_of(request).office, me.person.label
     facts = {"name": who, "address": address_of(request)}
     with office.change("revoked.person", Concern.CUTOFFS, Concern.PERSONAL, who=who, **facts) as (session, noted):
         person, accounts = session.get_one(Person, me.person.id), form.get("accounts") == "end"

@@ -10,10 +10,10 @@ from authz.scopes import ALL
 from authz.tokens import personal
 from gateway.oauth.answering import spread
 from gateway.oauth.resources import find_resource
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page, see_other
-from gateway.pages.session import check_csrf, world_of
+from gateway.pages.session import posted, world_of
+from gateway.problems import sentence
 from registry.database import Concern
 
 if TYPE_CHECKING:
@@ -34,14 +34,13 @@ def show(request: Request, me: SignedIn) -> Response:
 @for_person
 def create(request: Request, me: SignedIn) -> Response:
     """POST /account/tokens: the one time that the token is shown."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     if not world_of(request).settings.personal_tokens:
         return message(request, 403, "Not here", "Personal tokens are switched off here. Ask an administrator.")
     try:
         made = _made(request, me, form)
     except (AccountRefused, ScopeRefused) as refused:
-        return _page(request, me, error=f"{str(refused)[:1].upper()}{str(refused)[1:]}.", status=400)
+        return _page(request, me, error=sentence(str(refused)), status=400)
     spread(world_of(request))  # it is pasted at once
     return _page(request, me, made=made)
 
@@ -49,14 +48,14 @@ def create(request: Request, me: SignedIn) -> Response:
 @for_person
 def end(request: Request, me: SignedIn) -> Response:
     """POST /account/tokens/end"""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     id_, office = form.get("token", ""), world_of(request).office
     facts = {"token_id": id_, "address": address_of(request)}
     try:
-        with office.change(
-            "personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=f"user:{me.person.handle}", **facts
-        ) as (session, _):
+        with office.change("personal.ended", Concern.PERSONAL, Concern.CUTOFFS, who=me.person.label, **facts) as (
+            session,
+            _,
+        ):
             row = personal.find(session, id_)
             if row.person != me.person.id:
                 raise AccountRefused("not yours")  # noqa: TRY301 - the same answer as for one that never was
@@ -71,7 +70,7 @@ def _made(request: Request, me: SignedIn, form: Mapping[str, str]) -> str:
     resource = find_resource(world.settings.base_url, form.get("resource"), world.snapshots.current)
     if resource is None or not days.isdecimal():
         raise AccountRefused("choose one of the addresses that are offered, and a number of days")
-    scope, name, who = " ".join(form.get("scope", "").split()) or ALL, form.get("name", ""), f"user:{me.person.handle}"
+    scope, name, who = " ".join(form.get("scope", "").split()) or ALL, form.get("name", ""), me.person.label
     with world.office.change("personal.created", Concern.PERSONAL, who=who, address=address_of(request)) as (
         session,
         facts,

@@ -36,7 +36,7 @@ def enter(request: Request, person: Person, response: Response, *, amr: str) -> 
     if clock.moved():
         return _clock_moved(request)
     office, address = world_of(request).office, address_of(request)
-    with office.change("signin", who=f"user:{person.handle}", address=address, method=amr) as (session, _):
+    with office.change("signin", who=person.label, address=address, method=amr) as (session, _):
         token = _begin(request, session, person, amr=amr)
     give_session(response, office.settings, token)
     return response
@@ -70,7 +70,7 @@ def _admitted(request: Request, opened: Opened, identity: ExternalIdentity) -> s
         token = _begin(request, session, person, amr=amr, acr=acr, auth_time=identity.authenticated_at)
         keep_session(session, office, token, opened, person, identity, now)
         session.flush()
-        who, facts = f"user:{person.handle}", {"provider": opened.slug, "address": address}
+        who, facts = person.label, {"provider": opened.slug, "address": address}
         if not known:
             office.journal.note("person.added", who=who, person=who, **facts)
         groups = sorted(external.mapped(session, person.id))

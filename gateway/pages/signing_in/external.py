@@ -23,9 +23,9 @@ from gateway.pages.forms import FormRefused, read_form
 from gateway.pages.gate import address_of, own_path
 from gateway.pages.render import message, not_found, page, see_other
 from gateway.pages.session import (
-    check_csrf,
     give_departure,
     held_departure,
+    posted,
     take_departure,
     world_of,
 )
@@ -63,8 +63,7 @@ def begin(request: Request) -> Response:
 
 def submit(request: Request) -> Response:
     """POST /signin/{slug}: a name and a password for a provider that asks for them."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     return ask(
         request,
         request.path_params["slug"],

@@ -18,7 +18,7 @@ from gateway.oauth.problems import Refused
 from gateway.pages.forms import FormRefused, read_form
 from gateway.pages.gate import address_of
 from gateway.pages.render import HEADERS, not_found, page, see_other
-from gateway.pages.session import check_csrf, signed_in, take_session, world_of
+from gateway.pages.session import posted, signed_in, take_session, world_of
 from gateway.pages.signing_in.arriving import record_problem, refusal
 from idp_adapters.contract import Arrival, IdentityProblem, LoggingOut, ProviderDown, Publishing
 from registry.database import Concern
@@ -47,7 +47,7 @@ def leave_for(request: Request, departure: Departure, title: str, text: str, *, 
 
 def sign_out(request: Request) -> Response:
     """POST /signout: here at once, and then at the provider, if that is where the session came from."""
-    check_csrf(request, read_form(request))
+    posted(request)
     me, departure = signed_in(request), None
     if me is not None:
         departure = _departure(request, me)
@@ -139,7 +139,7 @@ def _departure(request: Request, me: SignedIn) -> Departure | None:
 
 def _end(request: Request, me: SignedIn) -> None:
     office = world_of(request).office
-    with office.change("signout", who=f"user:{me.person.handle}", address=address_of(request)) as (session, _):
+    with office.change("signout", who=me.person.label, address=address_of(request)) as (session, _):
         external.forget_session(session, me.session)
         end_session(session, me.session)
 

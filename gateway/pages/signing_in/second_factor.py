@@ -17,10 +17,10 @@ from authz.people.accounts import LOCAL_ISSUER
 from authz.people.sessions import administers
 from authz.people.signin import sign_in
 from authz.tables import Person
-from gateway.pages.forms import FormRefused, read_form
+from gateway.pages.forms import FormRefused
 from gateway.pages.gate import address_of, for_person
 from gateway.pages.render import message, page, see_other
-from gateway.pages.session import check_csrf, csrf_token, world_of
+from gateway.pages.session import csrf_token, posted, world_of
 from gateway.pages.signing_in.arriving import enter, onward, record_refusal
 from gateway.pages.signing_in.qr import svg_path
 from gateway.settings import SecondFactor
@@ -55,8 +55,7 @@ def admit(request: Request, person: Person, following: str) -> Response:
 
 def answer(request: Request) -> Response:
     """POST /signin-code: the code after the password."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     ticket = form.get("ticket", "")
     person, following = _read_ticket(request, ticket)
     if form.get("step") == "confirm":
@@ -96,8 +95,7 @@ def show(request: Request, me: SignedIn) -> Response:
 @for_person
 def change(request: Request, me: SignedIn) -> Response:
     """POST /account/second-factor: confirm a new one, or take it away with a code of it."""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     if me.person.issuer != LOCAL_ISSUER:
         return see_other("/account")
     if form.get("step") == "confirm":
@@ -108,7 +106,7 @@ def change(request: Request, me: SignedIn) -> Response:
         return _again(request, me, str(refused), 429)
     if not right:
         return _again(request, me, _WRONG, 403)
-    who = f"user:{me.person.handle}"
+    who = me.person.label
     with world_of(request).office.change("second_factor.removed", who=who, person=who, address=address_of(request)) as (
         session,
         _,
@@ -134,7 +132,7 @@ def _set_here(request: Request, me: SignedIn, form: Mapping[str, str]) -> Respon
 
 def _confirm(request: Request, person: Person, form: Mapping[str, str]) -> list[str]:
     """The first code of a new key gives the recovery codes, once."""
-    office, who = world_of(request).office, f"user:{person.handle}"
+    office, who = world_of(request).office, person.label
     key = _unsealed(request, b"key", form.get("key", ""), person.id)[1]
     with office.database.change() as session:
         codes = second_factor.confirm(session, office.vault, person.id, key, form.get("code", ""), time.time())
@@ -150,7 +148,7 @@ def _checked(request: Request, person: Person, code: str) -> str:
     throttle.count_attempt(office.database, key, address, now)
     with office.database.change() as session:
         method = second_factor.matches(session, office.vault, person.id, code, now)
-    who = f"user:{person.handle}"
+    who = person.label
     if not method:
         office.journal.note("signin.refused", who=who, reason="wrong_code", address=address)
         return ""

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from authz.errors import SignInBusy, SignInRefused
 from authz.people.signin import sign_in
 from gateway.identity.providers import title_of
-from gateway.pages.forms import read_form
 from gateway.pages.gate import address_of, own_path
 from gateway.pages.render import page, see_other
-from gateway.pages.session import check_csrf, signed_in, world_of
+from gateway.pages.session import posted, signed_in, world_of
 from gateway.pages.signing_in import external
 from gateway.pages.signing_in.arriving import record_refusal
 from gateway.pages.signing_in.second_factor import admit
@@ -31,8 +30,7 @@ def show(request: Request) -> Response:
 
 def submit(request: Request) -> Response:
     """POST /signin"""
-    form = read_form(request)
-    check_csrf(request, form)
+    form = posted(request)
     following, handle = own_path(form.get("next", "/")), form.get("handle", "").strip().lower()
     elsewhere = world_of(request).providers.of_domain(handle)
     if elsewhere is not None:
