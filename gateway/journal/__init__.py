@@ -48,11 +48,28 @@ class Journal(Protocol):
     ) -> About:
         """Who does what where, and by which rule."""
 
-    def intend(self, about: About, *, call: str, decision: str, request_id: str, arguments: bytes) -> None:
-        """Written before the call leaves; `call` is the id that the outcome will repeat. Raises JournalDown."""
+    def intend(
+        self,
+        about: About,
+        *,
+        call: str,
+        decision: str,
+        request_id: str,
+        arguments: bytes,
+        value: Any = None,
+        held: bool = False,
+    ) -> None:
+        """Written before the call leaves; `call` is the id that the outcome will repeat. Raises JournalDown.
 
-    def conclude(self, call: str, outcome: str, **facts: Any) -> None:
+        `value` is what is in the arguments, where they have been decoded. What is `held` is not written yet: that is
+        done together with others by `release`, before which nothing may leave.
+        """
+
+    def conclude(self, call: str, outcome: str, *, held: bool = False, **facts: Any) -> None:
         """`ok`, `tool_error`, `error`, `cancelled`, `timeout`, `broken`, `unknown`. Raises JournalDown."""
+
+    def release(self) -> None:
+        """Writes what is held. Raises JournalDown if any of that is lost: then none of it may go on."""
 
     def note(self, event: str, *, who: str, **facts: Any) -> None:
         """Anything that is not a call: a refusal, a listing, a sign-in, a change. Raises JournalDown."""

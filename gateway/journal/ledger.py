@@ -30,8 +30,32 @@ RETRY = 0.1  # seconds between attempts to open a segment
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
+class Held:
+    """Records that are linked, and not written yet: `tip` is the digest of the last of them, `at` their time.
+
+    `owed` says that somebody counts on a `release`; `lost`, that a release will have to say that it was in vain.
+    """
+
+    __slots__ = ("at", "closes", "lines", "lost", "opens", "owed", "tip")
+
+    def __init__(self) -> None:
+        self.lost = False
+        self.tip = b""
+        self.at = b""
+        self.lines: list[bytes] = []
+        self.opens: list[str] = []
+        self.closes: list[str] = []
+        self.owed = False
+
+    def drop(self) -> None:
+        self.lines, self.opens, self.closes, self.owed, self.at = [], [], [], False, b""
+
+
 class Ledger:
-    """One writer's segments. `synced` is the number of the last record that is on the disk for certain."""
+    """One writer's segments. `synced` is the number of the last record that is on the disk for certain.
+
+    `held` is what is linked and not written yet.
+    """
 
     def __init__(self, directory: Path, key: bytes, book: Book, role: str, disk: Disk, limit: int) -> None:
         self.directory = directory
@@ -48,6 +72,7 @@ class Ledger:
         self._segment: SegmentFile | None = None
         self._head = genesis(self.writer)
         self._open: set[str] = set()
+        self.held = Held()
         self._left: dict[str, Any] = {}  # the segment that failed, for the next one to name
         self._failed = False
         self._retry_at = 0.0
@@ -62,23 +87,31 @@ class Ledger:
         """A segment was left, or could not be opened, and no new one is open yet."""
         return self._failed
 
-    def append(self, body: bytes, *, opens: str = "", closes: str = "") -> None:
-        """Write one record; `opens` and `closes` are the call that it begins or ends. Raises JournalDown."""
+    def append(self, record: bytes, *, opens: str = "", closes: str = "") -> None:
+        """Write one record, and whatever is held before it.
+
+        `opens` and `closes` are the call that it begins or ends. Raises JournalDown.
+        """
         with self._lock:
-            segment = self._segment
-            if segment is None or segment.size >= self._limit:
-                segment = self._current()
-            line, digest = chain(self._head, self.seq + 1, body)
+            self._link(record, opens, closes)
+            self._write()
+        if not self.syncing.is_dirty:
+            self.syncing.dirty()
+
+    def hold(self, record: bytes, *, opens: str = "", closes: str = "") -> None:
+        """The same, but not written before the next `append` or `release`. Raises JournalDown."""
+        with self._lock:
+            self._link(record, opens, closes)
+            self.held.owed = True
+
+    def release(self) -> None:
+        """Write what is held, all at once. Raises JournalDown if any of it is lost, here or since it was held."""
+        with self._lock:
             try:
-                segment.write(line)
-            except OSError as error:
-                self._refuse(segment, error)
-            self.seq += 1
-            self._head = digest
-            if opens:
-                self._open.add(opens)
-            elif closes:
-                self._open.discard(closes)
+                self._check_held()
+                self._write()
+            finally:
+                self.held.lost = False
         if not self.syncing.is_dirty:
             self.syncing.dirty()
 
@@ -103,8 +136,9 @@ class Ledger:
     def close(self) -> None:
         """Seal the segment. Calls without an outcome stay named by the lock file, for the next process to settle."""
         with self._lock:
-            if self._segment is not None:
-                with suppress(JournalDown):
+            with suppress(JournalDown):
+                self._write()
+                if self._segment is not None:
                     self._seal(self._segment)
             self.closed = True
         self.syncing.stop()
@@ -116,6 +150,41 @@ class Ledger:
     def forget(self) -> None:
         """In a forked child: the segment is the parent's."""
         self.closed, self._segment, self._life, self._lock = True, None, None, Lock()
+        self.held = Held()
+
+    def _link(self, record: bytes, opens: str, closes: str) -> None:
+        """On to what is held, as the next of the chain."""
+        held = self.held
+        if not held.lines:
+            segment = self._segment
+            if segment is None or segment.size >= self._limit:
+                self._current()
+            held.tip = self._head
+        line, held.tip = chain(held.tip, self.seq + len(held.lines) + 1, record)
+        held.lines.append(line)
+        if opens:
+            held.opens.append(opens)
+        elif closes:
+            held.closes.append(closes)
+
+    def _check_held(self) -> None:
+        if self.held.lost:
+            self.held.drop()
+            raise JournalDown("the journal could not be written")
+
+    def _write(self) -> None:
+        held, segment = self.held, self._segment
+        if not held.lines or segment is None:
+            return
+        try:
+            segment.write(held.lines[0] if len(held.lines) == 1 else b"".join(held.lines))
+        except OSError as error:
+            self._refuse(segment, error)
+        self.seq += len(held.lines)
+        self._head = held.tip
+        self._open.update(held.opens)
+        self._open.difference_update(held.closes)
+        held.drop()
 
     def _refuse(self, segment: SegmentFile, error: OSError) -> NoReturn:
         """The record that failed; its segment is left."""
@@ -123,6 +192,7 @@ class Ledger:
         raise JournalDown(f"the journal cannot be written ({error.strerror})") from error
 
     def _current(self) -> SegmentFile:
+        self._write()  # a seal is linked to what stands before it
         segment = self._segment
         if segment is not None and segment.size >= self._limit:
             self._seal(segment)
@@ -179,6 +249,8 @@ class Ledger:
     def _leave(self, error: OSError, *, confirmed: bool) -> None:
         """Not trusted any more: what follows the last good record in it is nobody's word."""
         segment, self._segment, self._failed = self._segment, None, True
+        self.held.lost |= self.held.owed
+        self.held.drop()
         assert segment is not None
         segment.close()
         self._left = {"left": str(segment.name), "left_after": self.seq, "why": error.strerror or type(error).__name__}

@@ -65,9 +65,9 @@ def encode(fields: dict[str, Any]) -> bytes:
 
 def chain(previous: bytes, seq: int, body: bytes) -> tuple[bytes, bytes]:
     """The finished line, line feed included, and its digest."""
-    start = b'{"seq":%d,%b' % (seq, body[1:-1])
+    start = b'{"seq":%d,' % seq + body[1:-1]
     digest = sha256(previous + start).digest()
-    return b'%b,"hash":"%b"}\n' % (start, hexlify(digest)), digest
+    return start + b',"hash":"%b"}\n' % hexlify(digest), digest
 
 
 def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:

@@ -67,12 +67,13 @@ class Redactor:
             facts["arguments"] = shown
         return facts
 
-    def members(self, arguments: bytes) -> bytes | None:
+    def members(self, arguments: bytes, value: Any = None) -> bytes | None:
         """The same facts as members of a record, for arguments that may stand in it as they are; None for all others.
 
-        Nearly all calls have such arguments, and what is not made need not be written again.
+        Nearly all calls have such arguments, and what is not made need not be written again. `value` is what is in
+        them, for whoever has decoded them already.
         """
-        if self._keep is not ArgumentRecord.REDACTED or not is_readable(arguments):
+        if self._keep is not ArgumentRecord.REDACTED or not is_readable(arguments, value):
             return None
         return b',"arguments_hmac":"%b","arguments_size":%d,"arguments":%b' % (
             self.digest(arguments).encode(),
@@ -99,17 +100,22 @@ def redacted(arguments: bytes) -> Any:
         return None
 
 
-def is_readable(arguments: bytes) -> bool:
+def is_readable(arguments: bytes, value: Any = None) -> bool:
     """Whether `redacted` would take nothing out of these arguments, nor escape anything in them."""
     if not 0 < len(arguments) <= LOOKED_AT or not arguments.isascii():
         return False
-    text = arguments.decode("ascii")
-    if not text.isprintable() or _hints_at_a_secret(text.lower()):
+    lower = arguments.decode("ascii").lower()
+    if _hints_at_a_secret(lower) or _has_controls(lower):
         return False
     try:
-        return _is_plain(_decode(arguments))
+        return _is_plain(_decode(arguments) if value is None else value)
     except msgspec.DecodeError:
         return False
+
+
+def _has_controls(text: str) -> bool:
+    """In what is JSON, and ASCII: no others can be in there (RFC 8259 section 7)."""
+    return "\n" in text or "\r" in text or "\t" in text or "\x7f" in text
 
 
 def whole(arguments: bytes) -> Any:

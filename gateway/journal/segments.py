@@ -89,19 +89,28 @@ class SegmentFile:
         self._hidden.rename(self.path)
         sync_directory(self.path.parent)
 
-    def write(self, line: bytes) -> None:
-        """All of it, or OSError; after an error nothing may be appended any more."""
-        self.size += len(line)
-        while line:
+    def write(self, lines: bytes) -> None:
+        """All of it, or OSError; after an error nothing may be appended any more, and none of it counts."""
+        before, left = self.size, lines
+        self.size += len(lines)
+        while left:
             try:
-                written = self._write(self._fd, line)
+                written = self._write(self._fd, left)
             except InterruptedError:
                 continue
-            if written == len(line):
+            except OSError:
+                self._cut(before)
+                raise
+            if written == len(left):
                 return
             if written <= 0:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))
-            line = line[written:]
+            left = left[written:]
+
+    def _cut(self, size: int) -> None:
+        """Takes away what had been written of lines that are refused: whole ones among them would look like records."""
+        with suppress(OSError):
+            os.ftruncate(self._fd, size)
 
     def sync(self) -> None:
         with self._closing:

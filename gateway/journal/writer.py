@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 COMMAND = "cli"  # the role of a process that lives for one command
 KNOWN = 1024  # principals with what they do, of which the fixed part of an intent is kept
 OUTCOMES = frozenset(("ok", "tool_error", "error", "cancelled", "timeout", "revoked", "broken", "unknown"))
-_INTENT = b'{"at":%.6f,"event":"call.intent","call":"%b","decision":"%b","request_id":"%b",%b%b}'
-_OUTCOME = b'{"at":%.6f,"event":"call.outcome","call":"%b","outcome":"%b"}'
+_INTENT = b'{"at":%b,"event":"call.intent","call":"%b","decision":"%b","request_id":"%b",%b%b}'
+_OUTCOME = b'{"at":%b,"event":"call.outcome","call":"%b","outcome":"%b"}'
 DISK_WARNING = 0.10  # of the disk still free
 
 
@@ -110,16 +110,26 @@ class FileJournal:
         known = self._abouts.get(key)
         return known if known is not None and known.principal is principal else self._know(key, principal)
 
-    def intend(self, about: About, *, call: str, decision: str, request_id: str, arguments: bytes) -> None:
-        readable = self._redactor.members(arguments)
-        if readable is None or not _is_plain(f"{call}{decision}{request_id}"):
+    def intend(
+        self,
+        about: About,
+        *,
+        call: str,
+        decision: str,
+        request_id: str,
+        arguments: bytes,
+        value: Any = None,
+        held: bool = False,
+    ) -> None:
+        readable = self._redactor.members(arguments, value)
+        names = call.encode(), decision.encode(), request_id.encode()
+        if readable is None or not b"".join(names).isalnum():  # of bytes it knows ASCII alone; ours are hexadecimal
             facts = {"at": time.time(), "event": "call.intent", "call": call, "decision": decision}
             facts |= {"request_id": request_id} | about.facts | self._redactor.facts(arguments)
             body = encode(facts)
         else:
-            names = (call.encode(), decision.encode(), request_id.encode())
-            body = _INTENT % (time.time(), *names, about.written, readable)
-        self._ledger.append(body, opens=call)
+            body = _INTENT % (self._now(), *names, about.written, readable)
+        (self._ledger.hold if held else self._ledger.append)(body, opens=call)
 
     def _know(self, key: Key, principal: Principal) -> About:
         """Written once, because it is the same for call after call."""
@@ -143,19 +153,24 @@ class FileJournal:
         known = self._abouts[key] = About(principal, facts, encode(facts)[1:-1])
         return known
 
-    def conclude(self, call: str, outcome: str, **facts: Any) -> None:
-        if facts or not _is_plain(call) or outcome not in OUTCOMES:
-            fields = {
-                "at": time.time(),
-                "event": "call.outcome",
-                "call": call,
-                "outcome": outcome,
-                **presentable(facts),
-            }
-            body = encode(fields)
+    def conclude(self, call: str, outcome: str, *, held: bool = False, **facts: Any) -> None:
+        name = call.encode()
+        if facts or not name.isalnum() or outcome not in OUTCOMES:
+            fields = {"at": time.time(), "event": "call.outcome", "call": call, "outcome": outcome}
+            body = encode(fields | presentable(facts))
         else:
-            body = _OUTCOME % (time.time(), call.encode(), outcome.encode())
-        self._ledger.append(body, closes=call)
+            body = _OUTCOME % (self._now(), name, outcome.encode())
+        (self._ledger.hold if held else self._ledger.append)(body, closes=call)
+
+    def release(self) -> None:
+        self._ledger.release()
+
+    def _now(self) -> bytes:
+        """For a record; those that are held, to be written at once, have one time."""
+        held = self._ledger.held
+        if not held.lines or not held.at:
+            held.at = b"%.6f" % time.time()
+        return held.at
 
     def note(self, event: str, *, who: str, **facts: Any) -> None:
         self._ledger.append(encode({"at": time.time(), "event": event, "who": who, **presentable(facts)}))
@@ -194,11 +209,6 @@ class FileJournal:
         with suppress(JournalDown):
             return self._flood.tell()
         return True
-
-
-def _is_plain(ids: str) -> bool:
-    """Whether names of calls and decisions can be written as they are; ours are hexadecimal."""
-    return ids.encode(errors="replace").isalnum()  # of bytes it knows ASCII alone, and is much quicker
 
 
 def _actors(actor: Principal | None) -> list[dict[str, str]]:

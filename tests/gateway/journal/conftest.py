@@ -29,7 +29,7 @@ def intend(journal: FileJournal, call: str = "c1", arguments: bytes = b"{}", **f
     facts |= {"rule": "r1", "epoch": 3, "portal": "default", "request_id": "q1", "era": "modern"}
     who = fields.pop("who", None) or principal()
     facts |= fields
-    ids = {name: facts.pop(name) for name in ("decision", "request_id")}
+    ids = {name: facts.pop(name) for name in ("decision", "request_id", "value", "held") if name in facts}
     journal.intend(journal.about(who, **facts), call=call, arguments=arguments, **ids)
 
 

