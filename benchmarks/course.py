@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from benchmarks import wire
-from benchmarks.measuring import Figures, Load, counts, measure, middle, open_session
+from benchmarks.beside import Copier
+from benchmarks.measuring import Figures, Load, counts, measure, middle, open_session, warming
 from benchmarks.people import People
-from benchmarks.processes import resident
+from benchmarks.processes import resident, tree
 from benchmarks.table import table
 from benchmarks.wire import Door
 
@@ -24,6 +25,7 @@ MIB, KIB = 1024 * 1024, 1024
 COLUMNS = (
     "connections",
     "door µs",
+    "beside µs",
     "nginx µs",
     "ratio",
     "added p50 ms",
@@ -31,6 +33,15 @@ COLUMNS = (
     "door calls/s",
     "direct calls/s",
 )
+
+
+class Round(NamedTuple):
+    """Straight, through us, through nginx; and microseconds per call of the process that copies the journal."""
+
+    direct: Figures
+    through: Figures
+    plain: Figures | None
+    beside: float
 
 
 @dataclass
@@ -45,10 +56,17 @@ class Course:
     quick: bool
     missed: list[str] = field(default_factory=list)
     _known: set[str] = field(default_factory=set)
+    _beside: Copier | None = None
+
+    def close(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
 
     def rest(self) -> None:
-        """Memory of a gateway that has done nothing yet."""
-        self._budget("memory at rest, MiB", resident(self.gateway.pid) / MIB, 120)
+        """Memory of a gateway that has done nothing yet, and of the process beside it that copies the journal."""
+        door, beside = resident([self.gateway.pid]), resident(tree(self.gateway.pid)[1:])
+        self._budget("memory at rest, MiB", door / MIB, 120)
+        print(f"  beside  the copier of the journal, MiB: {beside / MIB:.2f}")
 
     def calls(self) -> None:
         for era, slug in (("modern", "few"), ("legacy", "old")):
@@ -62,29 +80,38 @@ class Course:
             limit = 100 if era == "modern" else 150
             self._budget(f"{era} call, 100 B, 8 connections, µs", _number(rows[1][1]), limit)
             self._budget(f"{era} call, 100 B, 64 connections, µs", _number(rows[2][1]), limit)
-            self._budget(f"{era} call, added p50 at one connection, ms", _number(rows[0][4]), 0.5)
-            self._budget(f"{era} call, added p99 at 64 connections, ms", _number(rows[2][5]), 10)
+            self._budget(f"{era} call, added p50 at one connection, ms", _number(rows[0][5]), 0.5)
+            self._budget(f"{era} call, added p99 at 64 connections, ms", _number(rows[2][6]), 10)
 
     def _compared(self, era: str, slug: str, size: int, connections: int) -> tuple[object, ...]:
         """By turns, because the machine's speed changes from minute to minute; medians of the rounds."""
         rounds = [self._round(era, slug, size, connections) for _ in range(ROUNDS)]
-        direct, through = middle([one[0] for one in rounds]), middle([one[1] for one in rounds])
-        plain = [nginx for _, _, nginx in rounds if nginx]
-        ratio = median(door.cpu / nginx.cpu for _, door, nginx in rounds if nginx) if plain else None
+        direct, through = middle([one.direct for one in rounds]), middle([one.through for one in rounds])
+        plain = [one.plain for one in rounds if one.plain]
+        beside = median(one.beside for one in rounds)
+        ratio = median(one.through.cpu / one.plain.cpu for one in rounds if one.plain) if plain else None
         added = (through.p50 - direct.p50, through.p99 - direct.p99)
-        return (through.cpu, middle(plain).cpu if plain else None, ratio, *added, through.rate, direct.rate)
+        return (through.cpu, beside, middle(plain).cpu if plain else None, ratio, *added, through.rate, direct.rate)
 
-    def _round(self, era: str, slug: str, size: int, connections: int) -> tuple[Figures, Figures, Figures | None]:
-        """Straight, through us, through nginx."""
-        direct = self._one(Door(self.servers[slug]), None, era, size, connections)
-        through = self._one(self._door(slug), self.gateway.pid, era, size, connections)
-        plain = self._one(Door(self.nginx[0]), self.nginx[1], "modern", size, connections) if self.nginx else None
-        return direct, through, plain
+    def _round(self, era: str, slug: str, size: int, connections: int) -> Round:
+        direct = self._one(Door(self.servers[slug]), [], era, size, connections)
+        door, copier = self._door(slug), self._copier()
+        before = copier.seconds()
+        through = self._one(door, [self.gateway.pid], era, size, connections)
+        beside = (copier.seconds() - before) * 1e6 / (self._count(connections) + warming(self._count(connections)))
+        plain = self._one(Door(self.nginx[0]), tree(self.nginx[1]), "modern", size, connections) if self.nginx else None
+        return Round(direct, through, plain, beside)
 
-    def _one(self, door: Door, pid: int | None, era: str, size: int, connections: int) -> Figures:
+    def _one(self, door: Door, pids: list[int], era: str, size: int, connections: int) -> Figures:
         session = open_session(door) if era == "legacy" else ""
         script = [wire.call(door, era, size, session)]
-        return measure(door, pid, Load(script=script, connections=connections, calls=self._count(connections)))
+        return measure(door, pids, Load(script=script, connections=connections, calls=self._count(connections)))
+
+    def _copier(self) -> Copier:
+        """Found when it is first asked for: a gateway begins it after its door is open."""
+        if self._beside is None:
+            self._beside = Copier(self.gateway)
+        return self._beside
 
     def people(self) -> None:
         """People by turns, at a server that wants nothing, and at the same one where each has a token of their own."""
@@ -111,7 +138,7 @@ class Course:
         """A turn is one call of each."""
         doors = people.doors(slug)
         script = [wire.call(door, "modern", 100) for door in doors]
-        return measure(doors[0], self.gateway.pid, Load(script=script, connections=8, calls=self._count(8) // PEOPLE))
+        return measure(doors[0], [self.gateway.pid], Load(script=script, connections=8, calls=self._count(8) // PEOPLE))
 
     def churn(self) -> None:
         """A new connection for each call; a new session for each call."""
@@ -128,7 +155,7 @@ class Course:
         rows = []
         for label, (door, script, anew) in turns.items():
             load = Load(script=script, connections=8, calls=calls, churn=anew)
-            found = measure(door, self.gateway.pid, load)
+            found = measure(door, [self.gateway.pid], load)
             rows.append((label, found.cpu, found.p50, found.p99, found.rate))
         print(table("churn, 8 at a time", ("", "door µs", "p50 ms", "p99 ms", "turns/s"), rows))
 
@@ -137,9 +164,9 @@ class Course:
         count = 500 if self.quick else 5_000
         door = self._door("old")
         open_session(door)
-        before = resident(self.gateway.pid)
-        measure(door, None, Load(script=[wire.initialize(door)], connections=8, calls=count))
-        self._budget("memory of an idle legacy session, KiB", (resident(self.gateway.pid) - before) / KIB / count, 8)
+        before = resident([self.gateway.pid])
+        measure(door, [], Load(script=[wire.initialize(door)], connections=8, calls=count))
+        self._budget("memory of an idle legacy session, KiB", (resident([self.gateway.pid]) - before) / KIB / count, 8)
 
     def lists(self) -> None:
         """`tools/list` of ten, a thousand and ten thousand tools, each on its own mount."""
@@ -147,7 +174,7 @@ class Course:
         for slug in ("few", "many", "most"):
             door = self._door(slug)
             load = Load(script=[wire.modern(door, "tools/list", {})], connections=8, calls=400 if self.quick else 2_000)
-            found = measure(door, self.gateway.pid, load)
+            found = measure(door, [self.gateway.pid], load)
             rows.append((slug, found.cpu / 1e3, found.p50, found.p99))
         print(table("tools/list (few: 10, many: 1,000, most: 10,000 tools)", ("", "door ms", "p50 ms", "p99 ms"), rows))
         self._budget("tools/list of 1,000 tools, ms", _number(rows[1][1]), 0.3)
@@ -157,16 +184,16 @@ class Course:
         for slug in ("many", "most"):
             self._door(slug)
         self.gateway.apply_rules("user:bench", [f"most.tool_{number:05}" for number in range(1, 10_000)])
-        found = self._one(self._door("few"), self.gateway.pid, "modern", 100, 8)
+        found = self._one(self._door("few"), [self.gateway.pid], "modern", 100, 8)
         self._budget("modern call, 100 B, 8 connections, with 10,000 tools and rules, µs", found.cpu, 100)
 
     def endurance(self) -> None:
         """Memory before and after many calls: it must be flat."""
-        before = resident(self.gateway.pid) / MIB
+        before = resident([self.gateway.pid]) / MIB
         door = self._door("few")
         calls = 10_000 if self.quick else 100_000
-        measure(door, None, Load(script=[wire.call(door, "modern", 100)], connections=64, calls=calls))
-        after = resident(self.gateway.pid) / MIB
+        measure(door, [], Load(script=[wire.call(door, "modern", 100)], connections=64, calls=calls))
+        after = resident([self.gateway.pid]) / MIB
         print(f"\nmemory under load: {before:.0f} MiB before, {after:.0f} MiB after {calls:,} calls")
 
     def _door(self, slug: str) -> Door:

@@ -10,7 +10,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import wire
-from benchmarks.processes import LOAD_CORE, python, tree
+from benchmarks.processes import LOAD_CORE, python
 from benchmarks.upstream import COUNTS
 from benchmarks.wire import Door
 
@@ -44,11 +44,16 @@ class Load:
     churn: bool = False
 
 
-def measure(door: Door, pid: int | None, load: Load) -> Figures:
-    """Warm up, then measure. `pid` is the root of the door's process tree; None where there is no door."""
-    found = _run(door, load, tree(pid) if pid else [])
+def measure(door: Door, pids: list[int], load: Load) -> Figures:
+    """Warm up, then measure. `pids` are the door's."""
+    found = _run(door, load, pids)
     calls = found["calls"]
     return Figures(found["cpu"] * 1e6 / calls, found["p50"] * 1e3, found["p99"] * 1e3, calls / found["seconds"])
+
+
+def warming(calls: int) -> int:
+    """How many calls go before so many."""
+    return max(300, calls // 10)
 
 
 def middle(rounds: Sequence[Figures]) -> Figures:
@@ -58,7 +63,7 @@ def middle(rounds: Sequence[Figures]) -> Figures:
 
 def _run(door: Door, load: Load, pids: list[int]) -> dict[str, Any]:
     host, port = door.address
-    warm = max(load.connections * 4, load.calls // 10)
+    warm = warming(load.calls)
     work = {
         "host": host,
         "port": port,

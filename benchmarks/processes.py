@@ -52,10 +52,10 @@ def announced_url(process: subprocess.Popen[str]) -> str:
     return url
 
 
-def resident(root: int) -> int:
-    """Bytes that the process `root` and all below it have in memory now."""
+def resident(pids: Sequence[int]) -> int:
+    """Bytes that they have in memory now."""
     found = 0
-    for pid in tree(root):
+    for pid in pids:
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             found += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE
     return found
