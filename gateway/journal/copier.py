@@ -61,14 +61,10 @@ class Copies:
 
     @contextmanager
     def driver(self) -> Iterator[Any]:
-        """See `Store`."""
+        """See `Store`. After a fault somebody has to `leave`, which undoes what is not committed."""
         self._connection = self._connection or self._connect()
-        try:
-            yield self._connection.cursor()
-            self._connection.commit()
-        except BaseException:
-            self.leave()
-            raise
+        yield self._connection.cursor()
+        self._connection.commit()
 
     def leave(self) -> None:
         """Undo what is not committed, and connect anew the next time: the file may be another one then."""
