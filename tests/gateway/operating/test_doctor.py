@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from authz.tables import ClaimMapping, Group, Person, Provider, Rule, ScimToken, SecondFactor
 from gateway.assembly import open_office
 from gateway.cli import main
+from gateway.operating import health
 from gateway.operating.checks import State
 from gateway.operating.doctor import examine
 from gateway.settings import SecondFactor as Demanded
@@ -61,6 +62,16 @@ def test_a_first_start_is_told_about_the_admin_the_backup_and_https(office):
     assert found["master key"].state is State.AMBER
     assert found["policy"].state is State.AMBER
     assert all(check.remedy for check in found.values() if check.state)
+
+
+def test_an_index_that_is_far_behind_a_gateway_that_runs_is_told(office, monkeypatch):
+    office.journal.note("probe", who="test")
+    assert office.journal.book.settled()
+    assert "journal index" not in checks(office)
+    monkeypatch.setattr(health, "WAITING", 0.0)
+    assert checks(office)["journal index"].state is State.AMBER
+    office.journal.close()  # where nothing runs, a search copies what is missing first
+    assert "journal index" not in checks(office)
 
 
 def test_a_secret_that_was_taken_away_behind_our_back_is_named(office):
