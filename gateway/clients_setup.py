@@ -15,10 +15,12 @@ import asyncio, os, httpx2
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
+URL = "{url}"
+HEADERS = {{"Authorization": f"Bearer {{os.environ['MCP_TOKEN']}}"}}
+
 async def main():
-    authorization = {{"Authorization": f"Bearer {{os.environ['MCP_TOKEN']}}"}}
-    async with httpx2.AsyncClient(headers=authorization) as http:
-        async with Client(streamable_http_client("{url}", http_client=http)) as client:
+    async with httpx2.AsyncClient(headers=HEADERS) as http:
+        async with Client(streamable_http_client(URL, http_client=http)) as client:
             print([tool.name for tool in (await client.list_tools()).tools])
 
 asyncio.run(main())"""
@@ -27,7 +29,7 @@ asyncio.run(main())"""
 @dataclass(frozen=True, slots=True)
 class Setup:
     """`how` says where `text` goes; `link` opens the client with everything filled in. `needs_https`: it calls from a
-    cloud, so it can neither reach a loopback address nor trust plain http.
+    cloud, so it can neither reach a loopback address nor trust plain http; `text` is how to give it one, then.
     """
 
     name: str
@@ -85,9 +87,7 @@ def _in_a_cloud(url: str) -> list[Setup]:
 
 
 def _reachable(url: str) -> str:
-    if url.startswith("https://"):
-        return url
-    return "ostiary up --public-url https://mcp.example.com (and TLS in front, or --tls-cert and --tls-key)"
+    return url if url.startswith("https://") else "ostiary up --public-url https://mcp.example.com"
 
 
 def _cursor_link(url: str) -> str:

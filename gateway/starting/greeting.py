@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
     from gateway.starting.furniture import Account
 
+HTTPS = "needs an https address; start it so, with TLS in front or with --tls-cert and --tls-key:"
+
 
 def greet(settings: Settings, admin_link: str | None, accounts: list[Account] | None) -> None:
     """Prints it all on standard output, at once, before the first request is served."""
@@ -37,8 +39,7 @@ def _lines(settings: Settings, admin_link: str | None, accounts: list[Account] |
         yield from _demo(accounts)
     yield "  Paste into your client:"
     for setup in setups(portal):
-        how = "needs an https address; start it so:" if setup.needs_https and not settings.secure else setup.how
-        yield f"    {setup.name}: {how}"
+        yield f"    {setup.name}: {HTTPS if setup.needs_https and not settings.secure else setup.how}"
         yield from (f"      {line}" for line in setup.text.splitlines())
         if setup.link:
             yield f"      {setup.link}"

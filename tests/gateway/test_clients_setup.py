@@ -54,7 +54,7 @@ def test_the_python_snippet_is_python() -> None:
 @pytest.mark.parametrize("name", ["claude.ai connectors", "ChatGPT"])
 def test_clients_in_a_cloud_are_told_how_to_get_an_https_address(name: str) -> None:
     assert setup(name).needs_https
-    assert "--public-url https://" in setup(name).text
+    assert shlex.split(setup(name).text) == ["ostiary", "up", "--public-url", "https://mcp.example.com"]
     assert setup(name, PUBLIC).text == PUBLIC
 
 

@@ -71,7 +71,16 @@ def show_review(office: Office, slug: str, *, full: bool = False, as_json: bool)
     found = review_now(office, slug)
     shared = _contested(office, found)
     data = review_of(found, shared) | accounts_of(office, found.server) | trust_of(office, found.server)
-    show(data, as_json=as_json, text=lambda: _joined(review_text(found, shared, full=full), office, found))
+    text = review_text(found, shared, full=full, page=review_page(office, slug))
+    show(data, as_json=as_json, text=lambda: _joined(text, office, found))
+
+
+def review_page(office: Office, slug: str) -> str:
+    """Where it has to be approved once there are several administrators; empty before."""
+    from authz.people.accounts import admins
+
+    with office.database.read() as session:
+        return f"{office.settings.review_url}/{slug}" if admins(session) > 1 else ""
 
 
 def _joined(text: str, office: Office, found: Review) -> str:

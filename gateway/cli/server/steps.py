@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import as_json, show, with_office
-from gateway.cli.server.show import review_now, show_step, the_server
+from gateway.cli.server.show import review_now, review_page, show_step, the_server
 from gateway.office import operator
 from registry.database import Concern
 
@@ -106,14 +106,9 @@ def server_retire(office: Office, slug: str, *, as_json: bool) -> None:
 
 def _check_alone(office: Office, slug: str) -> None:
     """Before anything is asked; the registry asks the same once more when it approves."""
-    from authz.people.accounts import admins
-
-    with office.database.read() as session:
-        several = admins(session)
-    if several > 1:
+    if page := review_page(office, slug):
         raise click.ClickException(
-            f"there are {several} administrators, so one of them has to approve, signed in: "
-            f"open {office.settings.review_url}/{slug}"
+            f"there is more than one administrator, so one of them has to approve, signed in: open {page}"
         )
 
 

@@ -69,8 +69,9 @@ def review_of(found: Review, contested: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def review_text(found: Review, contested: Mapping[str, str], *, full: bool) -> str:
-    return "\n".join((*_head(found), *_items(found, contested, full=full), *_next(found)))
+def review_text(found: Review, contested: Mapping[str, str], *, full: bool, page: str = "") -> str:
+    """`page` is where it has to be approved, if that is not for the command line."""
+    return "\n".join((*_head(found), *_items(found, contested, full=full), *_next(found, page)))
 
 
 def diff_of(found: Review) -> list[dict[str, Any]]:
@@ -138,7 +139,7 @@ def _items(found: Review, contested: Mapping[str, str], *, full: bool) -> Iterat
             yield visible(item.raw)
 
 
-def _next(found: Review) -> Iterator[str]:
+def _next(found: Review, page: str) -> Iterator[str]:
     slug = found.server.slug
     if found.server.probed_at is None and found.server.failing_since:
         yield f"nobody has seen yet what it offers; once that is mended, `ostiary server refresh {slug}` reads it"
@@ -149,7 +150,8 @@ def _next(found: Review) -> Iterator[str]:
     flagged = sum(item.flagged for item in found.awaiting)
     yield f"awaiting review: {len(found.awaiting)}" + (f", {flagged} of them flagged" if flagged else "")
     yield f"read them in full with `ostiary server show {slug} --full`, what changed with `ostiary server diff {slug}`"
-    yield f"approve with `ostiary server approve {slug} --shown {found.shown}`"
+    word = f"with `ostiary server approve {slug} --shown {found.shown}`"
+    yield f"approve, signed in as an administrator, at {page}" if page else f"approve {word}"
 
 
 def _difference(item: Item) -> Iterator[str]:

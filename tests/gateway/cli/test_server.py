@@ -130,7 +130,11 @@ def test_one_administrator_is_said_loudly_and_two_need_the_page(console: Console
             hashed = new_hash(handle, "correct horse battery")
             add_person(session, handle, password_hash=hashed, is_admin=True)
     office.close()
-    assert f"open {office.settings.base_url}/admin/servers/notes" in console.refused("approve", "notes")
+    page = f"{office.settings.base_url}/admin/servers/notes"
+    assert f"open {page}" in console.refused("approve", "notes")
+    shown = console.run("show", "notes").stdout
+    assert page in shown
+    assert "ostiary server approve" not in shown
 
 
 def test_a_secret_comes_from_standard_input_a_file_or_the_environment(

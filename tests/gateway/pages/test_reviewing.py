@@ -214,7 +214,7 @@ def test_the_latest_calls_and_refusals_are_those_of_this_server(desk: Desk, admi
     with desk.office.database.read() as session:
         found = [(one.object, one.outcome) for one in latest(session, "notes")]
     assert found == [("notes.read", "under way"), ("notes.delete", "refused"), ("notes.read", "ok")]
-    assert "no_rule" in admin.get(PAGE).text
+    assert "no rule" in admin.get(PAGE).text
 
 
 def _entry(id_: str, event: str, *, line: dict[str, str] | None = None, **fields: str) -> JournalEntry:
