@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gateway.notices import tell_of_change
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -37,6 +39,7 @@ class Office:
         """
         with self.database.change(*concerns) as session:
             yield session, facts
+            tell_of_change(session, self.settings.webhook_url, event, facts)
             session.flush()
             self.journal.note(event, who=who, **facts)
 

@@ -132,7 +132,7 @@ class Settings(BaseModel):
         SecondFactor.OPTIONAL, description="who with a password of ours must have a second factor"
     )
     webhook_url: str | None = Field(
-        None, description="where we POST that a connection is about to end, or has; none without it"
+        None, description="where we POST notices: accounts that end, servers suspended or changed; none without it"
     )
     journal_arguments: ArgumentRecord = Field(
         ArgumentRecord.REDACTED, description="what the journal keeps of arguments"

@@ -52,6 +52,7 @@ class Observation:
     changed: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     returned: list[str] = field(default_factory=list)
+    hidden: list[str] = field(default_factory=list)  # approved, and not what was approved any more
     suspended: bool = False
     recovered: bool = False
     facts_changed: bool = False
@@ -63,7 +64,13 @@ class Observation:
 
     def facts(self) -> dict[str, Any]:
         """For the record: at most 50 names of each, and how many there are."""
-        lists = {"new": self.new, "changed": self.changed, "missing": self.missing, "returned": self.returned}
+        lists = {
+            "new": self.new,
+            "changed": self.changed,
+            "missing": self.missing,
+            "returned": self.returned,
+            "hidden": self.hidden,
+        }
         found: dict[str, Any] = {name: names[:50] for name, names in lists.items() if names}
         found |= {f"{name}_count": len(names) for name, names in lists.items() if len(names) > 50}
         return found | ({"suspended": True} if self.suspended else {})
@@ -127,6 +134,7 @@ class _Observer:
         pins = session.exec(select(Pin.kind, Pin.name, Pin.digest).where(Pin.server == server.slug))
         self._pins = {(kind, name): digest for kind, name, digest in pins}
         self._moved = False  # to or from an approved text
+        self._hidden: list[str] = []
         self._other_era = False
         self._position = len(self._known)
         self._names: dict[Kind, dict[str, tuple[str, str]]] = {}
@@ -152,6 +160,7 @@ class _Observer:
             changed=_labels(changed),
             missing=[f"{kind} {name}" for kind, name in missing],
             returned=_labels(returned),
+            hidden=self._hidden,
             suspended=self._flapping(),
             recovered=self._server.failing_since is not None,
             facts_changed=_facts(self._server) != _seen_facts(seen),
@@ -205,7 +214,9 @@ class _Observer:
         row = self._session.get_one(Definition, (self._server.slug, one.kind, one.name))
         screened = self._ahead.screen(one)
         pin, digest = self._pins.get((one.kind, one.name)), self._as_approved(one, screened.digest)
-        self._moved |= pin is not None and (row.digest == pin) != (digest == pin) and self._counts(one)
+        if pin is not None and (row.digest == pin) != (digest == pin) and self._counts(one):
+            self._moved = True
+            self._hidden += [f"{one.kind} {one.name}"] if row.digest == pin else []
         kept = [Finding(**plain) for plain in row.findings if plain["rule"] == "twin"]
         row.findings = [finding.plain() for finding in dict.fromkeys((*screened.findings, *kept, *extra))]
         row.raw, row.digest, row.missing, row.last_seen = one.raw, digest, False, self._now

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway import clock
 from gateway.background.indexing import index_forever
+from gateway.background.standing import stand_forever
 from gateway.background.sweep import sweep_forever
 from gateway.background.uses import note_uses_forever
 from gateway.credentials.connections.tending import Tending
@@ -45,6 +46,7 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
     if leader:
         works["index"] = lambda: index_forever(world)
         works["clock"] = lambda: clock.watch(world.journal)
+        works["standing"] = lambda: stand_forever(world)
         works["sweep"] = lambda: sweep_forever(world.office)
     tasks = [asyncio.create_task(_keep(name, work), name=name) for name, work in works.items()]
     try:

@@ -12,7 +12,7 @@ from gateway.settings import EXIT_CONFIGURATION, ConfigurationError
 
 # what it is about → verb → the module that has it, as an attribute of the same name
 SECTIONS = {
-    "The door": {"up": "up", "doctor": "doctor", "backup": "backup", "restore": "backup"},
+    "The door": {"up": "up", "doctor": "doctor", "backup": "backup", "restore": "backup", "notice": "notice"},
     "Servers, and who may use them": {
         "server": "server",
         "connection": "connection",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import Family, as_json, show, with_office
-from gateway.cli.output import minute, say, table
+from gateway.cli.output import minute, table
 from gateway.cli.server.show import the_server
 from gateway.office import operator
 
@@ -114,22 +114,6 @@ def connection_revoke(office: Office, server: str | None, person: str | None, *,
         rows = [_row(session, one) for one in _again(session, ended)]
     text = f"{len(rows)} ended" if rows else "there was nothing to end"
     show(rows, as_json=as_json, text=lambda: text)
-
-
-@connection.command("webhook")
-@click.option("--new", is_flag=True, help="make another; the old one is worth nothing from then on")
-@as_json
-@with_office
-def connection_webhook(office: Office, *, new: bool, as_json: bool) -> None:
-    """Show the key that messages to `webhook_url` are signed with."""
-    from gateway.credentials.connections import webhook
-
-    url = office.settings.webhook_url
-    if new:
-        office.journal.note("connection.webhook_key", who=operator())
-    key = webhook.shown(webhook.key(office, new=new))
-    text = f"messages go to {url}" if url else "there is no webhook_url: nothing is sent"
-    say(f"{text}\nThey are signed with:\n{key}", {"url": url, "key": key}, as_json=as_json)
 
 
 def _chosen(session: Session, server: str | None, person: str | None, *, shared: bool) -> list[Connection]:

@@ -20,6 +20,15 @@ ANOTHER_WAY: Final = "it is to be run in another way, and nothing of it is offer
 
 def hidden(session: Session, slug: str = "") -> dict[str, str]:
     """A sentence for each server of which something is hidden."""
+    return {server: _sentence(what) for server, what in _what(session, slug).items()}
+
+
+def many_hidden(session: Session) -> dict[str, int]:
+    """How many of each server."""
+    return {server: len(what) for server, what in _what(session, "").items()}
+
+
+def _what(session: Session, slug: str) -> dict[str, list[str]]:
     same = (col(Definition.server) == Pin.server) & (col(Definition.kind) == Pin.kind)
     query = select(Pin.server, Pin.kind, Pin.name, Definition.missing)
     query = query.join(Definition, same & (col(Definition.name) == Pin.name))
@@ -30,7 +39,7 @@ def hidden(session: Session, slug: str = "") -> dict[str, str]:
     for server, kind, name, missing in session.exec(query):
         run = (kind, name) == (Kind.SERVER, COMMAND)
         found.setdefault(server, []).append(ANOTHER_WAY if run else "gone" if missing else "changed")
-    return {server: _sentence(what) for server, what in found.items()}
+    return found
 
 
 def look(slug: str) -> str:

@@ -22,9 +22,9 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 from gateway.settings import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from prometheus_client import CollectorRegistry, Counter
+    from prometheus_client import CollectorRegistry, Counter, Gauge
     from prometheus_client.metrics_core import Metric
 
 DIRECTORY = "PROMETHEUS_MULTIPROC_DIR"  # where prometheus_client keeps the files of several processes
@@ -63,7 +63,12 @@ class Counts:
             registry=self.registry,
             multiprocess_mode="mostrecent",
         ).set
+        self._servers = self._gauge(Gauge, "servers", "Registered servers, by state.", "state")
+        self._hidden = self._gauge(
+            Gauge, "definitions_hidden", "Approved and offered to nobody: changed since, or listed no more.", "server"
+        )
         self._settling = threading.Lock()
+        self._stood: dict[object, set[str]] = {}
         self._settled: dict[object, float] = {}
         self._decided = {True: 0, False: 0}
         self._outcomes: dict[tuple[str, str], int] = defaultdict(int)
@@ -84,6 +89,15 @@ class Counts:
         times.total += seconds
         times.counts[bisect_left(BUCKETS, seconds)] += 1
 
+    def stand(self, states: Mapping[str, int], hidden: Mapping[str, int]) -> None:
+        """How servers stand: how many in each state, and how much is hidden of each; nothing of those not named."""
+        for gauge, now in ((self._servers, states), (self._hidden, hidden)):
+            for label in self._stood.setdefault(gauge, set()) - now.keys():
+                gauge.labels(label).set(0)
+            for label, count in now.items():
+                gauge.labels(label).set(count)
+            self._stood[gauge] |= now.keys()
+
     def settle(self) -> None:
         """Hands over what was added up. From any thread: what is being added meanwhile is in the next one."""
         with self._settling:
@@ -103,6 +117,9 @@ class Counts:
     def _since(self, what: object, now: float) -> float:
         before, self._settled[what] = self._settled.get(what, 0.0), now
         return now - before
+
+    def _gauge(self, kind: type[Gauge], name: str, text: str, label: str) -> Gauge:
+        return kind(f"ostiary_{name}", text, [label], registry=self.registry, multiprocess_mode="mostrecent")
 
     def _counter(self, kind: type[Counter], name: str, text: str, *labels: str) -> Counter:
         return kind(f"ostiary_{name}", text, labels, registry=self.registry)

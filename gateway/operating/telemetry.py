@@ -32,6 +32,7 @@ class Telemetry:
         self.concluded = self.counts.concluded
         self.listed = self.counts.listed
         self.waiting = self.counts.waiting
+        self.stand = self.counts.stand
 
     @property
     def address(self) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from authz.policy.rules import Draft, write_rule
 from authz.tokens.access import Minting, mint
@@ -19,16 +19,24 @@ from tests.fakes.door import MODERN
 
 if TYPE_CHECKING:
     from authz.tables import Client, Person
+    from gateway.office import Office
     from tests.gateway.oauth.house import House
 
 WHO = "operator:root"
 
 
-def furnish(house: House, slug: str, url: str, *tools: str, header: bytes = b"") -> None:
+class Furnished(Protocol):
+    """Whatever has an office."""
+
+    @property
+    def office(self) -> Office: ...
+
+
+def furnish(house: Furnished, slug: str, url: str, *tools: str, header: bytes = b"") -> None:
     """Before the house opens, so that its first snapshot has it all."""
     auth, secrets = (Auth.STATIC, {"header": header}) if header else (Auth.NONE, {})
     asked = Proposal(slug=slug, url=url, allow_address=True, auth=auth, secrets=secrets)
-    office, seen = house.office, [_described(name) for name in tools]
+    office, seen = house.office, [described(name) for name in tools]
     with office.database.change(Concern.CATALOGUE) as session:
         propose(session, asked, who=WHO, exceptions=(), vault=office.vault)
         look = Seen(era=Era.MODERN, protocol_version=MODERN, capabilities={"tools": {}}, definitions=tuple(seen))
@@ -59,6 +67,6 @@ def door_of(house: House) -> Any:
     return SimpleNamespace(port=house.settings.port, base=house.base)
 
 
-def _described(name: str) -> Described:
-    value = {"name": name, "description": f"The tool {name}.", "inputSchema": {"type": "object"}}
+def described(name: str, description: str = "") -> Described:
+    value = {"name": name, "description": description or f"The tool {name}.", "inputSchema": {"type": "object"}}
     return Described(Kind.TOOL, name, json.dumps(value))

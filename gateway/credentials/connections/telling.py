@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
-from authz.ids import fresh_id
 from authz.tables import Client, Person
-from registry.tables import Notice
+from gateway.notices import tell
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -25,20 +21,13 @@ SHARED: Final = "shared"
 def note(
     session: Session, event: str, office: Office, row: Connection, *, who: str = WHO, told: bool = False, **facts: Any
 ) -> None:
-    """On record; what has to be told leaves with the transaction, for `webhook` to deliver."""
+    """On record; what has to be told leaves with the transaction, for `gateway.notices.webhook` to deliver."""
     about = {"server": row.server, "account": label(session, row.subject), "state": row.state, **facts}
     session.flush()
     office.journal.note(event, who=who, **about)
     if told or event in TOLD:
-        enqueue(session, office, event, about | {"ends_at": row.ends_at or row.expires_at}, row.changed_at)
-
-
-def enqueue(session: Session, office: Office, event: str, data: dict[str, Any], at: float) -> None:
-    """Nothing where nobody listens."""
-    if office.settings.webhook_url is None:
-        return
-    body = msgspec.json.encode({"type": event, "timestamp": datetime.fromtimestamp(at, UTC), "data": data})
-    session.add(Notice(id=f"msg_{fresh_id()}", body=body.decode(), at=at, due_at=at))
+        data = about | {"ends_at": row.ends_at or row.expires_at}
+        tell(session, office.settings.webhook_url, event, data, row.changed_at)
 
 
 def label(session: Session, subject: str) -> str:

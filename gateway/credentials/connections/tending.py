@@ -19,9 +19,10 @@ from gateway.credentials import CredentialUnavailable
 from gateway.credentials.connections.accounts import tampered
 from gateway.credentials.connections.deeds import tidy
 from gateway.credentials.connections.renewing import renew_once
-from gateway.credentials.connections.telling import enqueue, note
-from gateway.credentials.connections.webhook import Webhook
+from gateway.credentials.connections.telling import note
 from gateway.journal import JournalDown
+from gateway.notices import tell
+from gateway.notices.webhook import Webhook
 from registry import leases
 from registry.catalogue.assembling import upstream_of
 from registry.credentials import connection_states as states
@@ -59,7 +60,7 @@ class Tending:
         self._known: set[tuple[str, str]] = set()  # whatever waits or is worked on
         self._waiting: dict[str, deque[tuple[Connection, Callable[[Connection], None]]]] = {}
         self._working: dict[str, int] = {}  # threads, by server
-        self._webhook = Webhook(equipment)
+        self._webhook = Webhook(equipment.office, equipment.clock)
         self._delivering: Future[None] | None = None
 
     async def run(self) -> None:
@@ -198,7 +199,7 @@ class Tending:
                 facts = {"server": app.server, "issuer": app.issuer, "ends_at": app.secret_until}
                 session.flush()
                 office.journal.note("connection.app_expiring", who="ostiary", **facts)
-                enqueue(session, office, "connection.app_expiring", facts, now)
+                tell(session, office.settings.webhook_url, "connection.app_expiring", facts, now)
 
     def _upstream(self, slug: str) -> Upstream | None:
         """The server as it may be reached now, if it is one that we still have to do with."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 from sqlmodel import col, func, select
 
-from gateway.credentials.connections.webhook import DROPPED
+from gateway.notices.webhook import DROPPED
 from gateway.operating.checks import Check, State
 from registry.tables import JournalEntry, Notice
 

@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.credentials import Asked, CredentialTampered, CredentialUnavailable
 from gateway.journal import JournalDown
+from gateway.notices import tell_of_look
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import UpstreamBusy, UpstreamError
 from gateway.upstream.messages import CredentialRefused
@@ -283,6 +284,7 @@ def store(office: Office, slug: str, seen: Seen, who: str) -> Observation | None
     with office.change("server.observed", Concern.CATALOGUE, who=who, server=slug) as (session, facts):
         observation = observe(session, slug, seen, ahead)
         facts.update(observation.facts())
+        tell_of_look(session, office.settings.webhook_url, slug, observation)
     return observation
 
 

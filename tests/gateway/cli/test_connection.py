@@ -133,11 +133,3 @@ def test_who_is_disabled_or_signed_out_everywhere_has_no_connection_left(office:
     ostiary(office, *how)
     states = {row["account"]: row["state"] for row in told(office, "list", "--server", "notes")}
     assert states == {"user:alice": "revoked", "user:bob": "connected"}
-
-
-def test_the_key_of_the_webhook_is_shown_and_made_anew(office: Settled) -> None:
-    first, again = told(office, "webhook")["key"], told(office, "webhook")["key"]
-    assert first == again
-    assert first.startswith("whsec_")
-    assert told(office, "webhook", "--new")["key"] != first
-    assert "there is no webhook_url" in ostiary(office, "connection", "webhook")

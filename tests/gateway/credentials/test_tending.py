@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
-from gateway.credentials.connections import webhook
 from gateway.credentials.connections.deeds import end
 from gateway.credentials.connections.tending import OF_ONE_SERVER, Tending
-from gateway.credentials.connections.webhook import Webhook
+from gateway.notices import webhook
+from gateway.notices.webhook import Webhook
 from gateway.operating.doctor.webhook import outbox
 from gateway.settings import Settings
 from registry.database import Concern
@@ -265,7 +265,7 @@ def test_what_nobody_took_for_days_is_old_news(office: Settled, hook: Hook) -> N
     with office.office.database.change() as session:
         session.add(Notice(id="msg_1", body="{}", at=time.time() - 4 * DAY, due_at=0))
     hook.status = 500
-    Webhook(office.equipment).deliver()
+    Webhook(office.equipment.office, office.equipment.clock).deliver()
     with office.office.database.read() as session:
         assert session.get(Notice, "msg_1") is None
 
@@ -282,7 +282,7 @@ def test_of_too_many_messages_the_oldest_are_dropped_on_record(
     with office.office.database.change() as session:
         session.add_all(notice(number, now - 100 + number, now + DAY) for number in range(5))
 
-    Webhook(office.equipment).deliver()
+    Webhook(office.equipment.office, office.equipment.clock).deliver()
 
     with office.office.database.read() as session:
         assert sorted(session.exec(select(Notice.id))) == ["msg_2", "msg_3", "msg_4"]
@@ -296,7 +296,7 @@ def test_a_message_that_is_refused_holds_no_other_back(office: Settled, hook: Ho
         session.add_all(notice(number, time.time() - 100 + number) for number in range(3))
     hook.reply = lambda heard: Reply(400 if b"n0" in heard.body else 204, b"")  # type: ignore[method-assign]
 
-    Webhook(office.equipment).deliver()
+    Webhook(office.equipment.office, office.equipment.clock).deliver()
 
     assert hook.told() == ["n0", "n1", "n2"]
     with office.office.database.read() as session:
@@ -311,7 +311,7 @@ def test_a_receiver_that_takes_nothing_is_not_asked_for_each(
         session.add_all(notice(number, time.time() - 100 + number) for number in range(9))
     hook.status = status
 
-    Webhook(office.equipment).deliver()
+    Webhook(office.equipment.office, office.equipment.clock).deliver()
 
     assert len(hook.heard) == asked
 
@@ -321,7 +321,7 @@ def test_the_doctor_says_what_the_webhook_does_not_take(office: Settled, hook: H
     with office.office.database.change() as session:
         session.add(notice(1, time.time() - 7200))
     hook.status = 500
-    Webhook(office.equipment).deliver()
+    Webhook(office.equipment.office, office.equipment.clock).deliver()
 
     (check,) = outbox(office.office, time.time())
 

@@ -256,3 +256,11 @@ def test_an_exporter_that_we_do_not_have_is_a_configuration_error(monkeypatch):
     monkeypatch.setenv("OTEL_TRACES_EXPORTER", "zipkin")
     with pytest.raises(ConfigurationError, match="zipkin"):
         Tracing()
+
+
+def test_how_servers_stand_is_there_to_be_watched_and_what_is_over_is_none(telemetry):
+    telemetry.stand({"approved": 3, "suspended": 1}, {"notes": 2})
+    telemetry.stand({"approved": 3, "suspended": 0}, {"files": 1})
+    found = scrape(telemetry.address)
+    assert (found["ostiary_servers", "approved"], found["ostiary_servers", "suspended"]) == (3, 0)
+    assert (found["ostiary_definitions_hidden", "notes"], found["ostiary_definitions_hidden", "files"]) == (0, 1)

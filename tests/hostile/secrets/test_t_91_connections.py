@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
-from gateway.credentials.connections import webhook
 from gateway.credentials.connections.deeds import end, give
 from gateway.credentials.connections.tending import Tending
 from gateway.credentials.holding import Credentials
 from gateway.credentials.kept import Kept
+from gateway.notices import webhook
 from gateway.operating.backup.making import make
 from registry.leases import give_back
 from registry.tables import Auth, Lease

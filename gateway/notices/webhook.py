@@ -1,4 +1,4 @@
-"""The webhook: what people should know of connections, posted to one URL of the operator's until it is taken.
+"""The webhook: notices, posted to one URL of the operator's until they are taken.
 
 Signed as Standard Webhooks has it (https://www.standardwebhooks.com): `webhook-id`, `webhook-timestamp`, and
 `webhook-signature: v1,` with the HMAC-SHA-256 of `id.timestamp.body`. What was taken twice has the same id.
@@ -11,22 +11,24 @@ import hashlib
 import hmac
 import logging
 import os
+import time
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from sqlmodel import col, func, select
 
 from gateway.fetch import Fetcher, FetchFailed
+from gateway.notices import written
 from registry.addresses import exception_line
 from registry.errors import AddressRefused, SecretRefused
 from registry.tables import Notice
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from sqlmodel import Session
 
-    from gateway.credentials.equipment import Equipment
     from gateway.office import Office
 
 OWNER: Final = "webhook:"
@@ -47,7 +49,7 @@ PAUSES: Final = (10.0, 60.0, 300.0, 1800.0, 7200.0)  # seconds after each attemp
 log = logging.getLogger("ostiary")
 
 
-class _Heard(Enum):
+class _Fate(Enum):
     """What became of a message."""
 
     TAKEN = "taken"
@@ -55,12 +57,24 @@ class _Heard(Enum):
     AWAY = "away"  # nobody is there, or has time
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What became of a message, and why it was not taken."""
+
+    fate: _Fate
+    why: str = ""
+
+    @property
+    def taken(self) -> bool:
+        return self.fate is _Fate.TAKEN
+
+
 class Webhook:
     """Delivers what is due; one process of an installation at a time."""
 
-    def __init__(self, equipment: Equipment) -> None:
-        self._equipment = equipment
-        url = equipment.office.settings.webhook_url
+    def __init__(self, office: Office, clock: Callable[[], float] = time.time) -> None:
+        self._office, self._clock = office, clock
+        url = office.settings.webhook_url
         self._url = url or ""
         self._fetcher = Fetcher((exception_line(url),) if url else ())  # the operator's file named it
 
@@ -70,55 +84,61 @@ class Webhook:
         refused = 0
         for notice in self._due():
             heard = self._post(notice)
-            self._note(notice, taken=heard is _Heard.TAKEN)
-            refused += heard is _Heard.REFUSED
-            if heard is _Heard.AWAY or refused == REFUSED_MOST:
+            self._note(notice, taken=heard.taken)
+            refused += heard.fate is _Fate.REFUSED
+            if heard.why:
+                log.warning("the webhook took nothing: %s", heard.why)
+            if heard.fate is _Fate.AWAY or refused == REFUSED_MOST:
                 return
+
+    def test(self, who: str) -> Heard:
+        """One message beside all that wait, to see what becomes of it."""
+        self._office.journal.note("notice.test", who=who)
+        return self._post(written("notice.test", {"by": who}, self._clock()))
 
     def _drop(self) -> None:
         """What is too old, and the oldest of too many: on record, for nobody will hear of it otherwise."""
-        with self._equipment.office.database.read() as session:
+        with self._office.database.read() as session:
             if not self._dropped(session):
                 return
-        with self._equipment.office.database.change() as session:
+        with self._office.database.change() as session:
             for why, notices in self._dropped(session).items():
                 for notice in notices:
                     session.delete(notice)
                 first, last = notices[0].at, notices[-1].at
                 told = {"count": len(notices), "why": why, "first": first, "last": last}
-                self._equipment.office.journal.note(DROPPED, who="ostiary", **told)
+                self._office.journal.note(DROPPED, who="ostiary", **told)
 
     def _dropped(self, session: Session) -> dict[str, Sequence[Notice]]:
         oldest = select(Notice).order_by(col(Notice.at))
-        horizon = self._equipment.clock() - KEPT
+        horizon = self._clock() - KEPT
         old = session.exec(oldest.where(Notice.at < horizon).limit(MOST)).all()
         over = session.exec(select(func.count()).select_from(Notice)).one() - len(old) - MOST
         many = session.exec(oldest.where(Notice.at >= horizon).limit(over)).all() if over > 0 else ()
         return {why: notices for why, notices in ((OLD, old), (FULL, many)) if notices}
 
     def _due(self) -> Sequence[Notice]:
-        query = select(Notice).where(Notice.due_at <= self._equipment.clock()).order_by(col(Notice.at)).limit(BATCH)
-        with self._equipment.office.database.read() as session:
+        query = select(Notice).where(Notice.due_at <= self._clock()).order_by(col(Notice.at)).limit(BATCH)
+        with self._office.database.read() as session:
             return session.exec(query).all()
 
-    def _post(self, notice: Notice) -> _Heard:
+    def _post(self, notice: Notice) -> Heard:
         if not self._url:  # nobody listens any more
-            return _Heard.TAKEN
+            return Heard(_Fate.TAKEN)
         body = notice.body.encode()
-        headers = signed(key(self._equipment.office), notice.id, int(self._equipment.clock()), body)
+        headers = signed(key(self._office), notice.id, int(self._clock()), body)
         try:
             answer = self._fetcher.send("POST", self._url, headers=headers, body=body, limit=ANSWER, timeout=PATIENCE)
         except (FetchFailed, AddressRefused) as error:
-            log.warning("the webhook took nothing: %s", type(error).__name__)
-            return _Heard.AWAY
+            return Heard(_Fate.AWAY, str(error))
         if 200 <= answer.status < 300:
-            return _Heard.TAKEN
-        log.warning("the webhook took nothing: it answers %d", answer.status)
-        return _Heard.REFUSED if 400 <= answer.status < 500 and answer.status not in BUSY else _Heard.AWAY
+            return Heard(_Fate.TAKEN)
+        refused = 400 <= answer.status < 500 and answer.status not in BUSY
+        return Heard(_Fate.REFUSED if refused else _Fate.AWAY, f"it answers {answer.status}")
 
     def _note(self, notice: Notice, *, taken: bool) -> None:
-        now = self._equipment.clock()
-        with self._equipment.office.database.change() as session:
+        now = self._clock()
+        with self._office.database.change() as session:
             stored = session.get(Notice, notice.id)
             if stored is None:
                 return
