@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from gateway.journal import JournalDown
 from gateway.journal.writer import open_journal
 from gateway.office import Office
-from gateway.settings import ConfigurationError, Settings
+from gateway.settings.loading import ConfigurationError
 from registry.database import Database, sqlite_url
 from registry.errors import SecretRefused
 from registry.schema import migrate
@@ -23,6 +23,7 @@ from registry.secrets.vault import Vault
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
+    from gateway.settings import Settings
     from gateway.world import World
 
 MASTER_KEY = "OSTIARY_MASTER_KEY"

@@ -18,7 +18,7 @@ import uvloop
 
 from authz.errors import AuthzError
 from gateway.journal import JournalDown
-from gateway.settings import ConfigurationError, Settings
+from gateway.settings.loading import ConfigurationError
 from gateway.starting.memory import give_back_large_blocks
 from registry.errors import RegistryError
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from gateway.app import Planes
     from gateway.office import Office
+    from gateway.settings import Settings
 
 GRACE = 5  # seconds that answers under way get when we are told to stop
 STOPPING = (signal.SIGINT, signal.SIGTERM)

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gateway.settings import EXIT_CONFIGURATION, ConfigurationError
+from gateway.settings.loading import EXIT_CONFIGURATION, ConfigurationError
 
 # what it is about → verb → the module that has it, as an attribute of the same name
 SECTIONS = {

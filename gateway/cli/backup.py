@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from gateway.cli.common import as_json, show, with_office
-from gateway.settings import load
+from gateway.settings.loading import load
 
 if TYPE_CHECKING:
     from gateway.office import Office

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gateway.settings import load
+from gateway.settings.loading import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from gateway.cli.common import in_a_sentence
-from gateway.settings import Settings, load
+from gateway.settings.loading import load
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from gateway.office import Office
+    from gateway.settings import Settings
 
 
 @click.command()
@@ -63,7 +64,7 @@ def up(config: Path | None, **flags: Any) -> None:
 def _check_secrets(settings: Settings) -> None:
     """Here and not with the settings: other commands read the file where the secrets may not be at hand."""
     from gateway.identity.declared import missing_secrets
-    from gateway.settings import ConfigurationError
+    from gateway.settings.loading import ConfigurationError
     from gateway.upstream.channels.declared import missing_variables
 
     problems = missing_secrets(settings.identity_providers) + missing_variables(settings.stdio_servers)

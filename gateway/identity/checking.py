@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from authz.people import providers
 from authz.tables import Group
-from gateway.settings import ConfigurationError
+from gateway.settings.loading import ConfigurationError
 from idp_adapters.config import missing
 from idp_adapters.contract import Finding, IdentityProblem
 

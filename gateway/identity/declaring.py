@@ -14,7 +14,7 @@ from authz.tables import Group, Provider
 from gateway.identity.declared import read_secret
 from gateway.identity.equipment import owner_of
 from gateway.identity.registering import Described, register, storable, stored_secrets
-from gateway.settings import ConfigurationError
+from gateway.settings.loading import ConfigurationError
 from idp_adapters.config import ConfigRefused
 from registry.database import Concern
 

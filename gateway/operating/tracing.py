@@ -7,7 +7,7 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from gateway.settings import ConfigurationError
+from gateway.settings.loading import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

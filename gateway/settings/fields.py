@@ -1,40 +1,20 @@
-"""Every setting: one frozen object, from the file, then `OSTIARY_*`, then flags; all problems named at once."""
+"""Every setting: its name, its form and what it means."""
 
 from __future__ import annotations
 
-import difflib
-import ipaddress
-import os
-import tomllib
+import ipaddress  # noqa: TC003 - pydantic reads the annotations
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.credentials.platform import DeclaredToken  # noqa: TC001 - pydantic reads the annotations
 from gateway.identity.declared import DeclaredProvider  # noqa: TC001 - pydantic reads the annotations
-from gateway.upstream.channels.declared import DeclaredServer
-from gateway.upstream.channels.declared import problems as of_processes
+from gateway.upstream.channels.declared import DeclaredServer  # noqa: TC001 - pydantic reads the annotations
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-PREFIX = "OSTIARY_"
 MIB = 1024 * 1024
-DATABASE_FORM = "write postgresql://NAME:PASSWORD@HOST:PORT/DATABASE, with %40 for an @ and %2F for a / in the password"
-EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
-
-
-class ConfigurationError(Exception):
-    """`problems` is every problem found, one sentence each, saying what to do."""
-
-    def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
 
 
 class ArgumentRecord(StrEnum):
@@ -75,8 +55,8 @@ def _public_url(value: str) -> str:
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
 
 
-class Settings(BaseModel):
-    """How this door is run. Sizes are in bytes, times in seconds."""
+class Fields(BaseModel):
+    """Each setting by itself. Sizes are in bytes, times in seconds."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -139,13 +119,6 @@ class Settings(BaseModel):
     )
     journal_durability: Durability = Field(Durability.GROUP, description="when a record counts as written")
 
-    @model_validator(mode="after")
-    def _agrees(self) -> Self:
-        problems = list(_contradictions(self))
-        if problems:
-            raise ValueError("\n".join(problems))
-        return self
-
     @property
     def base_url(self) -> str:
         """The one public URL: no trailing slash, lower case."""
@@ -171,205 +144,3 @@ class Settings(BaseModel):
     def secure(self) -> bool:
         """Whether browsers reach us over https, which decides about cookies."""
         return self.base_url.startswith("https://")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def load(file: Path | None, environment: Mapping[str, str] | None = None, **flags: Any) -> Settings:
-    """The settings; flags that are None count as not given. Raises ConfigurationError with every problem."""
-    problems: list[str] = []
-    given: dict[str, Any] = {}
-    given |= _from_file(file, problems)
-    given |= _from_environment(os.environ if environment is None else environment, problems)
-    given |= {name: value for name, value in flags.items() if value is not None}
-    settings = _build(given, problems)
-    if settings is None or problems:
-        raise ConfigurationError(sorted({line for problem in problems for line in problem.splitlines()}))
-    return settings
-
-
-def _build(given: dict[str, Any], problems: list[str]) -> Settings | None:
-    """The settings, or None with every problem named: fields alone first, then how the good ones agree."""
-    try:
-        return Settings(**given)
-    except ValidationError as refused:
-        problems += [_sentence(error) for error in refused.errors()]
-        bad = {error["loc"][0] for error in refused.errors() if error["loc"]}
-    if bad:
-        _build({name: value for name, value in given.items() if name not in bad}, problems)
-    return None
-
-
-def _from_file(file: Path | None, problems: list[str]) -> dict[str, Any]:
-    if file is None:
-        return {}
-    try:
-        return tomllib.loads(file.read_text())
-    except OSError as error:
-        problems.append(f"{file}: cannot be read ({error.strerror})")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        problems.append(f"{file}: is not TOML ({error})")
-    return {}
-
-
-def _from_environment(environment: Mapping[str, str], problems: list[str]) -> dict[str, Any]:
-    given: dict[str, Any] = {}
-    for key, value in environment.items():
-        if not key.startswith(PREFIX) or key == "OSTIARY_MASTER_KEY":
-            continue
-        name = key.removeprefix(PREFIX).lower()
-        field = Settings.model_fields.get(name)
-        if field is None:
-            problems.append(f"{key}: {_no_such(name, PREFIX)}")
-        elif "tuple" in str(field.annotation):
-            given[name] = tuple(part.strip() for part in value.split(",") if part.strip())
-        else:
-            given[name] = value
-    return given
-
-
-def _no_such(name: str, prefix: str = "") -> str:
-    near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-    if not near:
-        return "no such setting; docs/settings.md lists them"
-    return f"no such setting; did you mean {prefix + near[0].upper() if prefix else near[0]}?"
-
-
-def _sentence(error: Any) -> str:
-    message: str = error["msg"].removeprefix("Value error, ")
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        return f"{place}: {_no_such(place)}"
-    return "\n".join(f"{place}: {line}" if place else line for line in message.splitlines())
-
-
-def _contradictions(settings: Settings) -> Iterator[str]:
-    for check in CHECKS:
-        yield from check(settings)
-
-
-def _tls(settings: Settings) -> Iterator[str]:
-    if (settings.tls_cert is None) != (settings.tls_key is None):
-        yield "tls_cert, tls_key: give both or neither"
-    for name, path in (("tls_cert", settings.tls_cert), ("tls_key", settings.tls_key)):
-        if path is not None and not path.is_file():
-            yield f"{name}: no file at {path}"
-    key = settings.tls_key
-    if key is not None and key.is_file() and key.stat().st_mode & 0o077:
-        yield f"tls_key: {key} can be read by others; chmod 600 it"
-
-
-def _exposure(settings: Settings) -> Iterator[str]:
-    loopback = is_loopback(settings.host)
-    if settings.demo and not loopback:
-        yield "demo: has accounts that anybody may know and runs on loopback only; leave --demo away"
-    if settings.host in {"0.0.0.0", "::"} and settings.public_url is None:  # noqa: S104 - this is the check
-        yield f"host, public_url: {settings.host} is every address and no name; say how clients reach us"
-    if settings.insecure_bind:
-        return
-    if not loopback and not settings.secure:
-        yield (
-            f"host: {settings.host} is not loopback and there is no https public URL; give --public-url https://... "
-            "(with --tls-cert/--tls-key, or a proxy in front), or say --insecure-bind"
-        )
-    if not settings.secure and not is_loopback(urlsplit(settings.base_url).hostname or ""):
-        yield "public_url: must be https except on loopback, or say --insecure-bind"
-
-
-def _counts(settings: Settings) -> Iterator[str]:
-    if settings.workers > 1 and settings.port == 0:
-        yield "port: several workers need a port of your choice, not 0"
-    if settings.call_limit < settings.call_deadline:
-        yield "call_limit: must not be shorter than call_deadline"
-
-
-def _origins(settings: Settings) -> Iterator[str]:
-    for origin in settings.allowed_origins:
-        parts = urlsplit(origin)
-        if "*" in origin or parts.scheme not in {"http", "https"} or not parts.hostname or parts.path:
-            yield f"allowed_origins: {origin!r} must be scheme://host[:port]"
-
-
-def _addresses(settings: Settings) -> Iterator[str]:
-    for line in settings.allow_addresses:
-        parts = urlsplit(line)
-        if "*" in line or parts.scheme not in {"http", "https"} or not parts.hostname or parts.path not in {"", "/"}:
-            yield f"allow_addresses: {line!r} must be scheme://host:port"
-
-
-def _listeners(settings: Settings) -> Iterator[str]:
-    for name, value in (("admin_listen", settings.admin_listen), ("metrics_listen", settings.metrics_listen)):
-        if value and not _is_listen(value):
-            yield f"{name}: {value!r} must be host:port"
-
-
-def _providers(settings: Settings) -> Iterator[str]:
-    for what, names in (
-        ("slug", [one.slug for one in settings.identity_providers]),
-        ("domain", [domain.lower() for one in settings.identity_providers for domain in one.domains]),
-    ):
-        yield from (f"identity_providers: the {what} {name} is there twice" for name in _twice(names))
-
-
-def _workloads(settings: Settings) -> Iterator[str]:
-    names = [one.name for one in settings.workload_tokens]
-    yield from (f"workload_tokens: the name {name} is there twice" for name in _twice(names))
-
-
-def _webhook(settings: Settings) -> Iterator[str]:
-    parts = urlsplit(settings.webhook_url or "https://-")
-    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username is not None or parts.fragment:
-        yield "webhook_url: must be an https URL, for instance https://hooks.example.com/ostiary"
-    elif parts.scheme == "http" and not is_loopback(parts.hostname):
-        yield "webhook_url: must be https except on loopback"
-
-
-def _processes(settings: Settings) -> Iterator[str]:
-    yield from of_processes(settings.stdio_servers, settings.data)
-
-
-def _twice(names: list[str]) -> list[str]:
-    return sorted({name for name in names if names.count(name) > 1})
-
-
-def _database(settings: Settings) -> Iterator[str]:
-    """Never shows any of it: where it cannot be read, nobody knows which part is the password."""
-    if not settings.database_url:
-        return
-    try:
-        url = make_url(settings.database_url)
-    except (ArgumentError, ValueError):
-        yield f"database_url: cannot be read; {DATABASE_FORM}"
-        return
-    if url.drivername not in {"postgresql", "sqlite"}:
-        yield "database_url: must be a postgresql:// URL"
-    elif not frozenset("@[]/").isdisjoint(url.host or ""):
-        yield f"database_url: its host is none; {DATABASE_FORM}"
-
-
-def _is_listen(value: str) -> bool:
-    host, _, port = value.rpartition(":")
-    return bool(host) and port.isdigit() and int(port) <= 65535
-
-
-CHECKS = (
-    _tls,
-    _exposure,
-    _counts,
-    _origins,
-    _addresses,
-    _listeners,
-    _database,
-    _providers,
-    _processes,
-    _workloads,
-    _webhook,
-)

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.settings import ConfigurationError
+from gateway.settings.loading import ConfigurationError
 from gateway.starting.furniture import furnish
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from gateway.clients_setup import Setup, setups
-from gateway.settings import PREFIX
+from gateway.settings.loading import PREFIX
 from tests.fakes.gateway import Gateway
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ def test_the_environment_is_read_in_few_known_places() -> None:
     }
     assert readers <= {
         "gateway/operating/backup/restoring.py",  # whether the master key is there, to say what to do about it
-        "gateway/settings.py",
+        "gateway/settings/loading.py",
         "gateway/assembly.py",
         "gateway/operating/metrics.py",  # prometheus_client is told by a variable where several processes count
         "gateway/operating/tracing.py",  # OpenTelemetry is set up by its standard variables

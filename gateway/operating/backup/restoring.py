@@ -24,7 +24,7 @@ from gateway.journal.segments import SegmentName
 from gateway.office import operator
 from gateway.operating.backup.making import FORMAT, MANIFEST, Manifest, durable_tables
 from gateway.operating.backup.reviving import revived
-from gateway.settings import ConfigurationError
+from gateway.settings.loading import ConfigurationError
 from registry.database import Database, sqlite_url
 from registry.schema import HEAD, migrate
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gateway.settings import ConfigurationError
+from gateway.settings.loading import ConfigurationError
 from registry.database import Concern
 from registry.declaring import Declaration, News, declare, drop, news_of, undeclared
 from registry.errors import RegistryError

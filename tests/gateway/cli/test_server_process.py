@@ -12,7 +12,8 @@ from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.operating.checks import State
 from gateway.operating.doctor.processes import processes
-from gateway.settings import ConfigurationError, Settings, load
+from gateway.settings import Settings
+from gateway.settings.loading import ConfigurationError, load
 from gateway.upstream.channels import sandbox
 from gateway.upstream.channels.declared import DeclaredServer, absent
 from gateway.upstream.channels.enrolling import enrol

@@ -16,7 +16,7 @@ from gateway.assembly import open_office
 from gateway.credentials import Asked
 from gateway.credentials.equipment import Equipment
 from gateway.credentials.kept import Kept
-from gateway.settings import load
+from gateway.settings.loading import load
 from registry.catalogue.assembling import upstream_of
 from registry.tables import Server
 from tests.fakes.servers.raw import principal

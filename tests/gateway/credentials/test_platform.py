@@ -15,7 +15,7 @@ from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.platform import LONGEST, DeclaredToken, read, token
 from gateway.operating.doctor.workloads import workloads
-from gateway.settings import ConfigurationError, load
+from gateway.settings.loading import ConfigurationError, load
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth

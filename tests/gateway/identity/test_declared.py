@@ -13,7 +13,7 @@ from authz.tables import ClaimMapping, Provider
 from gateway.assembly import open_office
 from gateway.identity.declaring import declare
 from gateway.identity.equipment import owner_of
-from gateway.settings import ConfigurationError, load
+from gateway.settings.loading import ConfigurationError, load
 from tests.fakes.providers.identity import fake_kinds
 from tests.gateway.cli.test_people import Console
 

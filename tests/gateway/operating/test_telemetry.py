@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from gateway.operating import metrics
 from gateway.operating.telemetry import Telemetry
 from gateway.operating.tracing import Tracing, configured
-from gateway.settings import ConfigurationError, Settings
+from gateway.settings import Settings
+from gateway.settings.loading import ConfigurationError
 
 PARENT = "00-" + "a" * 32 + "-" + "b" * 16
 OTEL = [name for name in os.environ if name.startswith("OTEL_")]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gateway.settings import EXIT_CONFIGURATION, ConfigurationError, load
+from gateway.settings.loading import EXIT_CONFIGURATION, ConfigurationError, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gateway.assembly import open_office
-from gateway.settings import EXIT_CONFIGURATION, ConfigurationError, load
+from gateway.settings.loading import EXIT_CONFIGURATION, ConfigurationError, load
 from registry.errors import RegistryError
 from tests.fakes.gateway import ROOT, free_port
 from tests.servers import on_postgresql

@@ -15,7 +15,7 @@ import httpx2
 import pytest
 
 from gateway.assembly import open_office
-from gateway.settings import EXIT_CONFIGURATION, ConfigurationError, load
+from gateway.settings.loading import EXIT_CONFIGURATION, ConfigurationError, load
 from tests.fakes.gateway import ROOT, Gateway, free_port
 from tests.fakes.modern import headers, meta
 from tests.fakes.processes import running

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import ValidationError
 
-from gateway.settings import ConfigurationError, load
+from gateway.settings.loading import ConfigurationError, load
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.channels.declared import DeclaredServer
 from registry.database import Database, sqlite_url
