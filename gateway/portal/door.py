@@ -17,6 +17,7 @@ from gateway.oauth.resources import is_mount_path, metadata_url
 from gateway.portal import listing
 from gateway.portal.calls import call
 from gateway.portal.calls.plans import Known
+from gateway.portal.calls.recording import Recording
 from gateway.portal.calls.underway import revoked
 from gateway.portal.exchange import Exchange, Found
 from gateway.portal.headers import MODERN, check_modern, is_modern, mirror_of
@@ -62,8 +63,9 @@ class Portal:
         self._hub = Hub(world)
         self._pulse = Pulse(lambda: [one for one in world.underway if isinstance(one, Known)])
         self._legacy = Legacy(world, self._hub, self._lists, self._pulse)
-        in_session = InSession(self._pulse, self._end, self._legacy)
-        self.again = Again(world, Planned(self._pulse, self._end), in_session).again
+        recording = Recording(world.journal)
+        in_session = InSession(self._pulse, self._end, recording, self._legacy)
+        self.again = Again(world, Planned(self._pulse, self._end, recording), in_session).again
 
     def enter(self, request: Request, arrival: Arrival) -> None:
         """The head of a request: who asks is proved, and where it goes found, before any of its body is looked at."""

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from gateway.edge.request import Request
     from gateway.portal.calls.plans import Known
+    from gateway.portal.calls.recording import Recording
     from gateway.portal.exchange import Exchange
     from gateway.portal.reply import Pulse
     from gateway.upstream import Answer
@@ -27,9 +28,10 @@ if TYPE_CHECKING:
 class Planned:
     """The `Home` of such calls of modern clients: who hangs up has cancelled."""
 
-    def __init__(self, pulse: Pulse, end: End) -> None:
+    def __init__(self, pulse: Pulse, end: End, recording: Recording) -> None:
         self._pulse = pulse
         self._end = end
+        self.on_record = recording.then
 
     def begin(self, known: Known) -> bool:
         """Whether it is under way."""
@@ -82,9 +84,7 @@ class Planned:
         if self._pulse.rests:
             self._pulse.begin()
         try:
-            if known.begin():
-                known.depart()
-            else:
+            if not known.begin():
                 request.serve(self.known(known))
         except Exception as error:  # noqa: BLE001 - the edge of the data plane
             request.serve(self.failed(known, error))

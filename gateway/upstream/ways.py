@@ -102,6 +102,9 @@ class Trip(msgspec.Struct):
     session: Session | None
     reply: Any = None
 
+    def __repr__(self) -> str:
+        return f"Trip({self.number})"  # a credential is in it, and arguments
+
     def back(self) -> None:
         """It does not leave after all."""
         self.way.gate.under_way -= 1

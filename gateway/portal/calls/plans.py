@@ -27,7 +27,7 @@ from gateway.portal.wire import parse, recognised
 from registry.tables import Auth, Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Coroutine
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from authz.policy.decisions import Decision
     from gateway.edge.request import Request
@@ -139,6 +139,7 @@ class Home(Protocol):
     """Where such calls come from, and end: the portal."""
 
     def lay(self, exchange: Exchange) -> None: ...
+    def on_record(self, go: Callable[[JournalDown | None], None]) -> None: ...
     def finished(self, known: Known, result: bytes) -> None: ...
     def known(self, known: Known) -> Coroutine[Any, Any, None]: ...
     def failed(self, known: Known, error: Exception) -> Coroutine[Any, Any, None]: ...
@@ -163,8 +164,12 @@ class Known(Call, msgspec.Struct, eq=False):
     home: Any = None  # a `Home`, once it has begun
     trip: Trip | None = None  # while it is on its way, and on record
     request_id: str = ""
+    result: bytes = b""
     silent: int = 0
     full: Exchange | None = None
+
+    def __repr__(self) -> str:
+        return f"Known({self.record})"  # a credential is in it, and arguments
 
     @property
     def upstream(self) -> Upstream:  # type: ignore[override] # nobody sets it
@@ -189,7 +194,7 @@ class Known(Call, msgspec.Struct, eq=False):
     def ask(self) -> Ask:
         return asking.prepare(self.exchange, self.target)
 
-    def intend(self) -> None:
+    def intend(self, *, held: bool = False) -> None:
         self.request_id = self.request_id or fresh_id()[:16]
         self.world.telemetry.decided(True)
         self.world.journal.intend(
@@ -198,6 +203,8 @@ class Known(Call, msgspec.Struct, eq=False):
             decision=fresh_id(),
             request_id=self.request_id,
             arguments=self.arguments,
+            value=self.value,
+            held=held,
         )
 
     def leave(self) -> Awaitable[Answer]:
@@ -207,22 +214,29 @@ class Known(Call, msgspec.Struct, eq=False):
         return self.plan.way.along(self.arguments, self.credential, self.down)
 
     def begin(self) -> bool:
-        """On record, and ready to `depart`; unless there is something to wait for. Raises JournalDown."""
+        """Ready to `depart` when it is on record; unless there is something to wait for. Raises JournalDown."""
         trip = self.plan.way.trip(self.arguments, self.credential)
         if trip is None:
             return False
         try:
-            self.intend()
+            self.intend(held=True)
         except JournalDown:
             trip.back()
             raise
         self.trip = trip
         self.world.underway.begin(self)
+        self.home.on_record(self._depart)
         return True
 
-    def depart(self) -> None:
+    def _depart(self, down: JournalDown | None) -> None:
         """Off to its server."""
         trip: Any = self.trip
+        if down is not None:
+            self.trip = None
+            trip.back()
+            self.world.underway.end(self.record)
+            self._fail(down)
+            return
         reply = trip.depart()
         if reply.come:
             self._heard()
@@ -246,12 +260,24 @@ class Known(Call, msgspec.Struct, eq=False):
         world, record = self.world, self.record
         try:
             world.underway.end(record)
-            world.journal.conclude(record, "ok")
+            world.journal.conclude(record, "ok", held=True)
             world.telemetry.concluded(self.plan.upstream.slug, "ok", time.perf_counter() - self.began)
         except Exception as error:  # noqa: BLE001 - whoever calls is the server's connection, which has no part in it
-            self.request.serve(self.home.failed(self, error))
+            self._fail(error)
         else:
-            self.home.finished(self, result)
+            self.result = result
+            self.home.on_record(self._tell)
+
+    def _tell(self, down: JournalDown | None) -> None:
+        """On to the client."""
+        if down is None:
+            self.home.finished(self, self.result)
+        else:
+            self._fail(down)
+
+    def _fail(self, error: Exception) -> None:
+        """Something of ours is in its way."""
+        self.request.serve(self.home.failed(self, error))
 
     def _resume(self) -> None:
         """The rest of it as a coroutine."""

@@ -10,6 +10,7 @@ from gateway.portal.planned import Planned
 
 if TYPE_CHECKING:
     from gateway.portal.calls.plans import Known
+    from gateway.portal.calls.recording import Recording
     from gateway.portal.exchange import Exchange
     from gateway.portal.legacy.clients import Legacy
     from gateway.portal.planned import End
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 class InSession(Planned):
     """The `Home` of such calls. Who hangs up has cancelled nothing; who says so has, by way of whatever process."""
 
-    def __init__(self, pulse: Pulse, end: End, legacy: Legacy) -> None:
-        super().__init__(pulse, end)
+    def __init__(self, pulse: Pulse, end: End, recording: Recording, legacy: Legacy) -> None:
+        super().__init__(pulse, end, recording)
         self._legacy = legacy
 
     def begin(self, known: Known) -> bool:
