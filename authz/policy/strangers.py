@@ -12,7 +12,7 @@ from authz.tables import Client, Group, Person, RoleBinding
 from registry.tables import Definition, Server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlmodel import Session
 
@@ -34,8 +34,10 @@ def _subjects(session: Session, subjects: set[str]) -> Iterator[str]:
     known |= {f"role:{role}" for role in session.exec(select(RoleBinding.role))}
     known |= {f"client:{client}" for client in session.exec(select(Client.id))}
     for subject in sorted(subjects - known):
-        verb = "nobody has" if subject.startswith("role:") else "there is no"
-        yield f"{verb} {subject} yet{_meant(subject, known)}"
+        kind, _, name = subject.partition(":")
+        alike = {one.partition(":")[2]: one for one in sorted(known, key=lambda one: one.startswith(f"{kind}:"))}
+        verb = "nobody has" if kind == "role" else "there is no"
+        yield f"{verb} {subject} yet{_meant(name, alike)}"
 
 
 def _objects(session: Session, objects: set[str]) -> Iterator[str]:
@@ -43,13 +45,14 @@ def _objects(session: Session, objects: set[str]) -> Iterator[str]:
     for name in sorted(objects):
         slug, _, local = name.partition(".")
         if slug not in slugs:
-            yield f"there is no server {slug} yet{_meant(slug, slugs)}"
+            yield f"there is no server {slug} yet{_meant(slug, {one: one for one in slugs})}"
         elif local != "*":
-            known = set(session.exec(select(Definition.name).where(col(Definition.server) == slug)))
+            known = {one: one for one in session.exec(select(Definition.name).where(col(Definition.server) == slug))}
             if local not in known:
                 yield f"the server {slug} offers nothing called {local}{_meant(local, known)}"
 
 
-def _meant(name: str, known: Iterable[str]) -> str:
+def _meant(name: str, known: Mapping[str, str]) -> str:
+    """Of what is `known` by a name like this one, how it is written; what it is called alone says how alike it is."""
     close = get_close_matches(name, list(known), 1, 0.6)
-    return f": did you mean {close[0]}?" if close else ""
+    return f": did you mean {known[close[0]]}?" if close else ""

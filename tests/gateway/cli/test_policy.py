@@ -114,6 +114,8 @@ def test_a_name_that_is_nobodys_yet_is_mentioned_with_the_one_that_may_be_meant(
     database.close()
     said = ostiary("add", "user:alicia", "notes.notes_delete").stderr
     assert "there is no user:alicia yet: did you mean user:alice?" in said
+    assert "did you mean user:alice?" in ostiary("add", "group:alice", "notes.delete").stderr
+    assert "did you mean" not in ostiary("add", "user:bella", "notes.delete").stderr
     assert "offers nothing called notes_delete: did you mean delete?" in said
     assert "note:" not in ostiary("add", "user:alice", "notes.delete").stderr
     assert "there is no server clock yet" in ostiary("add", "user:alice", "clock.*").stderr
