@@ -14,9 +14,10 @@ from gateway.portal.answers.unseen import unseen
 from gateway.portal.calls import connecting
 from gateway.portal.calls.eras import anew
 from gateway.portal.calls.relay import Relay
-from gateway.problems import of_upstream
+from gateway.problems import Problem, of_upstream
 from gateway.upstream import Answer, UpstreamError, UpstreamSlow
 from gateway.upstream.messages import CredentialRefused, NotTaken
+from gateway.upstream.troubles import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Coroutine
@@ -155,7 +156,7 @@ def send(call: Call) -> Coroutine[None, None, Answer]:
 
 async def sent(call: Call) -> Answer:
     """The same for a call that is on record already."""
-    world, record = call.world, call.record
+    world, begun = call.world, call
     outcome = "cancelled"
     facts: dict[str, Any] = {}
     trace = begin_trace(call.exchange, call.target, call.ask) if world.telemetry.traces else None
@@ -168,6 +169,10 @@ async def sent(call: Call) -> Answer:
         outcome = "ok" if plain else outcome_of(answer)
         if not plain and (hidden := unseen(answer.result)):
             facts["hidden"] = hidden
+        return answer if plain and call.final else finished(call.exchange, call.target, answer, call.credential)
+    except Problem:  # what the server said may not go on
+        outcome, facts["trouble"] = "broken", str(Trouble.PROTOCOL)
+        raise
     except ConnectionNeeded as needed:
         outcome = NOT_CONNECTED
         return connecting.ask_person(call.exchange, call.target, call.ask, needed, connecting.mark(call.credential))
@@ -176,14 +181,17 @@ async def sent(call: Call) -> Answer:
         facts["trouble"] = str(error.trouble)
         raise of_upstream(error) from error
     finally:
-        world.underway.end(record)
-        if outcome == "cancelled" and call.recalled:
-            outcome = "revoked"
-        world.journal.conclude(record, outcome, **facts)
-        world.telemetry.concluded(call.upstream.slug, outcome, time.perf_counter() - call.began)
-        if trace is not None:
-            trace.end(outcome)
-    return answer if plain and call.final else finished(call.exchange, call.target, answer, call.credential)
+        world.underway.end(begun.record)
+        _conclude(begun, "revoked" if outcome == "cancelled" and begun.recalled else outcome, facts, trace)
+
+
+def _conclude(call: Call, outcome: str, facts: dict[str, Any], trace: Trace | None) -> None:
+    """On record before anybody hears of it."""
+    world = call.world
+    world.journal.conclude(call.record, outcome, **facts)
+    world.telemetry.concluded(call.upstream.slug, outcome, time.perf_counter() - call.began)
+    if trace is not None:
+        trace.end(outcome)
 
 
 async def _answered(call: Call) -> tuple[Call, Answer]:

@@ -119,7 +119,9 @@ async def test_a_task_for_a_client_that_knows_none_is_an_error(tmp_path) -> None
     async with door_with_tasks(tmp_path) as door:
         got = await ask(door, "tools/call", {"name": "notes_add"})
         assert "up-1" not in got.body.decode()
-        assert got.json["error"]["code"] == -32603
+        assert (got.status, got.json["error"]["code"]) == (502, -32603)
+        [outcome] = door.records("call.outcome")
+        assert (outcome["outcome"], outcome["trouble"]) == ("broken", "protocol")
 
 
 async def test_what_is_not_allowed_any_more_has_no_state_to_tell(tmp_path) -> None:
