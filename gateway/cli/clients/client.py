@@ -108,7 +108,7 @@ def client_list(office: Office, *, as_json: bool) -> None:
 
 
 @client.command("secret")
-@click.argument("client_id")
+@click.argument("client_id", metavar="CLIENT_ID|AGENT")
 @as_json
 @with_office
 def client_secret(office: Office, client_id: str, *, as_json: bool) -> None:
@@ -123,7 +123,7 @@ def client_secret(office: Office, client_id: str, *, as_json: bool) -> None:
 
 
 @client.command("disable")
-@click.argument("client_id")
+@click.argument("client_id", metavar="CLIENT_ID|AGENT")
 @as_json
 @with_office
 def client_disable(office: Office, client_id: str, *, as_json: bool) -> None:
@@ -142,7 +142,7 @@ def client_disable(office: Office, client_id: str, *, as_json: bool) -> None:
 
 
 @client.command("enable")
-@click.argument("client_id")
+@click.argument("client_id", metavar="CLIENT_ID|AGENT")
 @as_json
 @with_office
 def client_enable(office: Office, client_id: str, *, as_json: bool) -> None:

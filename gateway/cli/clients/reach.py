@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command("exchange")
-@click.argument("client_id")
+@click.argument("client_id", metavar="CLIENT_ID|AGENT")
 @click.option(
     "--external-id",
     "external_ids",
@@ -47,7 +47,7 @@ def exchange(office: Office, client_id: str, external_ids: Sequence[str], *, off
 
 
 @click.command("scope")
-@click.argument("client_id")
+@click.argument("client_id", metavar="CLIENT_ID|AGENT")
 @click.argument("scope")
 @as_json
 @with_office
