@@ -22,7 +22,12 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 5.0  # seconds that it gets to finish a batch
 _ROOT: Final = str(Path(gateway.__file__).parents[1])
-_PROGRAM: Final = f"import sys; sys.path.append({_ROOT!r}); from gateway.journal.copier import main; main()"
+_PROGRAM: Final = f"""\
+import signal, sys
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us, and we tell it
+sys.path.append({_ROOT!r})
+from gateway.journal.copier import main
+main()"""  # in our session: the kernel gives each its share of a core, and one of its own would not yield to ours
 
 log = logging.getLogger("ostiary")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sqlite3
 import sys
 import time
@@ -138,7 +137,6 @@ class Copier:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us; who started us closes our input
     orders = msgspec.json.decode(sys.stdin.buffer.readline(), type=Orders)
     copies, quiet = Copies(orders), Quiet()
     Copier(Indexer(Path(orders.directory), copies, quiet), copies, quiet, _say).run(_is_over)

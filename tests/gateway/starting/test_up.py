@@ -126,12 +126,12 @@ def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) 
     with Gateway(tmp_path / "data", "--demo") as first:
         secrets = re.findall(r"^ +(?:editor|reader|nightly) +(\S{20,})$", first.output(), re.MULTILINE)
         before = _tools(first, "reader")
-        servers = _children(first.pid)
+        beside = _children(first.pid)
         os.kill(first.pid, signal.SIGINT)
         assert first.wait() == 0
     assert len(secrets) == 3
-    assert len(servers) == 2
-    assert not any(Path(f"/proc/{pid}").exists() for pid in servers)
+    assert len(beside) == 3  # the two servers, and the process that copies the journal
+    assert not any(Path(f"/proc/{pid}").exists() for pid in beside)
     with Gateway(tmp_path / "data", "--demo") as second:
         assert _tools(second, "reader") == before
         assert not any(secret in second.output() for secret in secrets)
