@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
@@ -45,6 +45,17 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     sp_name_qualifier: str
     session: str
 
+    @classmethod
+    def of(cls, statement: Statement) -> Self:
+        name_id = statement.name_id
+        return cls(
+            value=name_id.value,
+            format=name_id.format,
+            name_qualifier=name_id.name_qualifier,
+            sp_name_qualifier=name_id.sp_name_qualifier,
+            session=statement.session,
+        )
+
     @property
     def name_id(self) -> NameId:
         return NameId(
@@ -64,7 +75,6 @@ def identify(statement: Statement, config: SamlConfig) -> ExternalIdentity:
     if config.authn_contexts and statement.acr not in config.authn_contexts:
         raise refused("context", "the identity provider did not sign you in in the way that is demanded here")
     subject = _subject(statement, said, config)
-    name_id = statement.name_id
     return ExternalIdentity(
         issuer=config.entity_id,
         subject=subject,
@@ -79,15 +89,7 @@ def identify(statement: Statement, config: SamlConfig) -> ExternalIdentity:
         acr=statement.acr,
         amr=tuple(sorted({_AMR[way] for way in (statement.acr, *said.all((METHODS,))) if way in _AMR})),
         session=statement.session,
-        keep=msgspec.json.encode(
-            Kept(
-                value=name_id.value,
-                format=name_id.format,
-                name_qualifier=name_id.name_qualifier,
-                sp_name_qualifier=name_id.sp_name_qualifier,
-                session=statement.session,
-            )
-        ),
+        keep=msgspec.json.encode(Kept.of(statement)),
     )
 
 

@@ -18,7 +18,7 @@ from gateway.cli.server.show import show_review, the_server
 from gateway.cli.server.tls import parts_of, tls_options
 from gateway.office import operator
 from registry.database import Concern
-from registry.servers import ASKABLE, DEFAULT_ALLOWED
+from registry.servers import ASKABLE, DEFAULT_ALLOWED, Proposal, propose
 from registry.tables import Auth, Server, Transport
 
 if TYPE_CHECKING:
@@ -50,61 +50,61 @@ if TYPE_CHECKING:
 @tls_options
 @as_json
 @with_office
-def server_add(
-    office: Office,
-    slug: str,
-    url: str | None,
-    *,
-    allow: str,
-    as_json: bool,
-    **given: Any,
-) -> None:
+def server_add(office: Office, slug: str, url: str | None, *, as_json: bool, **given: Any) -> None:
     """Register the server SLUG at URL and look at all it offers. With --openapi it is an HTTP API, and URL is where its
     paths begin; without URL that is where the description says.
 
     A secret is read from a file, from the environment, or for --auth static from standard input; never from an option.
     """
-    from gateway.credentials.derived.fitting import check_named
-    from registry.credentials.modes import read_auth
-    from registry.credentials.tls import set_tls
-    from registry.observing import screen_ahead
-    from registry.servers import Proposal, propose
-
-    auth, allow_address = Auth(given["auth"]), given["allow_address"]
+    auth = Auth(given["auth"])
     api = _api(office, slug, url, auth, given) if given["openapi"] else None
-    url = url if api is None else address_of(office, api, allow=allow_address)
+    url = url if api is None else address_of(office, api, allow=given["allow_address"])
     if not url:
         raise click.UsageError("say where the server is: ostiary server add SLUG URL")
     transport = Transport.OPENAPI if api else Transport(given["transport"] or Transport.HTTP)
     server = Server(slug=slug, url=url, transport=transport)
+    _register(office, _proposed(office, server, api, given), api, given)
+    _look(office, slug, first=given["transport"] is None)
+    show_review(office, slug, as_json=as_json)
+
+
+def _proposed(office: Office, server: Server, api: Api | None, given: Mapping[str, Any]) -> Proposal:
+    """With its secrets, and what its description and its authorization server say of how it knows us."""
+    auth = Auth(given["auth"])
     settings = _settled(office, server, auth, _agreed(api, auth, given), given)
-    proposal = Proposal(
-        slug=slug,
-        url=url,
+    return Proposal(
+        slug=server.slug,
+        url=server.url,
         title=given["title"],
         owner=given["owner"],
         auth=auth,
         auth_settings=settings,
-        secrets=secrets_of(auth, given | settings),
-        allowed=words_in(allow),
-        transport=transport,
-        allow_address=allow_address,
+        secrets=secrets_of(auth, {**given, **settings}),
+        allowed=words_in(given["allow"]),
+        transport=Transport(server.transport),
+        allow_address=given["allow_address"],
     )
+
+
+def _register(office: Office, proposal: Proposal, api: Api | None, given: Mapping[str, Any]) -> None:
+    """All of it, or nothing."""
+    from gateway.credentials.derived.fitting import check_named
+    from registry.credentials.modes import read_auth
+    from registry.credentials.tls import set_tls
+    from registry.observing import screen_ahead
+
+    slug, settings = proposal.slug, office.settings
     ahead = None if api is None else screen_ahead(office.database, slug, api.seen)
-    facts = {"server": slug, "url": url, "auth": str(auth), "allow_address": allow_address}
+    facts = {"server": slug, "url": proposal.url, "auth": str(proposal.auth), "allow_address": proposal.allow_address}
     with office.change("server.added", Concern.CATALOGUE, who=operator(), **facts) as (session, told):
-        added = propose(
-            session, proposal, who=operator(), exceptions=office.settings.allow_addresses, vault=office.vault
-        )
+        added = propose(session, proposal, who=operator(), exceptions=settings.allow_addresses, vault=office.vault)
         known = read_auth(added.auth, added.auth_settings)
-        check_named(session, office.settings.workload_tokens, known)
+        check_named(session, settings.workload_tokens, known)
         told.update({"authority": known.authority} if known.authority else {})
         if any(parts_of(given).values()):
             set_tls(session, added, **parts_of(given), vault=office.vault)
         if api is not None and ahead is not None:
             told.update(begin_api(session, slug, api, ahead))
-    _look(office, added.slug, first=given["transport"] is None)
-    show_review(office, slug, as_json=as_json)
 
 
 @click.command("refresh")

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from gateway.credentials.equipment import Equipment
+    from gateway.credentials.oauth.asking.possession import Holder
     from gateway.credentials.oauth.finding.authorities import Authority
     from gateway.credentials.oauth.finding.discovery import Found
     from registry.catalogue import Upstream
@@ -72,18 +73,9 @@ def begin(
         wanted = _scopes(upstream, found, held, scopes)
         app = apps.app_for(equipment, upstream, found, wanted)
     holder = possession.fresh(equipment) if possession.wanted(found) else None
-    state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(48)
-    journey = Journey(
-        verifier=verifier,
-        client_id=app.id,
-        redirect_uri=apps.callback_of(office.settings.base_url, upstream.slug),
-        resource=found.resource.name,
-        parameter=parameter(upstream, found.resource.name, told=not found.resource.old),
-        scopes=wanted,
-        key=b"" if holder is None else holder.exported(),
-        bound=found.resource.bound,
-        named=found.authority.promises_iss,
-    )
+    callback = apps.callback_of(office.settings.base_url, upstream.slug)
+    journey = _journey(upstream, found, app.id, callback, wanted, holder)
+    state = secrets.token_urlsafe(32)
     row = PendingConnect(
         state="", server=upstream.slug, subject=subject, person=person, browser=browser, sealed=b"",
         issuer=found.authority.issuer, back_to=back_to, expires_at=equipment.clock() + departures.LIFE,
@@ -91,6 +83,22 @@ def begin(
     with office.database.change() as session:
         departures.remember(session, office.vault, state, row, journey)
     return Departure(url=_with(endpoint, _asked(journey, state, "" if holder is None else holder.jkt)))
+
+
+def _journey(
+    upstream: Upstream, found: Found, client_id: str, callback: str, scopes: tuple[str, ...], holder: Holder | None
+) -> Journey:
+    return Journey(
+        verifier=secrets.token_urlsafe(48),
+        client_id=client_id,
+        redirect_uri=callback,
+        resource=found.resource.name,
+        parameter=parameter(upstream, found.resource.name, told=not found.resource.old),
+        scopes=scopes,
+        key=b"" if holder is None else holder.exported(),
+        bound=found.resource.bound,
+        named=found.authority.promises_iss,
+    )
 
 
 def is_awaited(equipment: Equipment, parameters: Mapping[str, str]) -> bool:
