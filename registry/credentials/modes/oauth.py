@@ -62,6 +62,9 @@ class OAuthSettings(AppSettings):
     authorization_endpoint: str = Field(
         "", description="where a person agrees; goes with --token-endpoint, of an authorization server without metadata"
     )
+    revocation_endpoint: str = Field(
+        "", description="where it hears that a token has ended (RFC 7009); goes with --token-endpoint"
+    )
 
     @model_validator(mode="after")
     def _is_written_down_whole(self) -> Self:
@@ -69,6 +72,10 @@ class OAuthSettings(AppSettings):
             raise ValueError("--authorization-endpoint and --token-endpoint go together: give both")
         if self.authorization_endpoint and not is_endpoint(self.authorization_endpoint, self.token_endpoint):
             raise ValueError(f"--authorization-endpoint: {NO_ENDPOINT}")
+        if self.revocation_endpoint and not self.token_endpoint:
+            raise ValueError("--revocation-endpoint goes with --token-endpoint: of others it is known where that is")
+        if self.revocation_endpoint and not is_endpoint(self.revocation_endpoint, self.token_endpoint):
+            raise ValueError(f"--revocation-endpoint: {NO_ENDPOINT}")
         return self
 
 

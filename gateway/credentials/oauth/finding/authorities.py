@@ -120,6 +120,7 @@ def written(settings: AuthSettings) -> Written | None:
         issuer=settings.authority,
         token_endpoint=settings.token_endpoint,
         authorization_endpoint=getattr(settings, "authorization_endpoint", ""),
+        revocation_endpoint=getattr(settings, "revocation_endpoint", ""),
         challenge_methods=(S256,),
     )
 

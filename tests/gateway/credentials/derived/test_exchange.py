@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gateway.credentials import ConnectionNeeded, CredentialUnavailable
+from gateway.credentials import Asked, ConnectionNeeded, CredentialUnavailable
 from registry.errors import RegistryError
 from registry.tables import Auth
-from tests.fakes.providers.openid import CLIENT, OpenIdProvider, listening
+from tests.fakes.providers.openid import CLIENT, OpenIdProvider, Reply, listening
+from tests.fakes.servers.demanding import Demanding
 from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.derived.bench import Bench, as_principal, token_of, upstream, who
 from tests.gateway.credentials.derived.company import EXCHANGE, TYPE, Service, join, sign_in, sign_out
@@ -290,3 +291,39 @@ def test_nothing_of_an_exchange_is_on_record_or_in_the_database(
     assert token_of(credential).encode() not in everything
     form = service.presented[0][3]
     assert form["subject_token"].encode() not in everything
+
+
+class Proving(Demanding, Service):
+    """Its tokens are bound to keys."""
+
+
+def test_what_is_exchanged_is_bound_to_a_key_where_the_server_names_the_service_and_both_can(opened: Bench) -> None:
+    with serving(Proving(nonces=True)) as service:
+        service.add_app(APP, SECRET.decode())
+        service.issuers[opened.base] = opened.jwks["keys"]
+        opened.reach(service.origin)
+        credential = opened.obtain(exchanging(opened, service), who("ann"))
+    scheme, _, token = credential.value.decode().partition(" ")
+    assert (scheme, token in service.keys) == ("DPoP", True)
+    assert service.refused == ["nonce"]
+
+
+def test_a_service_that_the_server_does_not_name_is_asked_as_it_was_set_up(opened: Bench, service: Service) -> None:
+    """Also where the server's own authorization server would bind: it is not the one that is asked."""
+    with serving(Proving()) as other:
+        opened.reach(other.origin)
+        settings = {"token_endpoint": f"{service.issuer}/token", "client_id": APP}
+        server = opened.server(Auth.TOKEN_EXCHANGE, settings, other.url, client_secret=SECRET)
+        credential = opened.obtain(server, who("ann"))
+        assert credential.value.startswith(b"Bearer ")
+        assert not other.asked("/token")
+
+
+def test_a_server_that_says_nothing_of_itself_is_not_asked_each_time(opened: Bench, service: Service) -> None:
+    for path in ("/.well-known/oauth-protected-resource/mcp", "/.well-known/oauth-authorization-server"):
+        service.replies[path] = lambda _: Reply(500, {})
+    server = exchanging(opened, service)
+    source = opened.sources.of(server.auth)
+    for name in ("ann", "bob", "cat"):
+        assert source.obtain(Asked(upstream=server, principal=who(name), object="notes.add")).credential
+    assert len(service.asked("/.well-known/oauth-protected-resource/mcp")) <= 1

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from gateway.credentials import CredentialUnavailable, Refused
+from gateway.credentials.connections import deeds
 from gateway.credentials.kept import Kept
 from gateway.credentials.oauth.connecting.departures import ConnectRefused
 from gateway.credentials.oauth.ourselves import Ourselves
+from registry.credentials import connections
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
 from registry.tables import Auth, ConnectionState, Server, Transport
@@ -124,6 +126,21 @@ def test_careless_answers_are_understood(
     assert Kept(office.equipment).obtain(office.asked(upstream)).credential.value.startswith(b"Bearer at-")
 
 
+@pytest.mark.parametrize("said", [True, False])
+def test_it_hears_of_the_end_where_somebody_wrote_down_where_and_as_our_app(
+    office: Settled, plain: Upstream, *, said: bool
+) -> None:
+    more = {"revocation_endpoint": f"{plain.origin}/revoke"} if said else {}
+    office.connect(plain, written(office, plain, **more))
+    deeds.end(office.equipment, "notes", "usr_alice", who="user:alice")
+    with office.office.database.read() as session:
+        row = connections.find(session, "notes", "usr_alice")
+    assert row is not None
+    deeds.tidy(office.equipment, office.upstream(), row)
+    told = [heard.form for heard in plain.asked("/revoke")]
+    assert [(form["client_id"], form["token_type_hint"]) for form in told] == [("ours", "refresh_token")] * said
+
+
 def test_of_one_with_metadata_they_are_not(office: Settled, fake: Upstream) -> None:
     fake.token = {"token_type": "bot"}
     upstream = office.server(fake.url)
@@ -199,6 +216,8 @@ ENDPOINTS = {"authorization_endpoint": "https://as.example/authorize", "token_en
         (Auth.OAUTH_PERSON, ENDPOINTS | {"authorization_endpoint": "javascript:alert(1)"}, "--authorization-endpoint"),
         (Auth.OAUTH_PERSON, ENDPOINTS | {"authorization_endpoint": "http://as.example/a"}, "--authorization-endpoint"),
         (Auth.OAUTH_PERSON, ENDPOINTS | {"authorization_endpoint": "https://u@as.example/"}, "--authorization-end"),
+        (Auth.OAUTH_PERSON, ENDPOINTS | {"revocation_endpoint": "http://as.example/r"}, "--revocation-endpoint: that"),
+        (Auth.OAUTH_SHARED, {"issuer": "x", "revocation_endpoint": "https://as.example/r"}, "goes with --token-end"),
         (Auth.OAUTH_PERSON, {}, "--issuer is missing"),
         (Auth.CLIENT_CREDENTIALS, {"client_auth": "client_secret_basic"}, "--issuer is missing"),
         (Auth.ID_JAG, {"provider": "corp"}, "--issuer is missing"),
