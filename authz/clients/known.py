@@ -12,7 +12,7 @@ from sqlmodel import col, or_, select
 
 from authz.fingerprints import fingerprint
 from authz.tables import Client
-from authz.tokens.access import OPERATOR_CLIENT
+from authz.tokens.minting import OPERATOR_CLIENT
 from authz.tokens.personal import CLIENT as PERSONAL_CLIENT
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Our access tokens: made here, and judged here on every call (RFC 9068, RFC 8707 section 2).
+"""Our access tokens, as they are judged on every call (RFC 9068, RFC 8707 section 2).
 
 joserfc proves a signature; everything else is checked below, in reading order. What was once proved is remembered by
 the SHA-256 of the whole token, and judged again when the snapshot moves on.
@@ -12,12 +12,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Protocol
 
 from authz import jose
-from authz.acting import OPERATOR, parties, read_chain, write_chain
+from authz.acting import OPERATOR, parties, read_chain
 from authz.errors import TokenRefused
-from authz.ids import fresh_id
 from authz.principals import Principal, VerifiedClaims
 from authz.scopes import parse_scope
-from authz.tokens.claims import LEEWAY, LONGEST_LIFE, TOOL, check_cuts, check_now, check_shape
+from authz.tokens.claims import LEEWAY, TOOL, check_cuts, check_now, check_shape
+from authz.tokens.minting import OPERATOR_CLIENT, TYP
 from authz.tokens.personal import PREFIX
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     from authz.tokens.keys import KeySet
     from authz.tokens.personal import Personal
 
-__all__ = ["LEEWAY", "LONGEST_LIFE", "OPERATOR_CLIENT", "TOOL", "TYP", "Minted", "Minting", "TokenVerifier", "mint"]
-
-TYP = "at+jwt"
-OPERATOR_CLIENT = "ostiary-cli"  # the client id of tokens made at the command line
 REMEMBERED = 8192  # tokens whose proof is kept
 USE_NOTED = 60.0  # seconds after which a further use of a personal token is noted
 _PERSONAL, _PERSONAL_KID = PREFIX.encode(), "personal"  # no key of ours is called so
@@ -52,81 +48,6 @@ class Judges(Protocol):
     def clients(self) -> frozenset[str]: ...
     @property
     def personal(self) -> Mapping[str, Personal]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Minting:
-    """A token to be made. `family` is what a cut ends together, `source` the `jti` of the token that led to it and
-    `via` the client that had that one.
-
-    `act` is who acts, nearest first, by the `sub` of their own tokens; `jkt` the key that it is bound to (RFC 9449).
-    """
-
-    issuer: str
-    subject: str
-    client: str
-    resource: str
-    scope: str
-    life: int
-    family: str = ""
-    auth_time: float = 0
-    acr: str = ""
-    amr: str = ""
-    act: tuple[str, ...] = ()
-    token_use: str = ""
-    delegation: str = ""
-    source: str = ""
-    via: str = ""
-    jkt: str = ""
-    ends_at: float | None = None  # of what it was made from: it lives no longer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Minted:
-    """A token, its name for the record, and when it ends."""
-
-    token: str
-    jti: str
-    expires_at: int
-
-    def __repr__(self) -> str:
-        return f"Minted(jti={self.jti!r})"
-
-
-def mint(keys: KeySet, ask: Minting, now: float | None = None) -> Minted:
-    """A signed access token (RFC 9068 section 2.2). Whoever calls has asked whether it may be made."""
-    moment = time.time() if now is None else now
-    issued_at = int(moment)
-    expires_at = issued_at + _life(ask, issued_at)
-    jti = fresh_id()
-    claims: dict[str, Any] = {
-        "iss": ask.issuer, "sub": ask.subject, "aud": ask.resource, "client_id": ask.client, "scope": ask.scope,
-        "iat": issued_at, "exp": expires_at, "jti": jti,
-    }  # fmt: skip
-    claims |= {name: value for name, value in _known(ask).items() if value}
-    key = keys.signer(moment)
-    token = jose.sign(claims, key.private, kid=key.kid, typ=TYP)
-    return Minted(token=token, jti=jti, expires_at=expires_at)
-
-
-def _life(ask: Minting, issued_at: int) -> int:
-    left = LONGEST_LIFE if ask.ends_at is None else int(ask.ends_at) - issued_at
-    return max(1, min(ask.life, LONGEST_LIFE, left))
-
-
-def _known(ask: Minting) -> dict[str, Any]:
-    return {
-        "family": ask.family,
-        "auth_time": int(ask.auth_time),
-        "acr": ask.acr,
-        "amr": ask.amr.split(),
-        "act": write_chain(ask.act),
-        "token_use": ask.token_use,
-        "dlg": ask.delegation,
-        "src": ask.source,
-        "via": ask.via,
-        "cnf": {"jkt": ask.jkt} if ask.jkt else None,
-    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,8 @@ from authz.clients.known import find_client
 from authz.errors import ScopeRefused
 from authz.scopes import parse_scope
 from authz.tokens import dpop
-from authz.tokens.access import Minting, mint
 from authz.tokens.assertions import LEEWAY
+from authz.tokens.minting import Minting, mint
 from gateway import clock
 from gateway.oauth.clients.client import AUTH_METHODS, AskingClient
 from gateway.oauth.evidence import Evidence

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 from authz import jose
 from authz.fingerprints import fingerprint
 from authz.tables import RefreshToken
-from authz.tokens.access import LEEWAY, LONGEST_LIFE, TYP
+from authz.tokens.claims import LEEWAY, LONGEST_LIFE
 from authz.tokens.cutoffs import Cut, cut_off
 from authz.tokens.families import end_family, lock_person
+from authz.tokens.minting import TYP
 from gateway.oauth.answering import endpoint, new_desk
 from gateway.oauth.asking import Ask, check_credentials
 from gateway.oauth.evidence import gather

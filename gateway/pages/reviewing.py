@@ -17,10 +17,10 @@ from gateway.pages.gate import address_of, for_admin
 from gateway.pages.history import latest
 from gateway.pages.render import not_found, page, see_other
 from gateway.pages.session import check_csrf, posted, world_of
-from registry import reviewing, servers
+from registry import approving, reviewing, servers
+from registry.approving import Approver
 from registry.database import Concern
 from registry.errors import NotApprovable, RegistryError, UnknownServer
-from registry.reviewing import Approver
 from registry.tables import Auth, ServerState
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def approve(request: Request, me: SignedIn) -> Response:
         ):
             chosen, accepted = _chosen(reviewing.review(session, slug), fields)
             by = Approver(name=who, signed_in=True, admins=admins(session))
-            done = reviewing.approve(session, slug, chosen, by=by, accept_findings=accepted)
+            done = approving.approve(session, slug, chosen, by=by, accept_findings=accepted)
             facts.update(done.facts(), findings_accepted=accepted, remark=done.remark)
     except RegistryError as refused:
         return _refused(request, refused)

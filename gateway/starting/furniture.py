@@ -18,8 +18,9 @@ from authz.people.passwords import make_password
 from authz.policy.rules import Draft, write_rule
 from authz.tables import Client, Person
 from gateway.upstream.refreshing.once import refresh_once
+from registry.approving import Approver, approve
 from registry.database import Concern
-from registry.reviewing import Approver, approve, review
+from registry.reviewing import review
 from registry.servers import Proposal, move, propose
 from registry.tables import Server
 

@@ -21,9 +21,10 @@ from authz import jose
 from authz.policy.policy import Policy
 from authz.principals import Member
 from authz.tables import Rule
-from authz.tokens.access import Minting, TokenVerifier, mint
+from authz.tokens.access import TokenVerifier
 from authz.tokens.cutoffs import CutOffs
 from authz.tokens.keys import Key, KeySet
+from authz.tokens.minting import Minting, mint
 from gateway.credentials.holding import Credentials
 from gateway.edge import Edge, EdgeProtocol
 from gateway.journal.writer import open_journal

@@ -8,10 +8,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from authz.policy.rules import Draft, write_rule
-from authz.tokens.access import Minting, mint
+from authz.tokens.minting import Minting, mint
+from registry.approving import Approver, approve
 from registry.database import Concern
 from registry.observing import Seen, observe
-from registry.reviewing import Approver, approve, review
+from registry.reviewing import review
 from registry.screening import Described
 from registry.servers import Proposal, propose
 from registry.tables import Auth, Era, Kind

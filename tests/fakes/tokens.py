@@ -12,9 +12,9 @@ from joserfc import jws
 
 from authz import jose
 from authz.principals import Member
-from authz.tokens.access import Minting, mint
 from authz.tokens.cutoffs import CutOffs
 from authz.tokens.keys import Key, KeySet
+from authz.tokens.minting import Minting, mint
 
 if TYPE_CHECKING:
     from joserfc.jwk import ECKey

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from authz.people.accounts import add_person
 from authz.policy.rules import Draft, write_rule
 from authz.tables import Client
-from authz.tokens.access import Minting, mint
 from authz.tokens.keys import load_keys
+from authz.tokens.minting import Minting, mint
 from gateway.assembly import open_office, remembered
 from gateway.settings import Settings
 from registry.database import Concern

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from registry.approving import Approval, Approver, approve
 from registry.catalogue.assembling import load_catalogue
 from registry.database import Concern, Database, sqlite_url
 from registry.observing import Observation, Seen, observe
-from registry.reviewing import Approval, Approver, Item, approve, review
+from registry.reviewing import Item, review
 from registry.schema import migrate
 from registry.screening import Described
 from registry.secrets.vault import Vault

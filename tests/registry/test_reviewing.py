@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from registry.approving import Approver, withdraw
 from registry.database import Concern
 from registry.differences import Change
 from registry.errors import NotApprovable
-from registry.reviewing import Approver, Status, review, withdraw
+from registry.reviewing import Status, review
 from registry.tables import ServerState
 from tests.registry.shelf import tool, words
 

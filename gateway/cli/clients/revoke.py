@@ -134,7 +134,7 @@ def revoke_server(office: Office, slug: str, because: str, *, as_json: bool) -> 
 @with_office
 def revoke_tool(office: Office, name: str, *, as_json: bool) -> None:
     """Take the approval of SERVER.NAME back: nobody sees or calls it until it is approved again."""
-    from registry.reviewing import withdraw
+    from registry.approving import withdraw
 
     slug, dot, definition = name.partition(".")
     if not dot or not definition:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from authz.tokens.access import LONGEST_LIFE, OPERATOR_CLIENT
+from authz.tokens.claims import LONGEST_LIFE
+from authz.tokens.minting import OPERATOR_CLIENT
 from authz.tokens.personal import DAYS, MOST_DAYS
 from gateway.cli.common import Family, as_json, show, with_office
 from gateway.cli.output import day, say, table
@@ -16,7 +17,7 @@ from registry.database import Concern
 
 if TYPE_CHECKING:
     from authz.tables import Person, PersonalToken
-    from authz.tokens.access import Minted
+    from authz.tokens.minting import Minted
     from gateway.office import Office
 
 
@@ -145,8 +146,8 @@ def _issue(office: Office, handle: str, target: str, ttl: int, scope: str) -> tu
     from authz.errors import AccountRefused
     from authz.people.accounts import load_members, member_id
     from authz.scopes import parse_scope, write_scope
-    from authz.tokens.access import Minting, mint
     from authz.tokens.keys import load_keys
+    from authz.tokens.minting import Minting, mint
 
     narrowed = write_scope(parse_scope(scope))
     facts = {"client": OPERATOR_CLIENT, "resource": target, "scope": narrowed, "grant": "operator"}

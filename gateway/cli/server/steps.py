@@ -37,7 +37,7 @@ def server_approve(
 ) -> None:
     """Approve the server and what it offers as it is now: from then on policy decides who may use it."""
     from authz.people.accounts import admins
-    from registry.reviewing import Approver, approve
+    from registry.approving import Approver, approve
 
     _check_alone(office, slug)
     found = review_now(office, slug)

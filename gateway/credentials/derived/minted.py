@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from authz.tokens.access import TYP
+from authz.tokens.minting import TYP
 from gateway.credentials.derived.bearing import bearer
 from gateway.credentials.derived.signing import Statement, sign
 from registry.credentials.modes.minted import MintedSettings

@@ -16,7 +16,8 @@ from authz.clients.known import TOKEN_EXCHANGE, Origin
 from authz.errors import DelegationOver, ScopeRefused
 from authz.scopes import ALL, parse_scope, write_scope
 from authz.tokens import delegations
-from authz.tokens.access import TOOL, Minting
+from authz.tokens.claims import TOOL
+from authz.tokens.minting import Minting
 from authz.tokens.narrowing import narrow
 from gateway.oauth.clients.client import PROVING_METHODS
 from gateway.oauth.evidence.token_types import ACCESS_TOKEN, JWT

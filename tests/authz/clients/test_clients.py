@@ -13,7 +13,7 @@ from authz.clients.known import find_client, load_clients, mark_used, new_secret
 from authz.errors import ScopeRefused
 from authz.scopes import LIMIT, parse_scope, write_scope
 from authz.tables import Client
-from authz.tokens.access import OPERATOR_CLIENT
+from authz.tokens.minting import OPERATOR_CLIENT
 from authz.tokens.personal import CLIENT as PERSONAL
 from registry.database import Database, sqlite_url
 from registry.schema import migrate

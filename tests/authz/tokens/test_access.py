@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from authz.errors import TokenRefused
 from authz.principals import Member, Principal
 from authz.scopes import covers, parse_scope
-from authz.tokens.access import OPERATOR_CLIENT, REMEMBERED, TokenVerifier
+from authz.tokens.access import REMEMBERED, TokenVerifier
 from authz.tokens.cutoffs import Cut, CutOffs
+from authz.tokens.minting import OPERATOR_CLIENT
 from tests.fakes.tokens import ISSUER, RESOURCE, Judge, claims, good, new_key, signed
 
 

@@ -22,8 +22,8 @@ from authz.people.accounts import add_person
 from authz.people.sessions import begin_session
 from authz.policy.rules import Draft, write_rule
 from authz.tables import Person
-from authz.tokens.access import Minting, mint
 from authz.tokens.keys import load_keys
+from authz.tokens.minting import Minting, mint
 from gateway.assembly import open_office
 from gateway.settings import Settings
 from registry.database import Concern

@@ -22,11 +22,12 @@ from gateway.upstream.connections import open_upstreams
 from gateway.upstream.refreshing.news import ServerLists, hear
 from gateway.upstream.refreshing.reading import read_server
 from gateway.upstream.refreshing.refresh import Refresher, reach, refresh
+from registry.approving import Approver, approve
 from registry.catalogue.assembling import load_catalogue
 from registry.credentials.authenticating import set_auth
 from registry.database import Concern, Database, sqlite_url
 from registry.leases import give_back, take
-from registry.reviewing import Approver, approve, review
+from registry.reviewing import review
 from registry.schema import migrate
 from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose

@@ -91,7 +91,7 @@ async def test_t_55_a_state_that_is_too_old_is_refused(tmp_path, monkeypatch) ->
 
 
 def minting_at(now: float):
-    from authz.tokens.access import mint
+    from authz.tokens.minting import mint
 
     return lambda keys, asked: mint(keys, asked, now)
 

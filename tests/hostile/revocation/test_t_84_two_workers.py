@@ -21,11 +21,11 @@ from authz.people.accounts import add_person
 from authz.people.sessions import begin_session
 from authz.policy.rules import Draft, write_rule
 from authz.tables import Client
-from authz.tokens.access import Minting, mint
 from authz.tokens.delegations import Draft as DelegationDraft
 from authz.tokens.delegations import delegate
 from authz.tokens.families import Allowance, first_refresh
 from authz.tokens.keys import load_keys
+from authz.tokens.minting import Minting, mint
 from gateway.assembly import open_office, remembered
 from gateway.settings import Settings
 from registry.database import Concern

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from authz import jose
-from authz.tokens.access import Minting, mint
+from authz.tokens.minting import Minting, mint
 from gateway.rendezvous import RendezvousDown
 from gateway.rendezvous.shared import SharedRendezvous
 from registry.database import Database, sqlite_url

@@ -16,7 +16,7 @@ from authz.clients.known import TOKEN_EXCHANGE
 from authz.errors import ScopeRefused
 from authz.scopes import ALL, LIMIT, covers, parse_scope, write_scope
 from authz.tables import Client, Person
-from authz.tokens.access import Minting, mint
+from authz.tokens.minting import Minting, mint
 from authz.tokens.narrowing import narrow
 from registry.database import Concern
 from registry.tables import ServerState

@@ -12,9 +12,9 @@ from sqlmodel import select
 from authz import jose
 from authz.people.accounts import disable_person
 from authz.tables import Client, ForeignSession, Person
-from authz.tokens.access import TYP
 from authz.tokens.assertions import ID_JAG
 from authz.tokens.issuers import IssuerKind, add_issuer, add_rule
+from authz.tokens.minting import TYP
 from gateway.credentials import Asked, ConnectionNeeded
 from gateway.credentials.derived import signing
 from gateway.oauth.evidence import CLIENT_ASSERTION, JWT_BEARER

@@ -10,11 +10,12 @@ import pytest
 
 from gateway.upstream.openapi.describing import READ_EVERY
 from gateway.upstream.refreshing.once import refresh_once
+from registry.approving import Approver, approve
 from registry.database import Concern
 from registry.observing import observe
 from registry.openapi.kept import Text, forget_mark, keep, understand
 from registry.openapi.operations import Choice
-from registry.reviewing import Approver, approve, review
+from registry.reviewing import review
 from registry.servers import Proposal, propose
 from registry.tables import ApiDescription, Auth, Server, Transport
 from tests.fakes.door import Legacy, Line, modern
