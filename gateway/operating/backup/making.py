@@ -21,13 +21,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import msgspec
 from sqlalchemy import LargeBinary, select
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
 import authz.tables  # noqa: F401
 import registry.tables  # noqa: F401 - both fill the metadata
-from gateway.journal.segments import SegmentName
+from gateway.journal.segments import SegmentName, is_alive
 from gateway.office import operator
 from registry.schema import HEAD
+from registry.tables import Lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,7 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     schema: str
     made_at: float
     members: dict[str, str]  # name → SHA-256
+    running: bool = True  # whether a gateway may have gone on with it while this was made
     mac: str = ""
 
     def signed(self, key: bytes) -> Manifest:
@@ -100,6 +102,18 @@ def make(office: Office, file: Path) -> Made:
     return Made(str(file), rows, segments, file.stat().st_size)
 
 
+def is_running(office: Office) -> bool:
+    """Whether anybody but us writes a journal here, or leads something in a database that other machines share."""
+    directory, ours = office.settings.journal, office.journal.writer
+    writers = {file.name.removesuffix(".alive") for file in directory.glob("*.alive")} - {ours}
+    if any(is_alive(directory, writer) for writer in writers):
+        return True
+    if not office.database.is_postgresql:
+        return False
+    with office.database.read() as session:
+        return session.execute(select(Lease).where(col(Lease.until) > time.time())).first() is not None
+
+
 def durable_tables() -> list[Table]:
     """In an order in which rows can be put back."""
     return [table for table in SQLModel.metadata.sorted_tables if table.name not in PASSING]
@@ -107,7 +121,7 @@ def durable_tables() -> list[Table]:
 
 def _write(office: Office, stream: BinaryIO) -> tuple[int, int]:
     members: dict[str, str] = {}
-    rows = 0
+    rows, running = 0, is_running(office)
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         with _moment(office.database) as connection:
             for table in durable_tables():
@@ -115,7 +129,7 @@ def _write(office: Office, stream: BinaryIO) -> tuple[int, int]:
             names = _segments(connection)
         # The journal after the rows: whatever the rows say was done is already on record.
         kept = [name for name in names if _put_segment(archive, members, office.settings.journal / name)]
-        bare = Manifest(FORMAT, version("ostiary"), HEAD, time.time(), members)
+        bare = Manifest(FORMAT, version("ostiary"), HEAD, time.time(), members, running or is_running(office))
         _put(archive, {}, MANIFEST, BytesIO(msgspec.json.encode(bare.signed(office.vault.key("backup")))))
     return rows, len(kept)
 

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 BATCH = 500
+RUNNING = (
+    "{file} was made while the gateway was running, so nobody can know what was ended since: stop it, make another "
+    "backup, and restore that with --move; or restore this one without, and accounts and delegations are begun anew"
+)
 _MEMBER = re.compile(r"rows/[a-z_]{1,64}\.jsonl|journal/[A-Za-z0-9-]{1,128}\.\d{6}\.jsonl")
 _BROKEN = (tarfile.TarError, EOFError, OSError, zlib.error, msgspec.DecodeError, KeyError, ValueError)
 
@@ -48,25 +52,31 @@ class RestoreRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """When the backup was made, and how many accounts and delegations in it have to be begun anew."""
+    """When the backup was made, and how many accounts and delegations have to be begun anew: after a `move` none."""
 
     made_at: float
     connections: int
     delegations: int
+    move: bool = False
 
 
-def restore(settings: Settings, file: Path, master_key: Path | None) -> Restored:
-    """Makes `settings.data` (and the PostgreSQL database, if there is one) what `file` says."""
+def restore(settings: Settings, file: Path, master_key: Path | None, *, move: bool = False) -> Restored:
+    """Makes `settings.data` (and the PostgreSQL database, if there is one) what `file` says.
+
+    With `move` the gateway that it was made of was off by then and stays off, so nothing was ended since.
+    """
     data = settings.data
     _refuse_used(data)
     manifest = _checked(file)
+    if move and manifest.running:
+        raise RestoreRefused(RUNNING.format(file=file))
     staged = data.with_name(f".{data.name}.restoring")
     if staged.exists():
         shutil.rmtree(staged)
     try:
-        ended = _stage(settings, staged, file, manifest, master_key)
+        ended = _stage(settings, staged, file, manifest, master_key, move=move)
         if settings.database_url is not None:
-            _fill(Database(settings.database_url), file)
+            _fill(Database(settings.database_url), file, move=move)
             sqlite_file = staged / "ostiary.db"
             for path in staged.glob(f"{sqlite_file.name}*"):
                 path.unlink()
@@ -75,7 +85,7 @@ def restore(settings: Settings, file: Path, master_key: Path | None) -> Restored
         staged.rename(data)
     finally:
         shutil.rmtree(staged, ignore_errors=True)
-    restored = Restored(manifest.made_at, ended["connection"], ended["delegation"])
+    restored = Restored(manifest.made_at, ended["connection"], ended["delegation"], move)
     _record(settings, file, restored)
     return restored
 
@@ -121,11 +131,13 @@ def _agrees(file: Path, manifest: Manifest, digests: dict[str, str]) -> Manifest
     return manifest
 
 
-def _stage(settings: Settings, staged: Path, file: Path, manifest: Manifest, master_key: Path | None) -> Counter[str]:
+def _stage(
+    settings: Settings, staged: Path, file: Path, manifest: Manifest, master_key: Path | None, *, move: bool
+) -> Counter[str]:
     """Everything in a directory of its own, opened once with the master key to see that the two belong together."""
     staged.mkdir(mode=0o700, parents=True)
     _put_key(staged, settings.data / "keys" / "master.key" if master_key is None else master_key)
-    ended = _fill(Database(sqlite_url(staged)), file)
+    ended = _fill(Database(sqlite_url(staged)), file, move=move)
     _put_journal(staged / "journal", file)
     try:
         office = open_office(settings.model_copy(update={"data": staged, "database_url": None}))
@@ -149,7 +161,7 @@ def _put_key(staged: Path, source: Path) -> None:
     target.write_bytes(source.read_bytes())
 
 
-def _fill(database: Database, file: Path) -> Counter[str]:
+def _fill(database: Database, file: Path, *, move: bool) -> Counter[str]:
     """All rows in one transaction, into a database that has none; how many were ended on the way, by table."""
     ended: Counter[str] = Counter()
     try:
@@ -159,7 +171,7 @@ def _fill(database: Database, file: Path) -> Counter[str]:
             tables = {f"rows/{table.name}.jsonl": table for table in durable_tables()}
             for name, content in members:
                 if name in tables:
-                    _put_rows(session, tables[name], content, ended)
+                    _put_rows(session, tables[name], content, ended, move=move)
     except SQLAlchemyError as error:
         raise RestoreRefused("the database does not take the rows: see that it is there, and new") from error
     finally:
@@ -175,12 +187,12 @@ def _refuse_filled(session: Session) -> None:
             raise RestoreRefused("the database is not empty: restore into a new one")
 
 
-def _put_rows(session: Session, table: Table, content: Any, ended: Counter[str]) -> None:
+def _put_rows(session: Session, table: Table, content: Any, ended: Counter[str], *, move: bool) -> None:
     now = time.time()
     batch: list[dict[str, Any]] = []
     for line in content:
         batch.append(_row(table, msgspec.json.decode(line)))
-        revived(table.name, batch[-1], now, ended)
+        revived(table.name, batch[-1], now, ended, move=move)
         if len(batch) == BATCH:
             session.execute(insert(table), batch)
             batch = []

@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 WHY: Final = "the gateway was restored from a backup, which cannot know whether it was ended since; connect it again"
 
 
-def revived(table: str, row: dict[str, Any], now: float, ended: Counter[str]) -> None:
-    """Changes `row`; `ended` counts what has to be begun anew, by table."""
+def revived(table: str, row: dict[str, Any], now: float, ended: Counter[str], *, move: bool) -> None:
+    """Changes `row`; `ended` counts what has to be begun anew, by table. In a `move` nothing was ended meanwhile."""
     if table == "epoch":
         row["value"] += 1  # whoever still runs on the old one sees that something moved
     elif table == "segment":
         row |= {"indexed": 0, "indexed_seq": 0}  # the index is made anew from the files
+    elif move:
+        return
     elif table == "connection" and row["state"] in ALIVE:
         row |= {"state": ConnectionState.NEEDS_RECONNECT, "why": WHY, "changed_at": now, "refresh_at": None}
         ended[table] += 1

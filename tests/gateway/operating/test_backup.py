@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import tarfile
 from contextlib import closing
 
@@ -124,6 +125,37 @@ def test_t_84_what_was_ended_since_the_backup_is_not_back_after_a_restore(data, 
     records = [json.loads(line) for path in (other / "journal").iterdir() for line in path.read_text().splitlines()]
     restored = [record for record in records if record.get("event") == "backup.restored"]
     assert [(one["connections"], one["delegations"]) for one in restored] == [(2, 1)]
+
+
+def test_a_move_keeps_accounts_and_delegations_and_warns(data, tmp_path):
+    with closing(open_office(Settings(data=data))) as office, office.database.change() as session:
+        session.add(Server(slug="notes", url="https://notes.example/mcp"))
+        session.flush()
+        connect(session, office.vault, "notes", "usr_1", Tokens(access="a", refresh="r"), by="user:x", now=1)
+        session.add(Delegation(id="d", person="usr_1", agent="a", scope="mcp", created_at=1.0, expires_at=9e9))
+    still = _stopped(data, tmp_path / "still")
+    file, other = tmp_path / "move.tar.gz", tmp_path / "moved"
+    ostiary("backup", file, "--data", still)
+    said = ostiary("restore", file, "--data", other, "--master-key", still / "keys" / "master.key", "--move")
+    assert "NEVER START THE OLD GATEWAY AGAIN" in said
+    assert "begun anew" not in said
+    with closing(open_office(Settings(data=other))) as office, office.database.read() as session:
+        assert [row.state for row in listed(session)] == ["connected"]
+        assert [row.ended_at for row in session.exec(select(Delegation))] == [None]
+        assert session.exec(select(BrowserSession)).all() == []
+
+
+def _stopped(data, place):
+    """The same gateway, which nobody runs: its journal is written by nobody."""
+    shutil.copytree(data, place)
+    return place
+
+
+def test_t_84_a_backup_of_a_running_gateway_is_no_move(data, archive, tmp_path):
+    other = tmp_path / "other"
+    said = ostiary("restore", archive, "--data", other, "--master-key", data / "keys" / "master.key", "--move", code=1)
+    assert "was made while the gateway was running" in said
+    assert not other.exists()
 
 
 def test_the_master_key_and_nothing_opened_by_it_is_in_the_file(data, archive):
