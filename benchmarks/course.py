@@ -64,7 +64,7 @@ class Course:
 
     def rest(self) -> None:
         """Memory of a gateway that has done nothing yet, and of the process beside it that copies the journal."""
-        door, beside = resident([self.gateway.pid]), resident(tree(self.gateway.pid)[1:])
+        beside, door = resident(self._copier().pids()), resident([self.gateway.pid])
         self._budget("memory at rest, MiB", door / MIB, 120)
         print(f"  beside  the copier of the journal, MiB: {beside / MIB:.2f}")
 
@@ -108,7 +108,6 @@ class Course:
         return measure(door, pids, Load(script=script, connections=connections, calls=self._count(connections)))
 
     def _copier(self) -> Copier:
-        """Found when it is first asked for: a gateway begins it after its door is open."""
         if self._beside is None:
             self._beside = Copier(self.gateway)
         return self._beside

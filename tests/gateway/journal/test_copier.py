@@ -82,17 +82,15 @@ def test_what_is_written_is_found_a_moment_later(opened: Open, directory: Path, 
 def test_a_copier_that_is_killed_again_and_again_loses_and_doubles_nothing(
     opened: Open, directory: Path, database: Database
 ) -> None:
-    journal = opened(database=database, limit=200_000)
-    writing = threading.Thread(target=write, args=(journal, 3000))
+    journal = opened(database=database, limit=1_000_000)
+    writing = threading.Thread(target=write, args=(journal, 6000))
     writing.start()
     for number in range(8):
         with copying(directory, database):
             before = copied(database)
-            until(lambda before=before: copied(database) > before or not writing.is_alive())  # type: ignore[misc]
-            time.sleep(0.003 * number)
+            until(lambda before=before: before < copied(database) or copied(database) > 12_000)  # type: ignore[misc]
+            time.sleep(0.004 * number)  # somewhere in the next batch
     writing.join()
-    with copying(directory, database):
-        until(lambda: copied(database) >= 6001)
     journal.close()
     Indexer(directory, database).catch_up()
     with database.read() as session:
