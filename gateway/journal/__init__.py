@@ -34,6 +34,10 @@ class Journal(Protocol):
     `signin.refused`, `token.issued`, `policy.changed`, `server.approved` …; field names are those of docs/journal.md.
     """
 
+    @property
+    def writer(self) -> str:
+        """Under which name this process writes."""
+
     def about(
         self,
         principal: Principal,
