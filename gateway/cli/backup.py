@@ -14,8 +14,8 @@ from gateway.cli.common import as_json, show, with_office
 from gateway.settings.loading import load
 
 MOVED = (
-    "Accounts at servers and delegations were kept, because this is a move. NEVER START THE OLD GATEWAY AGAIN: two that "
-    "use the same accounts end them for both, and what is ended at one stays alive at the other. Remove its data."
+    "Accounts at servers and delegations were kept, because this is a move. NEVER START THE OLD GATEWAY AGAIN: two "
+    "that use the same accounts end them for both, and what is ended at one stays alive at the other. Remove its data."
 )
 
 if TYPE_CHECKING:
