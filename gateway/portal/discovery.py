@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from registry.catalogue import Mount, Upstream
 
 TTL_MS: Final = 30_000
+NOT_PASSED: Final = ("io.modelcontextprotocol/skills",)  # SEP-2640 has methods of its own, which nobody can call here
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -104,5 +105,6 @@ def _extensions(upstreams: list[Upstream]) -> dict[str, Any]:
         offered = each.capabilities.get("extensions")
         if isinstance(offered, dict):
             joined = {**offered, **joined}
-    joined.pop(EXTENSION, None)
+    for name in (EXTENSION, *NOT_PASSED):
+        joined.pop(name, None)
     return {**joined, EXTENSION: {}} if any(map(offers, upstreams)) else joined

@@ -109,6 +109,14 @@ async def test_where_a_server_runs_tasks_it_is_said(tmp_path) -> None:
         assert found["extensions"] == {EXTENSION: {}}
 
 
+async def test_an_extension_whose_methods_nobody_can_call_here_is_not_announced(tmp_path) -> None:
+    said = {"io.modelcontextprotocol/skills": {}, "io.modelcontextprotocol/ui": {}}
+    async with door_with_tasks(tmp_path, extensions=said) as door:
+        found = (await ask(door, "server/discover")).json["result"]["capabilities"]
+        assert found["extensions"] == {"io.modelcontextprotocol/ui": {}}
+        assert (await ask(door, "skills/list")).json["error"]["code"] == -32601
+
+
 async def test_only_a_server_that_runs_tasks_hears_that_the_client_knows_them(tmp_path) -> None:
     async with door_with_tasks(tmp_path) as door:
         await ask(door, "tools/call", {**CALL, "name": "clock_now"})

@@ -167,8 +167,9 @@ async def test_every_page_of_every_list_is_read(office: Office, upstreams: Upstr
         capabilities={"tools": {}, "prompts": {}, "resources": {}},
         instructions="Ask nicely.",
     )
-    async with registered(office, shop):
+    async with registered(office, shop) as server:
         seen = await read_server(upstreams, *reach(office, Credentials(office), "shop"))
+        assert not server.asked_for("resources/read"), "what a resource holds is nobody's business before it is wanted"
     assert [(one.kind, one.name) for one in seen.definitions] == [
         (Kind.SERVER, "server"),
         *((Kind.TOOL, name) for name in "abcd"),
