@@ -21,8 +21,8 @@ REVISIONS: Final = ("2026-07-28", "2025-11-25")
 BESIDES: Final = "json-schema-2020-12-preservation"  # run, although no revision requires it
 # Not run: `sep-2640-client-*`, of the extension for skills. They are about hosts that load skills (that they fetch no
 # file of one ahead, and compare digest, size and front matter of what they fetch) and want `skills/list` to be called,
-# which nobody can by way of a gateway that neither announces nor passes on that extension. Files of skills are resources
-# to us: listed, never read unasked, and passed on byte by byte to whoever compares them.
+# which nobody can by way of a gateway that neither announces nor passes on that extension. Files of skills are
+# resources to us: listed, never read unasked, and passed on byte by byte to whoever compares them.
 AUTHORIZATION: Final = "auth/"  # all of them, extensions and what was before as well
 
 

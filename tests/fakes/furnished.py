@@ -33,14 +33,16 @@ class Furnished(Protocol):
     def office(self) -> Office: ...
 
 
-def furnish(house: Furnished, slug: str, url: str, *tools: str, header: bytes = b"") -> None:
+def furnish(house: Furnished, slug: str, url: str, *tools: str, header: bytes = b"", **capabilities: Any) -> None:
     """Before the house opens, so that its first snapshot has it all."""
     auth, secrets = (Auth.STATIC, {"header": header}) if header else (Auth.NONE, {})
     asked = Proposal(slug=slug, url=url, allow_address=True, auth=auth, secrets=secrets)
     office, seen = house.office, [described(name) for name in tools]
     with office.database.change(Concern.CATALOGUE) as session:
         propose(session, asked, who=WHO, exceptions=(), vault=office.vault)
-        look = Seen(era=Era.MODERN, protocol_version=MODERN, capabilities={"tools": {}}, definitions=tuple(seen))
+        look = Seen(
+            era=Era.MODERN, protocol_version=MODERN, capabilities={"tools": {}} | capabilities, definitions=tuple(seen)
+        )
         observe(session, slug, look)
         shown = review(session, slug).digests(flagged=True)
         approve(session, slug, shown, by=Approver(name=WHO, signed_in=False, admins=1), accept_findings=True)

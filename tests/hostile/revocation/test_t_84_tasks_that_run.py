@@ -11,6 +11,7 @@ import pytest
 
 from authz.policy.policy import Policy
 from authz.tokens.cutoffs import Cut, CutOffs
+from gateway.credentials.connections import deeds
 from gateway.credentials.shelf import cut_key
 from gateway.portal.calls import running
 from gateway.upstream import Ask
@@ -18,15 +19,23 @@ from gateway.upstream.leaving import leave_forever
 from gateway.upstream.refreshing.reading import Nobody
 from registry.addresses import exception_line
 from registry.catalogue import Credential
+from registry.credentials.authenticating import set_auth
+from registry.credentials.connections import Tokens
+from registry.database import Concern
+from registry.servers import find
 from registry.tables import Auth, Era
-from tests.fakes.door import NOTES, Legacy, ask, catalogue, eventually, upstream
+from tests.fakes.door import NOTES, Legacy, Line, ask, catalogue, eventually, modern, upstream
+from tests.fakes.furnished import allow, door_of, furnish, minted
 from tests.fakes.servers.raw import Asked, http, raw_server, result
+from tests.gateway.oauth.house import House
 from tests.gateway.portal.legacy_tasks.setup import CALL as CALL_BEFORE
 from tests.gateway.portal.legacy_tasks.setup import door_with_tasks as door_with_tasks_before
-from tests.gateway.portal.test_tasks import about, begin, door_with_tasks
+from tests.gateway.portal.test_tasks import BEGUN, EXTENSION, KNOWS, about, begin, door_with_tasks
 from tests.gateway.upstream.conftest import make_servers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.fakes.door import Door
 
 __all__ = ["make_servers"]
@@ -207,3 +216,47 @@ async def test_t_84_the_process_that_ends_accounts_tells_first(tmp_path) -> None
         await eventually(lambda: told)
         assert len(told[0]) == 1
         watching.cancel()
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_t_84_a_server_hears_of_the_end_by_the_account_that_ended(tmp_path: Path, *, shared: bool) -> None:
+    """Whoever ends it, wherever: by what every process learns of. Afterwards nothing more is said by that account."""
+
+    async def works(one: Asked, _: asyncio.StreamWriter) -> bytes:
+        return http(result(one, BEGUN if one.method == "tools/call" else {"resultType": "complete"}))
+
+    async with raw_server(works) as server:
+        house = House(tmp_path)
+        furnish(house, "files", server.url, "slow", extensions={EXTENSION: {}})
+        auth = Auth.OAUTH_SHARED if shared else Auth.OAUTH_PERSON
+        with house.office.database.change(Concern.CATALOGUE) as session:
+            set_auth(session, find(session, "files"), auth, {}, {}, house.office.vault)
+        person, client = house.person("alice"), house.client()
+        allow(house, person, "files.*")
+        with house:
+            watching = [
+                asyncio.run_coroutine_threadsafe(work, house.loop)
+                for work in (house.world.underway.watch(house.world.snapshots), leave_forever(house.world))
+            ]
+            subject = "" if shared else person.id
+            equipment = house.world.credentials.equipment
+            tokens = Tokens(access="canary-" + "a" * 40, issuer="https://as.example", audience=server.url)
+            await asyncio.to_thread(deeds.connect, equipment, "files", subject, tokens, who="user:x")
+            asking = {"token": minted(house, person, client), "method": "tools/call"}
+            async with Line(door_of(house)) as line:
+                begun = await line.ask("POST", "/mcp", *modern(**asking, params={"name": "files_slow", **KNOWS}))
+            ident = begun.json["result"]["taskId"]
+
+            await asyncio.to_thread(deeds.end, equipment, "files", subject, who="user:x")
+
+            [cancelled] = await eventually(lambda: server.asked_for("tasks/cancel"))
+            assert cancelled.headers["authorization"] == f"Bearer {tokens.access}"
+            assert cancelled.message["params"]["taskId"] == "up-1"
+            await asyncio.to_thread(deeds.connect, equipment, "files", subject, tokens, who="user:x")
+            async with Line(door_of(house)) as line:
+                asking["method"] = "tasks/get"
+                got = await line.ask("POST", "/mcp", *modern(**asking, params=about(ident)))
+            assert got.json["error"]["code"] == -32602
+            assert not server.asked_for("tasks/get")
+            for task in watching:
+                task.cancel()
