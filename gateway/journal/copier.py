@@ -1,8 +1,9 @@
 """The process that copies the journal into the database all the time: `python -m gateway.journal.copier`.
 
 A process, so that it never holds the interpreter while a call wants it, and may use a core that is idle. It reads when
-nobody else wants the core (sched(7): SCHED_IDLE) until it is too far behind, and writes at once, because who writes
-holds a lock. Its orders come on standard input, whose end is its own; on standard output it says how it gets on.
+nobody else wants the core (sched(7): SCHED_IDLE), and where that took long it does not write either, until it is too
+far behind: who writes holds a lock, so that is done at once and at the usual rank. Its orders come on standard input,
+whose end is its own; on standard output it says how it gets on.
 """
 
 from __future__ import annotations
@@ -24,9 +25,14 @@ from gateway.journal.index import Indexer
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from gateway.journal.index import Batch
+
 IDLE: Final = 1.0  # seconds between two looks at a journal in which nothing is new
 BREATH: Final = 0.01  # seconds in which others can write to the database
 LATE: Final = 15.0  # seconds behind, after which reading wants its share of the core like everybody
+CROWD: Final = 2.0  # times its own processor time that a reading takes where others want the core
+SLACK: Final = 0.02  # seconds, for a disk
+FEW: Final = 50  # records, which take 2 ms to write
 SAY_EVERY: Final = 1.0
 
 
@@ -82,15 +88,33 @@ class Copies:
         return connection
 
 
+class Crowded(Exception):
+    """Others want the core: to write now would hold them up."""
+
+
 class Quiet:
-    """Calls something in a thread that runs when nothing else would, unless it is late: then at once, in this one."""
+    """Reads in a thread that runs when nothing else would, unless it is late: then at once, in this one.
+
+    Raises Crowded where that took so long that the core is wanted by others, and there is much to write.
+    """
 
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, initializer=_yield_to_all)
         self.late = False
 
-    def __call__(self, work: Callable[[], Any]) -> Any:
-        return work() if self.late else self._thread.submit(work).result()
+    def __call__(self, read: Callable[[], Batch | None]) -> Batch | None:
+        if self.late:
+            return read()
+        found, waited, used = self._thread.submit(_timed, read).result()
+        if found is not None and len(found.rows) > FEW and waited > CROWD * used + SLACK:
+            raise Crowded
+        return found
+
+
+def _timed(read: Callable[[], Batch | None]) -> tuple[Batch | None, float, float]:
+    began, before = time.monotonic(), time.thread_time()
+    found = read()
+    return found, time.monotonic() - began, time.thread_time() - before
 
 
 class Copier:
@@ -112,6 +136,9 @@ class Copier:
         try:
             more = self._indexer.step()
             self._see(more=more)
+        except Crowded:
+            self._see(more=True)
+            return IDLE
         except (self._copies.fault, OSError) as error:
             self._copies.leave()
             self._tell(Progress(self._said.waiting, type(error).__name__))

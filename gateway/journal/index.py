@@ -66,7 +66,9 @@ class _Found(msgspec.Struct):
     outcome: str = ""
 
 
-class _Batch(NamedTuple):
+class Batch(NamedTuple):
+    """Rows to store, and where the segment is copied to with them."""
+
     rows: list[Row]
     end: int
     seq: int
@@ -85,7 +87,7 @@ class Indexer:
         self,
         directory: Path,
         database: Store,
-        through: Callable[[Callable[[], _Batch | None]], _Batch | None] = lambda read: read(),
+        through: Callable[[Callable[[], Batch | None]], Batch | None] = lambda read: read(),
     ) -> None:
         self._directory = directory
         self._database = database
@@ -140,7 +142,7 @@ class Indexer:
         self._store(place, batch)
         return len(batch.rows)
 
-    def _read(self, place: Place) -> _Batch | None:
+    def _read(self, place: Place) -> Batch | None:
         """The records that follow what was copied; None where none does that fits."""
         name, path = SegmentName.parse(place.name), self._directory / place.name
         try:
@@ -150,9 +152,9 @@ class Indexer:
             return None
         if name is None or not found:
             return None
-        return _Batch([_row(name, record) for record in found], found[-1].end, found[-1].seq)
+        return Batch([_row(name, record) for record in found], found[-1].end, found[-1].seq)
 
-    def _store(self, place: Place, batch: _Batch) -> None:
+    def _store(self, place: Place, batch: Batch) -> None:
         """Unless somebody else has copied it meanwhile, or the segment was pruned."""
         postgresql = self._database.is_postgresql
         with self._database.driver() as cursor:

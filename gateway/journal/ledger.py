@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 import weakref
+from collections import deque
 from contextlib import suppress
 from threading import Lock
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import msgspec
 
 from gateway.journal import JournalDown
-from gateway.journal.records import chain, genesis, mark
+from gateway.journal.records import chain, chained, genesis, mark
 from gateway.journal.segments import Disk, Life, SegmentFile, SegmentName, new_writer
 from gateway.journal.syncing import Syncing
 
@@ -25,36 +26,17 @@ if TYPE_CHECKING:
 
     from gateway.journal.book import Book
 
+    Entry = tuple[bytes, str, str]  # a record, and the call that it begins or ends
+
 RETRY = 0.1  # seconds between attempts to open a segment
 
 _ledgers: weakref.WeakSet[Ledger] = weakref.WeakSet()
 
 
-class Held:
-    """Records that are linked, and not written yet: `tip` is the digest of the last of them, `at` their time.
-
-    `owed` says that somebody counts on a `release`; `lost`, that a release will have to say that it was in vain.
-    """
-
-    __slots__ = ("at", "closes", "lines", "lost", "opens", "owed", "tip")
-
-    def __init__(self) -> None:
-        self.lost = False
-        self.tip = b""
-        self.at = b""
-        self.lines: list[bytes] = []
-        self.opens: list[str] = []
-        self.closes: list[str] = []
-        self.owed = False
-
-    def drop(self) -> None:
-        self.lines, self.opens, self.closes, self.owed, self.at = [], [], [], False, b""
-
-
 class Ledger:
     """One writer's segments. `synced` is the number of the last record that is on the disk for certain.
 
-    `held` is what is linked and not written yet.
+    `held` are records that wait to be written together, each with the call that it begins or ends.
     """
 
     def __init__(self, directory: Path, key: bytes, book: Book, role: str, disk: Disk, limit: int) -> None:
@@ -72,7 +54,8 @@ class Ledger:
         self._segment: SegmentFile | None = None
         self._head = genesis(self.writer)
         self._open: set[str] = set()
-        self.held = Held()
+        self.held: deque[Entry] = deque()
+        self._lost = False  # some were held that could not be written with another record; whoever held them must hear
         self._left: dict[str, Any] = {}  # the segment that failed, for the next one to name
         self._failed = False
         self._retry_at = 0.0
@@ -93,27 +76,22 @@ class Ledger:
         `opens` and `closes` are the call that it begins or ends. Raises JournalDown.
         """
         with self._lock:
-            self._link(record, opens, closes)
-            self._write()
-        if not self.syncing.is_dirty:
-            self.syncing.dirty()
+            self._write([(record, opens, closes)])
 
     def hold(self, record: bytes, *, opens: str = "", closes: str = "") -> None:
-        """The same, but not written before the next `append` or `release`. Raises JournalDown."""
-        with self._lock:
-            self._link(record, opens, closes)
-            self.held.owed = True
+        """The same, but not written before the next `append` or `release`."""
+        self.held.append((record, opens, closes))
 
     def release(self) -> None:
         """Write what is held, all at once. Raises JournalDown if any of it is lost, here or since it was held."""
         with self._lock:
             try:
-                self._check_held()
-                self._write()
+                if self._lost:
+                    self.held.clear()
+                    raise JournalDown("the journal could not be written")
+                self._write([])
             finally:
-                self.held.lost = False
-        if not self.syncing.is_dirty:
-            self.syncing.dirty()
+                self._lost = False
 
     def begin(self) -> None:
         """Open a segment if none is open. Raises JournalDown."""
@@ -137,7 +115,7 @@ class Ledger:
         """Seal the segment. Calls without an outcome stay named by the lock file, for the next process to settle."""
         with self._lock:
             with suppress(JournalDown):
-                self._write()
+                self._write([])
                 if self._segment is not None:
                     self._seal(self._segment)
             self.closed = True
@@ -150,41 +128,34 @@ class Ledger:
     def forget(self) -> None:
         """In a forked child: the segment is the parent's."""
         self.closed, self._segment, self._life, self._lock = True, None, None, Lock()
-        self.held = Held()
+        self.held.clear()
 
-    def _link(self, record: bytes, opens: str, closes: str) -> None:
-        """On to what is held, as the next of the chain."""
-        held = self.held
-        if not held.lines:
-            segment = self._segment
-            if segment is None or segment.size >= self._limit:
-                self._current()
-            held.tip = self._head
-        line, held.tip = chain(held.tip, self.seq + len(held.lines) + 1, record)
-        held.lines.append(line)
-        if opens:
-            held.opens.append(opens)
-        elif closes:
-            held.closes.append(closes)
-
-    def _check_held(self) -> None:
-        if self.held.lost:
-            self.held.drop()
-            raise JournalDown("the journal could not be written")
-
-    def _write(self) -> None:
-        held, segment = self.held, self._segment
-        if not held.lines or segment is None:
+    def _write(self, entries: list[Entry]) -> None:
+        held = [self.held.popleft() for _ in range(len(self.held))]
+        entries = held + entries
+        if not entries:
             return
         try:
-            segment.write(held.lines[0] if len(held.lines) == 1 else b"".join(held.lines))
+            self._write_to(self._current(), entries)
+        except JournalDown:
+            self._lost = bool(held)
+            raise
+        if not self.syncing.is_dirty:
+            self.syncing.dirty()
+
+    def _write_to(self, segment: SegmentFile, entries: list[Entry]) -> None:
+        lines, head = chained(self._head, self.seq + 1, [record for record, _, _ in entries])
+        try:
+            segment.write(lines)
         except OSError as error:
             self._refuse(segment, error)
-        self.seq += len(held.lines)
-        self._head = held.tip
-        self._open.update(held.opens)
-        self._open.difference_update(held.closes)
-        held.drop()
+        self.seq += len(entries)
+        self._head = head
+        for _, opens, closes in entries:
+            if opens:
+                self._open.add(opens)
+            elif closes:
+                self._open.discard(closes)
 
     def _refuse(self, segment: SegmentFile, error: OSError) -> NoReturn:
         """The record that failed; its segment is left."""
@@ -192,7 +163,6 @@ class Ledger:
         raise JournalDown(f"the journal cannot be written ({error.strerror})") from error
 
     def _current(self) -> SegmentFile:
-        self._write()  # a seal is linked to what stands before it
         segment = self._segment
         if segment is not None and segment.size >= self._limit:
             self._seal(segment)
@@ -249,8 +219,6 @@ class Ledger:
     def _leave(self, error: OSError, *, confirmed: bool) -> None:
         """Not trusted any more: what follows the last good record in it is nobody's word."""
         segment, self._segment, self._failed = self._segment, None, True
-        self.held.lost |= self.held.owed
-        self.held.drop()
         assert segment is not None
         segment.close()
         self._left = {"left": str(segment.name), "left_after": self.seq, "why": error.strerror or type(error).__name__}

@@ -11,9 +11,12 @@ import re
 from binascii import hexlify
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 FIELD_LIMIT = 1024  # characters of one value; the record stays readable whoever sends it
 LINE_LIMIT = 64 * 1024
@@ -65,9 +68,17 @@ def encode(fields: dict[str, Any]) -> bytes:
 
 def chain(previous: bytes, seq: int, body: bytes) -> tuple[bytes, bytes]:
     """The finished line, line feed included, and its digest."""
-    start = b'{"seq":%d,' % seq + body[1:-1]
-    digest = sha256(previous + start).digest()
-    return start + b',"hash":"%b"}\n' % hexlify(digest), digest
+    return chained(previous, seq, (body,))
+
+
+def chained(previous: bytes, seq: int, bodies: Iterable[bytes]) -> tuple[bytes, bytes]:
+    """The finished lines of records that follow each other from number `seq` on, and the digest of the last."""
+    lines: list[bytes] = []
+    for number, body in enumerate(bodies, seq):
+        start = b'{"seq":%d,' % number + body[1:-1]
+        previous = sha256(previous + start).digest()
+        lines += (start, b',"hash":"', hexlify(previous), b'"}\n')
+    return b"".join(lines), previous
 
 
 def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:

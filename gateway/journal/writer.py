@@ -83,6 +83,7 @@ class FileJournal:
         self.book = book
         self.strict = strict
         self._abouts: dict[Key, About] = {}
+        self._moment = b""  # of what is held
         self._flood = Flood(self.note)
         ledger.syncing.chores.append(self._count_flood)
 
@@ -128,7 +129,7 @@ class FileJournal:
             facts |= {"request_id": request_id} | about.facts | self._redactor.facts(arguments)
             body = encode(facts)
         else:
-            body = _INTENT % (self._now(), *names, about.written, readable)
+            body = _INTENT % (self._now(held=held), *names, about.written, readable)
         (self._ledger.hold if held else self._ledger.append)(body, opens=call)
 
     def _know(self, key: Key, principal: Principal) -> About:
@@ -159,18 +160,20 @@ class FileJournal:
             fields = {"at": time.time(), "event": "call.outcome", "call": call, "outcome": outcome}
             body = encode(fields | presentable(facts))
         else:
-            body = _OUTCOME % (self._now(), name, outcome.encode())
+            body = _OUTCOME % (self._now(held=held), name, outcome.encode())
         (self._ledger.hold if held else self._ledger.append)(body, closes=call)
 
     def release(self) -> None:
+        self._moment = b""
         self._ledger.release()
 
-    def _now(self) -> bytes:
+    def _now(self, *, held: bool) -> bytes:
         """For a record; those that are held, to be written at once, have one time."""
-        held = self._ledger.held
-        if not held.lines or not held.at:
-            held.at = b"%.6f" % time.time()
-        return held.at
+        if not held:
+            return b"%.6f" % time.time()
+        if not self._moment:
+            self._moment = b"%.6f" % time.time()
+        return self._moment
 
     def note(self, event: str, *, who: str, **facts: Any) -> None:
         self._ledger.append(encode({"at": time.time(), "event": event, "who": who, **presentable(facts)}))

@@ -20,7 +20,7 @@ from tests.servers import on_postgresql
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def copiers(pid: int) -> list[int]:
