@@ -19,6 +19,12 @@ from tests.servers.postgres import postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.gateway.oauth.house import House
+    from tests.gateway.oauth.market import Market
+    from tests.gateway.pages.desk import Desk
+    from tests.registry.shelf import Shelf
 
 # a busy machine is no fault of what is tested
 settings.register_profile("unhurried", settings(), deadline=None)
@@ -90,3 +96,44 @@ def _no_connection_is_left_behind() -> Iterator[None]:
     """The databases of a module go with it; there would soon be hundreds."""
     yield
     on_postgresql.let_go()
+
+
+# What many tests of several folders begin with. Folders have further ones of their own.
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    """A gateway with its authorization server, its pages and a portal."""
+    from tests.gateway.oauth.house import House
+
+    with House(tmp_path_factory.mktemp("house")) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    """The same with tools, rules and agents."""
+    from tests.gateway.oauth.market import Market
+
+    with Market(tmp_path_factory.mktemp("market")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    """The pages alone, and browsers."""
+    from tests.gateway.pages.desk import open_desk
+
+    opened = open_desk(tmp_path)
+    yield opened
+    opened.office.close()
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[Shelf]:
+    """The registry alone."""
+    from tests.registry.shelf import Shelf
+
+    opened = Shelf(tmp_path)
+    yield opened
+    opened.database.close()

@@ -15,7 +15,6 @@ from registry.database import Concern
 from tests.browser.conftest import window
 from tests.browser.test_pages import tab_to, violations
 from tests.gateway.oauth.browser.test_device import begin, device, poll
-from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,17 +22,12 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
     from authz.tables import Person
+    from tests.gateway.oauth.house import House
 
 pytestmark = pytest.mark.servers
 
 PAGES = ("/account", "/account/tokens", "/account/sessions", "/account/delegations", "/device")
 LONG = "A program with a name that nobody would choose who has to read it on a telephone"
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -25,23 +25,13 @@ from authz.tokens.families import Allowance
 from gateway.identity.refreshing import Refreshing
 from registry.database import Concern
 from tests.fakes.providers.identity import fake_kinds
-from tests.gateway.pages.desk import Desk, open_desk
 from tests.gateway.pages.test_external import sign_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from tests.fakes.providers.identity import Organisation
+    from tests.gateway.pages.desk import Desk
 
 HOUR = 3600.0
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    opened = open_desk(tmp_path)
-    yield opened
-    opened.office.close()
 
 
 @pytest.fixture

@@ -11,20 +11,12 @@ from authz.tokens import delegations
 from tests.gateway.oauth.market import DELEGATION, Market, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
 
     from authz.tables import Client, Delegation, Person
     from tests.gateway.oauth.house import Browser
 
 PAGE = "/account/delegations"
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as opened:
-        yield opened
 
 
 def post(browser: Browser, path: str = PAGE, **fields: Any) -> httpx2.Response:

@@ -5,20 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.gateway.oauth.house import House
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.gateway.oauth.house import Browser
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
+    from tests.gateway.oauth.house import Browser, House
 
 
 def csrf(browser: Browser) -> str:

@@ -11,7 +11,6 @@ import pytest
 from authz.tables import PersonalToken
 from gateway.background.uses import note_now
 from tests.gateway.cli.test_people import Console
-from tests.gateway.oauth.conftest import house as house  # noqa: PLC0414 - a fixture of theirs
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,12 +10,11 @@ from authz.people.accounts import add_group
 from authz.people.provisioning import make_token
 from authz.tables import ClaimMapping, Group, Person, Provider
 from registry.database import Concern
-from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
+
+    from tests.gateway.oauth.house import House
 
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
@@ -83,12 +82,6 @@ def client(house: House, slug: str) -> Client:
         session.flush()
         _, token = make_token(session, provider, 30, time.time())
     return Client(house, slug, token)
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

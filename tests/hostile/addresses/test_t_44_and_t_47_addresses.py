@@ -9,18 +9,9 @@ import pytest
 
 from registry.errors import AddressRefused
 from registry.servers import all_servers
-from tests.registry.shelf import Shelf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    opened = Shelf(tmp_path)
-    yield opened
-    opened.database.close()
+    from tests.registry.shelf import Shelf
 
 
 def registered_rule(shelf: Shelf, url: str) -> str:

@@ -19,19 +19,12 @@ from idp_adapters.contract import GROUPS, ExternalIdentity
 from registry.database import Concern
 from tests.fakes.providers.issuers import Signer
 from tests.gateway.oauth.grants.test_assertions import app, jag, present
-from tests.gateway.oauth.house import House
 from tests.gateway.scim.conftest import USER, Client, client, issuer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
 
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
+    from tests.gateway.oauth.house import House
 
 
 def run(house: House, *words: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from sqlmodel import select
@@ -11,15 +11,6 @@ from sqlmodel import select
 from authz.fingerprints import fingerprint
 from authz.tables import Code, Consent
 from tests.gateway.oauth.house import LOOPBACK, REDIRECT, House, answer_of, hidden_fields, pkce
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 @pytest.mark.parametrize(

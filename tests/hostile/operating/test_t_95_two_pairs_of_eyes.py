@@ -4,23 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
-from tests.gateway.pages.desk import Desk, open_desk
 from tests.gateway.pages.test_reviewing import approve, offer, pins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
-    from tests.gateway.pages.desk import Browser
-
-
-@pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
-    opened = open_desk(tmp_path)
-    yield opened
-    opened.office.close()
+    from tests.gateway.pages.desk import Browser, Desk
 
 
 def signed_in(desk: Desk, handle: str) -> Browser:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from registry.errors import NameRefused
 from registry.reviewing import Status
 from registry.screening.hidden import visible
 from tests.registry.shelf import Shelf, tool
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
 
 ODD = [
     "srv/../x",
@@ -30,13 +24,6 @@ ODD = [
     "a;b",
     "a\x00b",
 ]
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    opened = Shelf(tmp_path)
-    yield opened
-    opened.database.close()
 
 
 @pytest.mark.parametrize("name", [name for name in ODD if name != ".."])

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.gateway.oauth.house import House
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from tests.gateway.oauth.house import House
+
 
 TARGETS = [
     "/mcp%2f..%2fadmin", "/mcp%2F..%2Fadmin%2Fservers", "//mcp", "/mcp;x", "/MCP", "/mcp/", "/mcp%00",
@@ -29,12 +28,6 @@ HOSTS = ["a/#@x", "a?x=", "evil.example", "127.0.0.1", "[::1]", "127.0.0.1:PORT@
          "evil.example:PORT", "127.0.0.1:PORT, evil", "127.0.0.1:PORT#x"]  # fmt: skip
 FORMS = ["http://evil/mcp", "http://127.0.0.1:PORT/mcp", "https://127.0.0.1:PORT/mcp", "*", "evil:80", "mcp", "/mcp#x"]
 PATHS = ["/mcp", "/servers/notes/mcp", "/", "/admin/servers", "/signin", "/oauth/token", "/oauth/jwks"]
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 async def status(house: House, target: str, host: str = "127.0.0.1:PORT", method: str = "GET") -> int:

@@ -18,23 +18,17 @@ from gateway.cli import main
 from registry.credentials.connections import Tokens, connect, find
 from registry.database import Concern
 from tests.gateway.oauth.browser.test_device import allowed, begin, device, poll
-from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from authz.tables import Client, Person
+    from tests.gateway.oauth.house import House
 
 
 @pytest.fixture
 def held(house: House) -> Iterator[Held]:
     with Held(house) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
         yield opened
 
 

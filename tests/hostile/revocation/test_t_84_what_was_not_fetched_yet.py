@@ -16,18 +16,13 @@ from gateway.oauth.grants.device import DEVICE_CODE
 from idp_adapters.contract import Ended
 from registry.database import Concern
 from tests.gateway.oauth.browser.test_device import allowed, begin, poll
-from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from sqlmodel import Session
 
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
+    from tests.gateway.oauth.house import House
 
 
 def device(house: House, *more: str) -> Client:

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     import httpx2
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
-
-
 @pytest.fixture
 def moved(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One hour back."""

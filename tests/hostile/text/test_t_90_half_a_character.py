@@ -12,22 +12,15 @@ import pytest
 
 from gateway.oauth.evidence import CLIENT_ASSERTION, JWT_BEARER
 from tests.fakes.providers.issuers import Signer
-from tests.gateway.oauth.house import House
 from tests.gateway.scim.conftest import GROUP, PATCH, USER, Client, client
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
+
+    from tests.gateway.oauth.house import House
 
 BAD = {"half a character": "a\ud800", "a null": "a\0"}
 SEARCH = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -39,12 +39,6 @@ VALUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
-
-
 def header(value: str) -> bytes:
     return value.encode().replace(b"\r", b" ").replace(b"\n", b" ").replace(b"\x00", b" ")
 

@@ -20,15 +20,7 @@ from tests.fakes.tokens import Judge, b64, claims, new_key, signed
 from tests.gateway.oauth.house import House, answer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from authz.tables import Client, Person
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
 
 
 @pytest.fixture(scope="module")

@@ -8,18 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fakes.tokens import Judge, claims, new_key, signed
-from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
 
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
+    from tests.gateway.oauth.house import House
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,7 @@ from registry.tables import ServerState
 from tests.gateway.oauth.market import ACCESS_TOKEN, DELEGATION, TYPE, Market, claims_of, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as opened:
-        yield opened
 
 
 SERVERS = ("notes", "clock", "a-b", "a_b", "n")

@@ -13,16 +13,9 @@ from authz.tables import Client, RefreshToken
 from authz.tokens.families import GRACE
 from registry.database import Concern
 from registry.tables import ServerState
-from tests.gateway.oauth.house import House
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    with House(tmp_path_factory.mktemp("house")) as opened:
-        yield opened
+    from tests.gateway.oauth.house import House
 
 
 def age(house: House, token: str, seconds: float) -> None:

@@ -4,7 +4,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.providers.openid import OpenIdProvider, listening
 from tests.gateway.credentials.derived.bench import Bench, bench
+from tests.gateway.credentials.derived.company import Service, join
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,3 +17,13 @@ if TYPE_CHECKING:
 def opened(tmp_path: Path) -> Iterator[Bench]:
     with bench(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def company(opened: Bench, service: Service) -> Iterator[OpenIdProvider]:
+    """A company with a provider, whose people the service knows by it."""
+    provider = OpenIdProvider("RS256")
+    with listening(provider):
+        join(opened, provider)
+        service.issuers[provider.issuer] = provider.signer.jwks["keys"]
+        yield provider

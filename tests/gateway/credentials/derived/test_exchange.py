@@ -35,15 +35,6 @@ def service(opened: Bench) -> Iterator[Service]:
         yield fake
 
 
-@pytest.fixture
-def company(opened: Bench, service: Service) -> Iterator[OpenIdProvider]:
-    provider = OpenIdProvider("RS256")
-    with listening(provider):
-        join(opened, provider)
-        service.issuers[provider.issuer] = provider.signer.jwks["keys"]
-        yield provider
-
-
 def exchanging(opened: Bench, service: Service, **more: Any) -> Upstream:
     settings = {"token_endpoint": f"{service.issuer}/token", "client_id": APP} | more
     secrets = {"client_secret": SECRET} if settings.get("client_auth") != "none" else {}

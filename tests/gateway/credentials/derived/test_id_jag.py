@@ -11,11 +11,11 @@ from authz import jose
 from gateway.credentials import ConnectionNeeded, CredentialUnavailable
 from registry.errors import RegistryError
 from registry.tables import Auth
-from tests.fakes.providers.openid import OpenIdProvider, Reply, listening
+from tests.fakes.providers.openid import OpenIdProvider, Reply
 from tests.fakes.servers.demanding import Demanding
 from tests.fakes.servers.upstream_oauth import serving
 from tests.gateway.credentials.derived.bench import Bench, as_principal, claims_of, token_of, upstream, who
-from tests.gateway.credentials.derived.company import JWT_BEARER, Service, join, sign_in, sign_out
+from tests.gateway.credentials.derived.company import JWT_BEARER, Service, sign_in, sign_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,15 +37,6 @@ def service(opened: Bench) -> Iterator[Service]:
         fake.issuers[opened.base] = opened.jwks["keys"]
         opened.reach(fake.origin)
         yield fake
-
-
-@pytest.fixture
-def company(opened: Bench, service: Service) -> Iterator[OpenIdProvider]:
-    provider = OpenIdProvider("RS256")
-    with listening(provider):
-        join(opened, provider)
-        service.issuers[provider.issuer] = provider.signer.jwks["keys"]
-        yield provider
 
 
 def vouching(opened: Bench, service: Service, **settings: Any) -> Upstream:

@@ -20,20 +20,12 @@ from tests.gateway.oauth.house import REDIRECT, answer_of, pkce
 from tests.gateway.oauth.market import DELEGATION, Market, claims_of, error_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     import httpx2
 
     from authz.tables import Client
     from tests.gateway.oauth.house import Browser
 
 PASSWORD = "correct horse battery"
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as opened:
-        yield opened
 
 
 def careful(market: Market, assurance: str) -> Person:

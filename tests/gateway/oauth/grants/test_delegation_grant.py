@@ -4,23 +4,11 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
-
-import pytest
 
 from authz.clients.agents import disable_client
 from authz.tables import Client, Delegation, Person
 from registry.database import Concern
 from tests.gateway.oauth.market import ACCESS_TOKEN, DELEGATION, Market, claims_of, error_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as opened:
-        yield opened
 
 
 def test_an_agent_acts_for_a_person_who_is_not_there(market: Market) -> None:

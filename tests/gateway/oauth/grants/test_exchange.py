@@ -3,24 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
-
-import pytest
 
 from authz.clients.agents import disable_client
 from authz.tables import Client, Person
 from registry.database import Concern
 from tests.gateway.oauth.house import REDIRECT, pkce
 from tests.gateway.oauth.market import ACCESS_TOKEN, TYPE, Market, claims_of, error_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-
-@pytest.fixture(scope="module")
-def market(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    with Market(tmp_path_factory.mktemp("market")) as opened:
-        yield opened
 
 
 def test_an_agent_gets_a_token_for_one_tool_as_somebody_who_is_asked_about_with_it(market: Market) -> None:
