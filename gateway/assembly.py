@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.journal import JournalDown
@@ -161,8 +162,9 @@ def _data_directory(settings: Settings, *, create: bool) -> None:
 
 def _check_database(url: str, settings: Settings) -> None:
     """No new database beside an old record: who forgot to name PostgreSQL would change a policy that nobody asks."""
-    file = url.removeprefix("sqlite:///")
-    if file == url or Path(file).exists() or not any(settings.journal.glob("*.jsonl")):
+    parsed = make_url(url)
+    file = parsed.database or ""
+    if parsed.get_backend_name() != "sqlite" or Path(file).exists() or not any(settings.journal.glob("*.jsonl")):
         return
     problem = (
         f"database_url: {settings.data} was in use, and there is no {file}; give the --database-url of the gateway (or "

@@ -11,7 +11,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sqlalchemy import event, make_url, text
+from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError
 from sqlmodel import Session, SQLModel, create_engine, select
@@ -22,7 +22,7 @@ from registry.tables import Epoch
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import URL, Table
+    from sqlalchemy import Table
     from sqlalchemy.engine import Engine
 
 Row = TypeVar("Row", bound=SQLModel)
@@ -161,8 +161,8 @@ def _upsert(session: Session, row: SQLModel, changed: list[str]) -> None:
 
 
 def sqlite_url(data: Path) -> str:
-    """The default database of a data directory."""
-    return f"sqlite:///{data / 'ostiary.db'}"
+    """The default database of a data directory, whatever that is called: a ? or a % in a URL is something else."""
+    return URL.create("sqlite", database=str(data / "ostiary.db")).render_as_string(hide_password=False)
 
 
 def _engine(url: str) -> Engine:

@@ -40,6 +40,16 @@ def test_t_98_a_master_key_that_was_changed_opens_nothing(tmp_path: Path, damage
     assert "master" in str(refused.value).lower()
 
 
+def test_t_98_a_directory_may_be_called_as_it_likes(tmp_path: Path) -> None:
+    data = tmp_path / "my data%20?x=1#y"
+    data.mkdir()
+    command = [sys.executable, "-m", "gateway", "group", "add", "staff", "--data", str(data)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (data / "ostiary.db").exists()
+    assert [place.name for place in tmp_path.iterdir()] == [data.name]
+
+
 @pytest.mark.parametrize("verb", [["up", "--port", "0"], ["server", "list"]])
 def test_t_98_no_empty_database_is_made_beside_an_old_record(tmp_path: Path, verb: list[str]) -> None:
     """The gateway uses PostgreSQL and a command is not told, or the file was lost: nothing begins anew in silence."""
