@@ -111,6 +111,27 @@ async def test_whatever_its_end_the_client_and_the_record_have_the_same(tmp_path
             assert (await asking.call()).status == 200
 
 
+@pytest.mark.parametrize(
+    ("client", "server", "end"),
+    [
+        ("modern", "modern", "in pieces"), ("legacy", "modern", "in pieces"), ("modern", "modern", "said not to fail"),
+        ("legacy", "legacy", "said not to fail"), ("legacy", "legacy", "an object"), ("modern", "legacy", "an object"),
+    ],
+)  # fmt: skip
+async def test_what_common_servers_say_is_read_where_it_comes(tmp_path, planned, client, server, end) -> None:
+    """Nothing but the answer is made of it, and the connection stays."""
+    echo = Server(server)
+    async with raw_server(echo) as raw, door_to(raw, tmp_path, era=echo.registered) as door:
+        async with client_of(client, door) as asking:
+            await asking.call()
+            echo.work = partial(ENDS[end], echo)
+            for _ in range(3):
+                assert (await asking.call()).json["result"]["content"] == [{"type": "text", "text": "t"}]
+                await eventually(lambda: any(door.world.upstreams._egress._idle.values()))
+        assert [one.full for one in planned] == [None] * 3
+        assert raw.connections <= 2  # one more for the greeting
+
+
 @contextlib.asynccontextmanager
 async def held(door: Door, planned: list[Any]) -> AsyncIterator[tuple[Server, Legacy, asyncio.Event]]:
     """A call of a legacy client that went by a plan and waits at its legacy server until the event comes."""
