@@ -33,6 +33,7 @@ Recognised = tuple[bytes, str, bytes, dict[str, Any], bytes]  # id, name, argume
 _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)|[\[\]{},]', re.DOTALL)
 _EXACT: Final = 16  # digits from which on not every reader holds a whole number exactly
 _QUOTE: Final = ord('"')
+_DEPTH_LEFT: Final = DEPTH_LIMIT - 2  # for arguments, which are in params, which are in the message
 _OWN_COLONS: Final = 6  # of the members of a call and of its params, without `_meta`
 
 
@@ -130,15 +131,17 @@ def recognised(body: bytes) -> Recognised | None:
     None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
     in the number of colons.
     """
-    if body.count(b"{") + body.count(b"[") > DEPTH_LIMIT or len(body) >= NODE_LIMIT or body.find(b"\\u") >= 0:
+    if len(body) >= NODE_LIMIT:
         return None
     try:
         call = _call.decode(body)
         params = call.params
         arguments = bytes(params.arguments)
         value = _object.decode(arguments)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    if arguments.count(b"{") + arguments.count(b"[") > _DEPTH_LEFT or arguments.find(b"\\u") >= 0:
+        return None  # an escape could hide a colon
     ident, meta = bytes(call.id), bytes(params.meta)
     if (not ident.isdigit() or len(ident) >= _EXACT) and not _is_text(ident):
         return None
@@ -151,7 +154,7 @@ def recognised(body: bytes) -> Recognised | None:
 
 
 def _is_text(ident: bytes) -> bool:
-    return len(ident) <= ID_LIMIT and ident.startswith(b'"') and ident.isascii()
+    return len(ident) <= ID_LIMIT and ident.startswith(b'"') and ident.isascii() and b"\\" not in ident
 
 
 def _has_twins(body: bytes) -> bool:

@@ -63,7 +63,7 @@ async def test_t_80_none_of_them_leaves_if_the_write_fails_and_the_next_do(tmp_p
         assert not len(door.world.underway)
         assert door.world.upstreams.strains()["notes"].under_way == 0
         assert not any(known.request.line.tasks for known in planned)
-        door.journal._ledger.held.drop()  # as a write that fails does it
+        door.journal._ledger.held.clear()  # as a write that fails does it
         opened = server.connections
         got = await asyncio.gather(*(call(door, line) for line in lines))
         assert {one.status for one in got} == {200}

@@ -120,7 +120,8 @@ PIECES = st.sampled_from(
     [
         b'"jsonrpc":"2.0"', b'"id":1', b'"id":"a:b"', b'"id":"a"', b'"id":1.0', b'"id":null', b'"id":01',
         b'"id":"\xff"', b'"method":"tools/call"', b'"method":"tools/list"', b'"result":{}', b'"extra":1',
-        b'"i\\u0064":2', b'"i\\/d":2',
+        b'"i\\u0064":2', b'"i\\/d":2', b'"id":"\\ud800"', b'"id":"\\u003a"', b'"id":"\\\\"',
+        b'"m\\u0065thod":"tools/call"',
     ]
 )  # fmt: skip
 INNER = st.sampled_from(
@@ -128,6 +129,10 @@ INNER = st.sampled_from(
         b'"name":"notes_add"', b'"name":"a:b"', b'"name":"\xff"', b'"name":1', b'"_meta":' + META,
         b'"arguments":{"a":1}', b'"arguments":{"a":1,"a":2}', b'"arguments":{"a":"{:,\\"}"}', b'"arguments":[]',
         b'"arguments":{"a":"\xff"}',
+        b'"arguments":{"a":1,"\\u0061":"\\u003a"}', b'"arguments":{"a":"\\ud800"}',
+        b'"name":"\\u003a"', b'"name":"\\ud800"',
+        b'"arguments":{"a":%b}' % (b"[" * 29 + b"]" * 29), b'"arguments":{"a":%b}' % (b"[" * 30 + b"]" * 30),
+        b'"arguments":{"a":%b}' % (b"[" * 31 + b"]" * 31), b'"arguments":{"a":%b}' % (b"[" * 4900 + b"]" * 4900),
         b'"arguments":{"a":1e999}', b'"arguments":{}', b'"requestState":"x"', b'"arguments": { "b" : [ [ ] ] } ',
     ]
 )  # fmt: skip
