@@ -23,6 +23,7 @@ Lines = tuple[tuple[bytes, bytes], ...]
 
 JSON: Final = b"application/json"
 _HEAD: Final = b"%scontent-type: %s\r\ncontent-length: %d\r\n%s%s\r\n"
+_USUAL: Final = STATUS_LINE[200] + b"content-type: %b\r\ncontent-length: %%d\r\n\r\n%%b" % JSON
 _CLOSE: Final = b"connection: close\r\n"
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -131,9 +132,12 @@ class Request(Answer):
         if self.response_started:
             raise RuntimeError("an answer was sent twice")
         self.response_started = True
-        lines = b"".join([header_line(name, value) for name, value in headers]) if headers else b""
-        head = _HEAD % (STATUS_LINE[status], kind, len(body), lines, b"" if self.keep_alive else _CLOSE)
-        self.line.transport.write(head if self.is_head else head + body)
+        if status == 200 and kind is JSON and self.keep_alive and not headers and not self.is_head:
+            self.line.transport.write(_USUAL % (len(body), body))
+        else:
+            lines = b"".join([header_line(name, value) for name, value in headers])
+            head = _HEAD % (STATUS_LINE[status], kind, len(body), lines, b"" if self.keep_alive else _CLOSE)
+            self.line.transport.write(head if self.is_head else head + body)
         self._end()
 
     def lost(self) -> None:
