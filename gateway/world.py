@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gateway.rendezvous import Rendezvous
     from gateway.settings import Settings
     from gateway.snapshots import Snapshots
-    from gateway.upstream import Upstreams
+    from gateway.upstream.upstreams import Upstreams
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

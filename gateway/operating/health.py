@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
 
     from gateway.snapshots import Snapshot
-    from gateway.upstream import Strain
+    from gateway.upstream.upstreams import Strain
     from gateway.world import World
     from registry.catalogue import Upstream
 

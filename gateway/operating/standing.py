@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
-    from gateway.upstream import Strain
+    from gateway.upstream.upstreams import Strain
 
 LATELY: Final = 3600.0  # seconds
 CERTIFICATE_WARNING: Final = 21 * 86400.0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
 from gateway.journal import JournalDown
-from gateway.upstream import Answer, Probed, Strain, UpstreamError
+from gateway.upstream import Answer, Probed, UpstreamError
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.channels.engine import Channels
 from gateway.upstream.channels.sse import SsePlaces
@@ -22,6 +22,7 @@ from gateway.upstream.legacy.parking import Parking
 from gateway.upstream.limits import Gate, may_repeat
 from gateway.upstream.messages import CredentialRefused
 from gateway.upstream.openapi.engine import Apis
+from gateway.upstream.upstreams import Strain
 from gateway.upstream.ways import passed
 from registry.credentials.tls import TLS_KEY, owner
 from registry.errors import SecretRefused
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from authz.principals import Principal
     from gateway.office import Office
     from gateway.rendezvous import Rendezvous
-    from gateway.upstream import Ask, Downstream, Ended, FeedEvent, Upstreams
+    from gateway.upstream import Ask, Downstream, Ended, FeedEvent
     from gateway.upstream.channels.places import Places
     from gateway.upstream.limits import Plan
     from gateway.upstream.troubles import Trouble
+    from gateway.upstream.upstreams import Upstreams
     from gateway.upstream.ways import Way
     from registry.catalogue import Credential, Upstream
     from registry.secrets.vault import Vault

@@ -19,7 +19,7 @@ from registry.servers import exception_lines, find
 
 if TYPE_CHECKING:
     from gateway.office import Office
-    from gateway.upstream import Upstreams
+    from gateway.upstream.upstreams import Upstreams
     from registry.catalogue import Credential, Upstream
     from registry.observing import Seen
     from registry.tables import ApiDescription

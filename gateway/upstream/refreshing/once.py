@@ -20,7 +20,7 @@ from registry.tables import Transport
 
 if TYPE_CHECKING:
     from gateway.office import Office
-    from gateway.upstream import Upstreams
+    from gateway.upstream.upstreams import Upstreams
 
 
 async def refresh_once(office: Office, slug: str, *, who: str) -> None:

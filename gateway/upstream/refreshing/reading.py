@@ -16,7 +16,8 @@ from registry.screening.hidden import visible
 from registry.tables import Kind
 
 if TYPE_CHECKING:
-    from gateway.upstream import Probed, Upstreams
+    from gateway.upstream import Probed
+    from gateway.upstream.upstreams import Upstreams
     from registry.catalogue import Credential, Upstream
 
 MOST_PAGES = 1000  # a cursor that never ends is no list

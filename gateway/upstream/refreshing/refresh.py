@@ -36,7 +36,7 @@ from registry.tables import Auth, ServerState, Transport
 if TYPE_CHECKING:
     from gateway.credentials.holding import Credentials
     from gateway.office import Office
-    from gateway.upstream import Upstreams
+    from gateway.upstream.upstreams import Upstreams
     from gateway.world import World
     from registry.catalogue import Credential, Upstream
     from registry.observing import Observation, Seen

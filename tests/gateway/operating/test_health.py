@@ -12,8 +12,8 @@ from authz.tables import Rule
 from gateway import clock
 from gateway.journal.copier import Progress
 from gateway.operating import health
-from gateway.upstream import Strain
 from gateway.upstream.troubles import Trouble
+from gateway.upstream.upstreams import Strain
 from registry.catalogue.assembling import CHANGED, SUSPENDED
 
 RULE = Rule(id="r1", subject="user:a", object="notes.*", action="call")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.office import Office
-    from gateway.upstream import Upstreams
+    from gateway.upstream.upstreams import Upstreams
     from registry.catalogue import Upstream
 
 CALL = Ask(method="tools/call", params={"name": b'"t"'}, principal=None)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from gateway.upstream import Upstreams
+    from gateway.upstream.upstreams import Upstreams
     from tests.fakes.servers.raw import Asked, RawServer
 
 DEADLINE = 20.0
