@@ -19,8 +19,8 @@ from registry.limits import Limits, ToolLimits
 from registry.tables import Era, Transport
 from tests.fakes.door import entry, eventually
 from tests.fakes.servers.raw import LAST, STREAM, Asked, event, http, principal, raw_server, result
-from tests.gateway.upstream.test_legacy_servers import asking_back
-from tests.gateway.upstream.test_parking import ASKING
+from tests.gateway.upstream.legacy.test_legacy_servers import asking_back
+from tests.gateway.upstream.legacy.test_parking import ASKING
 
 SOMEBODY = principal("a")
 

@@ -10,8 +10,8 @@ import pytest
 from gateway.portal.calls import plans
 from tests.fakes.door import Door, Legacy, Line
 from tests.fakes.servers.raw import raw_server
+from tests.gateway.portal.calls.test_plans import door_to
 from tests.gateway.portal.ending import Server
-from tests.gateway.portal.test_plans import door_to
 
 if TYPE_CHECKING:
     from pathlib import Path

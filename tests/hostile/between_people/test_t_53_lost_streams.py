@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.fakes.door import Legacy, Line, open_door
-from tests.gateway.portal.test_trails import Work, come_back, lost
+from tests.gateway.portal.legacy.test_trails import Work, come_back, lost
 
 
 async def test_t_53_a_stream_is_resumed_in_its_own_session_by_its_own_principal_only(tmp_path) -> None:

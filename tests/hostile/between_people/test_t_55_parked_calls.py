@@ -9,8 +9,8 @@ import pytest
 from registry.tables import Era
 from tests.fakes.servers.raw import principal, raw_server
 from tests.gateway.upstream.conftest import caller, make_servers
-from tests.gateway.upstream.test_legacy_servers import asking_back
-from tests.gateway.upstream.test_parking import again, first
+from tests.gateway.upstream.legacy.test_legacy_servers import asking_back
+from tests.gateway.upstream.legacy.test_parking import again, first
 
 __all__ = ["caller", "make_servers"]
 

@@ -25,9 +25,9 @@ from tests.fakes.furnished import allow, door_of, furnish, minted
 from tests.fakes.servers.raw import Asked, RawServer, http, raw_server, result
 from tests.gateway.oauth.house import House
 from tests.gateway.upstream.conftest import caller, make_servers
+from tests.gateway.upstream.legacy.test_legacy_servers import asking_back
+from tests.gateway.upstream.legacy.test_parking import ASKING, again, call
 from tests.gateway.upstream.test_feeds import CHANGING, Streaming
-from tests.gateway.upstream.test_legacy_servers import asking_back
-from tests.gateway.upstream.test_parking import ASKING, again, call
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from gateway.journal.segments import SegmentFile
 from gateway.portal.calls.recording import MOST, Recording
 from tests.fakes.door import Line
 from tests.fakes.servers.raw import raw_server
-from tests.gateway.portal.test_plans import answered, call, door_to, records
+from tests.gateway.portal.calls.test_plans import answered, call, door_to, records
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -13,7 +13,7 @@ from gateway.upstream.troubles import Trouble
 from registry.tables import Era
 from tests.fakes.door import eventually
 from tests.fakes.servers.raw import LAST, STREAM, chunk, event, http, raw_server
-from tests.gateway.upstream.test_legacy_servers import Clockwork, asking_back, call
+from tests.gateway.upstream.legacy.test_legacy_servers import Clockwork, asking_back, call
 
 ASKING = b'{"elicitation":{},"roots":{},"extensions":{"x":{}},"experimental":{"y":{}}}'
 SAID = b'{"action":"accept","content":{"name":"x"}}'

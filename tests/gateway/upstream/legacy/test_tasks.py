@@ -17,7 +17,7 @@ from registry.tables import Era
 from tests.fakes.door import entry, eventually
 from tests.fakes.processes import running
 from tests.fakes.servers.raw import http, raw_server, result, upstream_at
-from tests.gateway.upstream.test_legacy_servers import Clockwork, call
+from tests.gateway.upstream.legacy.test_legacy_servers import Clockwork, call
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,9 +17,9 @@ from gateway.upstream.legacy import sessions as upstream_sessions
 from registry.tables import Era
 from tests.fakes.door import Door, Got, Legacy, Line, eventually, open_door
 from tests.fakes.servers.raw import Asked, error, http, raw_server
+from tests.gateway.portal.calls.test_plans import call as modern_call
+from tests.gateway.portal.calls.test_plans import door_to, records, serving
 from tests.gateway.portal.ending import ENDS, Server
-from tests.gateway.portal.test_plans import call as modern_call
-from tests.gateway.portal.test_plans import door_to, records, serving
 from tests.gateway.portal.test_two_processes import two_doors
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from gateway.upstream.legacy import beside
 from registry.tables import Era
 from tests.fakes.door import eventually
 from tests.fakes.servers.raw import LAST, STREAM, chunk, event, http, raw_server, result
-from tests.gateway.upstream.test_legacy_servers import ASKING, Clockwork, call
+from tests.gateway.upstream.legacy.test_legacy_servers import ASKING, Clockwork, call
 
 SAID = b'{"action":"accept","content":{"name":"x"}}'
 

@@ -71,7 +71,7 @@ async def test_each_round_is_a_call_of_its_own_in_the_record(tmp_path) -> None:
 
 
 async def test_what_was_taken_away_between_two_rounds_is_refused_in_the_second(tmp_path) -> None:
-    from tests.gateway.portal.test_trails import without
+    from tests.gateway.portal.legacy.test_trails import without
 
     async with open_door(tmp_path) as door, Legacy(door, elicitation={}) as client:
         door.upstreams.script = in_turn(asks(("elicitation/create", FORM)))
