@@ -123,7 +123,7 @@ class FileJournal:
         held: bool = False,
     ) -> None:
         readable = self._redactor.members(arguments, value)
-        names = call.encode(), decision.encode(), request_id.encode()
+        names = [name.encode("ascii", "replace") for name in (call, decision, request_id)]
         if readable is None or not b"".join(names).isalnum():  # of bytes it knows ASCII alone; ours are hexadecimal
             facts = {"at": time.time(), "event": "call.intent", "call": call, "decision": decision}
             facts |= {"request_id": request_id} | about.facts | self._redactor.facts(arguments)
@@ -155,7 +155,7 @@ class FileJournal:
         return known
 
     def conclude(self, call: str, outcome: str, *, held: bool = False, **facts: Any) -> None:
-        name = call.encode()
+        name = call.encode("ascii", "replace")
         if facts or not name.isalnum() or outcome not in OUTCOMES:
             fields = {"at": time.time(), "event": "call.outcome", "call": call, "outcome": outcome}
             body = encode(fields | presentable(facts))
