@@ -155,7 +155,7 @@ class EdgeProtocol(Patience):
         if self._in_head:
             if self._head > HEAD_LIMIT:
                 self._refuse(431)
-            elif self._head and self._deadline is None:
+            elif self._head and self._deadline is None and not self.flow.read_paused:  # or it is we who keep it waiting
                 self._watch(HEAD_DEADLINE, self._too_slow)
         elif self._chunked and self._framing > FRAMING_LIMIT:
             self._refuse(400)
@@ -169,6 +169,7 @@ class EdgeProtocol(Patience):
         self.headers = []
         self.expect_100_continue = False
         self._in_head = True
+        self._head = self._head or 1  # behind the end of another: some of it has come, so what comes next is its rest
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.headers.append((name, value))  # and no more here: it is called for each of a dozen
