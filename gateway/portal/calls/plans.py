@@ -163,7 +163,6 @@ class Known(Call, msgspec.Struct, eq=False):
     value: dict[str, Any]  # of the arguments
     home: Any = None  # a `Home`, once it has begun
     trip: Trip | None = None  # while it is on its way, and on record
-    request_id: str = ""
     result: bytes = b""
     silent: int = 0
     full: Exchange | None = None
@@ -174,6 +173,10 @@ class Known(Call, msgspec.Struct, eq=False):
     @property
     def upstream(self) -> Upstream:  # type: ignore[override] # nobody sets it
         return self.plan.upstream
+
+    @property
+    def request_id(self) -> str:
+        return self.record[:16]
 
     @property
     def exchange(self) -> Exchange:
@@ -195,7 +198,6 @@ class Known(Call, msgspec.Struct, eq=False):
         return asking.prepare(self.exchange, self.target)
 
     def intend(self, *, held: bool = False) -> None:
-        self.request_id = self.request_id or fresh_id()[:16]
         self.world.telemetry.decided(True)
         self.world.journal.intend(
             self.plan.about,
@@ -220,7 +222,7 @@ class Known(Call, msgspec.Struct, eq=False):
             return False
         try:
             self.intend(held=True)
-        except JournalDown:
+        except BaseException:  # whatever it is: nothing leaves, and the connection is free again
             trip.back()
             raise
         self.trip = trip
@@ -297,15 +299,15 @@ class Known(Call, msgspec.Struct, eq=False):
             self.request.run.cancel()
 
     async def murmur(self) -> None:
-        """See `gateway.portal.reply.Pulse`."""
-        await self.exchange.reply.murmur()
+        """See `gateway.portal.reply.Pulse`. Between that and this it may have been answered."""
+        if not self.request.response_complete:
+            await self.exchange.reply.murmur()
 
     def _exchanged(self) -> Exchange:
         found, head, session = self.found, self.request.head, self.plan.session
         assert head is not None
-        request_id = self.request_id = self.request_id or fresh_id()[:16]
         arrival = Arrival(
-            head.headers, head.doubled, request_id, head.source, head.origin, self.request.line, self.request
+            head.headers, head.doubled, self.request_id, head.source, head.origin, self.request.line, self.request
         )
         reply = Reply(self.request, arrival, *accepts(head.headers.get(b"accept", b"*/*")))
         return Exchange(
