@@ -135,11 +135,9 @@ class Ledger:
         entries = held + entries
         if not entries:
             return
-        try:
-            self._write_to(self._current(), entries)
-        except JournalDown:
-            self._lost = bool(held)
-            raise
+        lost, self._lost = self._lost, self._lost or bool(held)  # until they are on record
+        self._write_to(self._current(), entries)
+        self._lost = lost
         if not self.syncing.is_dirty:
             self.syncing.dirty()
 

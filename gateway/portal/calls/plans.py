@@ -18,7 +18,6 @@ from msgspec.structs import replace
 
 from authz.ids import fresh_id
 from gateway.edge import Arrival
-from gateway.journal import JournalDown
 from gateway.portal.calls import asking
 from gateway.portal.calls.sending import Call
 from gateway.portal.exchange import Exchange, knows_tasks
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 
     from authz.policy.decisions import Decision
     from gateway.edge.request import Request
-    from gateway.journal import About
+    from gateway.journal import About, JournalDown
     from gateway.portal.calls.sending import Judged
     from gateway.portal.calls.targets import Target
     from gateway.portal.exchange import Found

@@ -54,6 +54,6 @@ class Recording:
     def _written(self) -> JournalDown | None:
         try:
             self._journal.release()
-        except JournalDown as down:
-            return down
+        except Exception as error:  # noqa: BLE001 - for want of memory, for one: then it is not on record either
+            return error if isinstance(error, JournalDown) else JournalDown("the journal could not be written")
         return None
