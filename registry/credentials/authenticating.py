@@ -46,7 +46,7 @@ def set_auth(
     if server.auth != auth or _kept_for(before) != _kept_for(read):
         vault.forget(session, owner(server.slug))
         remove_all_at(session, vault, server.slug)
-    elif before.authority and before.authority != read.authority:
+    elif before.authority and _meant_for(before) != _meant_for(read):
         _forget_app_secret(session, server.slug, vault)
     server.auth, server.auth_settings = auth, dict(settings)
     session.add(server)
@@ -59,6 +59,11 @@ def set_auth(
 def _kept_for(settings: AuthSettings) -> tuple[bool, str]:
     """What has to agree for what is kept to be of use still."""
     return settings.personal, settings.purpose if isinstance(settings, StaticSettings) else ""
+
+
+def _meant_for(settings: AuthSettings) -> tuple[str, ...]:
+    """Where an app's secret goes: what is written down has addresses, also where it has a name (ADR 33)."""
+    return settings.authority, *(getattr(settings, name, "") for name in ("token_endpoint", "revocation_endpoint"))
 
 
 def _check_secrets(auth: Auth, settings: AuthSettings, secrets: Mapping[str, bytes]) -> None:
@@ -102,13 +107,18 @@ def _check_place(server: Server, settings: AuthSettings) -> None:
 
 def _check_kept_secret(before: AuthSettings, after: AuthSettings, secrets: Mapping[str, bytes]) -> None:
     """What is stored was given for one authorization server: whoever names another has to have it."""
-    if not before.authority or after.authority == before.authority or "client_secret" in secrets:
+    if not before.authority or _meant_for(after) == _meant_for(before) or "client_secret" in secrets:
         return
     if str(getattr(after, "client_auth", "")).startswith("client_secret"):
+        first, then = _addresses(before), _addresses(after)
         raise RegistryError(
-            f"the app's secret that is stored was given for {before.authority}: give the one that is for "
-            f"{after.authority}, with --client-secret-file or --client-secret-env"
+            f"the app's secret that is stored was given for {first}: give the one that is for {then}, with "
+            "--client-secret-file or --client-secret-env"
         )
+
+
+def _addresses(settings: AuthSettings) -> str:
+    return " at ".join(dict.fromkeys(part for part in _meant_for(settings) if part))
 
 
 def _forget_app_secret(session: Session, slug: str, vault: Vault) -> None:

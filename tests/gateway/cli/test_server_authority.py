@@ -335,3 +335,27 @@ def test_an_app_never_outlives_the_authorization_server_that_it_was_said_with(be
         assert not left.keys() & {"issuer", "token_endpoint", "client_id"}
     if not said:
         assert left == before
+
+
+PAGE = ("--authorization-endpoint", "https://as.example/authorize")
+ASKED, ENDED = "--token-endpoint", "--revocation-endpoint"
+WRITTEN = (*PAGE, ASKED, "https://as.example/token", ENDED, "https://as.example/revoke")
+ASTRAY = {
+    "another address": (*PAGE, ASKED, "https://else.example/token", ENDED, "https://as.example/revoke"),
+    "another to end things at": (*PAGE, ASKED, "https://as.example/token", ENDED, "https://else.example/revoke"),
+    "whatever its metadata says": (),
+}
+
+
+@pytest.mark.parametrize("where", ASTRAY.values(), ids=ASTRAY)
+def test_t_30_an_apps_secret_goes_to_no_other_address_because_it_has_the_same_name(
+    console: Console, fake: Upstream, secret: tuple[str, ...], where: tuple[str, ...]
+) -> None:
+    named = ("--issuer", "https://as.example")
+    console.run(*add(fake, *secret, *named, *WRITTEN, mode="oauth-shared"))
+    before = settings(console)
+    said = console.refused("auth", "notes", "oauth-shared", "--anew", *APP, *named, *where)
+    assert "was given for https://as.example at https://as.example/token" in said
+    assert settings(console) == before
+    console.do("auth", "notes", "oauth-shared", "--anew", *named)  # uses no secret, and keeps none for the next
+    assert kept(console) == []
