@@ -17,6 +17,8 @@ from gateway.pages.session import CSRF_FIELD, csrf_token, keep_seed, signed_in, 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from gateway.settings import Settings
+
 HEADERS: Final = {
     "cache-control": "no-store",
     "x-content-type-options": "nosniff",
@@ -38,13 +40,18 @@ def page(request: Request, template: str, *, status: int = 200, form_action: str
         me=signed_in(request),
         csrf_input=lambda: _csrf_input(request),
         base_url=world_of(request).settings.base_url,
-        review_url=world_of(request).settings.review_url,
+        review_url=_review(world_of(request).settings),
         path=request.scope["path"],
         **context,
     )
     response = HTMLResponse(html, status, headers=HEADERS | {"content-security-policy": _policy(form_action)})
     keep_seed(request, response)
     return response
+
+
+def _review(settings: Settings) -> str:
+    """Where the review is, seen from our own pages: elsewhere only if it has a listener of its own."""
+    return settings.review_url if settings.admin_listen else settings.review_url.removeprefix(settings.base_url)
 
 
 def see_other(path: str) -> Response:

@@ -27,7 +27,7 @@ from tests.fakes.connecting import Visitor
 from tests.fakes.gateway import Gateway, free_port
 from tests.fakes.modern import headers, meta
 from tests.fakes.processes import announced_url, end, running, start
-from tests.fakes.servers.channels import alive, descendants
+from tests.fakes.servers.channels import alive, children, descendants
 from tests.fakes.servers.upstream_oauth import Upstream, serving
 from tests.servers import on_postgresql
 
@@ -100,7 +100,7 @@ class Place:
         return {name.partition("_")[0] for name in self.names()}
 
     def workers(self) -> list[int]:
-        return descendants(self.gateway.pid)
+        return children(self.gateway.pid)
 
 
 @pytest.fixture(scope="module")

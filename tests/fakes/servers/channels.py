@@ -127,10 +127,17 @@ def descendants(pid: int) -> list[int]:
     """All of them; a thread that ends while we look has no children any more."""
     found = [pid]
     for one in found:
-        for file in Path(f"/proc/{one}/task").glob("*/children"):
+        found += children(one)
+    return found[1:]
+
+
+def children(pid: int) -> list[int]:
+    found: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for file in Path(f"/proc/{pid}/task").glob("*/children"):
             with suppress(FileNotFoundError, ProcessLookupError):
                 found += map(int, file.read_text().split())
-    return found[1:]
+    return found
 
 
 def alive(pids: Iterable[int]) -> list[int]:
