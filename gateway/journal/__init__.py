@@ -1,7 +1,7 @@
 """The append-only record: an intent before a call leaves, an outcome before its answer returns.
 
 Files of JSON lines, hash-chained from the first line, one writer per process, segments of 64 MiB. Safe to call from
-any thread; a write is one `write(2)` under a lock, about a microsecond.
+any thread; a record is one `write(2)` under a lock, or shares one with others that are held for a moment.
 """
 
 from __future__ import annotations
