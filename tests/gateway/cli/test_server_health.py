@@ -192,6 +192,7 @@ def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_recor
         office.journal.note("call.intent", who="user:a", call=f"c{number}", server="notes", object="notes.add")
         office.journal.note("call.outcome", who="user:a", call=f"c{number}", **said)
     office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
+    assert office.journal.book.settled()  # the segment has a row before anybody copies it
     found = console.json("status", "notes")
     assert found["calls"] == {"ok": 2, "timeout": 1}
     assert found["failures"] == {"slow": 1}
