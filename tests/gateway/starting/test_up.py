@@ -19,6 +19,7 @@ import pytest
 
 from tests.fakes.gateway import ROOT, CommandFailed, Gateway, free_port
 from tests.fakes.modern import result
+from tests.servers import on_postgresql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +63,8 @@ def test_it_says_how_commands_find_this_door(door: Gateway) -> None:
     found = re.search(r"`ostiary`, write:  (.+)$", door.output(), re.MULTILINE)
     assert found
     command = shlex.split(found[1].replace("COMMAND", "server list --json"))
-    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    environment = os.environ | on_postgresql.environment(door.data)
+    listed = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment)
     assert [server["slug"] for server in json.loads(listed.stdout)] == ["clock", "notes"]
 
 
