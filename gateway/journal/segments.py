@@ -91,16 +91,20 @@ class SegmentFile:
 
     def write(self, lines: bytes) -> None:
         """All of it, or OSError; after an error nothing may be appended any more, and none of it counts."""
-        before, left = self.size, lines
+        before = self.size
         self.size += len(lines)
+        try:
+            self._write_all(lines)
+        except OSError:
+            self._cut(before)
+            raise
+
+    def _write_all(self, left: bytes) -> None:
         while left:
             try:
                 written = self._write(self._fd, left)
             except InterruptedError:
                 continue
-            except OSError:
-                self._cut(before)
-                raise
             if written == len(left):
                 return
             if written <= 0:
