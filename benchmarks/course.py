@@ -78,8 +78,8 @@ class Course:
         print(table(f"tools/call, {era} client and server, {label}", COLUMNS, rows))
         if label == "100 B":
             limit = 100 if era == "modern" else 150
-            self._budget(f"{era} call, 100 B, 8 connections, µs", _number(rows[1][1]), limit)
-            self._budget(f"{era} call, 100 B, 64 connections, µs", _number(rows[2][1]), limit)
+            for count, door, beside, *_ in rows[1:]:  # of the whole process tree
+                self._budget(f"{era} call, 100 B, {count} connections, µs", _number(door) + _number(beside), limit)
             self._budget(f"{era} call, added p50 at one connection, ms", _number(rows[0][5]), 0.5)
             self._budget(f"{era} call, added p99 at 64 connections, ms", _number(rows[2][6]), 10)
 
