@@ -49,7 +49,6 @@ def _measure(*, quick: bool, parts: Sequence[str]) -> list[str]:
         for part in Course.PARTS:
             if part in parts:
                 getattr(course, part)()
-        course.close()
         return course.missed
 
 

@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from statistics import median
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from benchmarks import wire
-from benchmarks.beside import Copier
-from benchmarks.measuring import Figures, Load, counts, measure, middle, open_session, warming
+from benchmarks.measuring import Figures, Load, counts, measure, middle, open_session
 from benchmarks.people import People
 from benchmarks.processes import resident, tree
 from benchmarks.table import table
 from benchmarks.wire import Door
+from gateway.journal.index.copying import Indexer
+from registry.database import Database, sqlite_url
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.fakes.gateway import Gateway
 
 CONNECTIONS = (1, 8, 64)
 ROUNDS = 3
+LOOK, DEADLINE = 0.1, 60.0  # seconds
 PEOPLE = 20
 SIZES = {"100 B": 100, "10 KiB": 10 * 1024}
 MIB, KIB = 1024 * 1024, 1024
 COLUMNS = (
     "connections",
     "door µs",
-    "beside µs",
     "nginx µs",
     "ratio",
     "added p50 ms",
@@ -35,13 +40,16 @@ COLUMNS = (
 )
 
 
+def _at_once() -> None:
+    """Nothing is done later."""
+
+
 class Round(NamedTuple):
-    """Straight, through us, through nginx; and microseconds per call of the process that copies the journal."""
+    """Straight, through us, through nginx."""
 
     direct: Figures
     through: Figures
     plain: Figures | None
-    beside: float
 
 
 @dataclass
@@ -56,17 +64,10 @@ class Course:
     quick: bool
     missed: list[str] = field(default_factory=list)
     _known: set[str] = field(default_factory=set)
-    _beside: Copier | None = None
-
-    def close(self) -> None:
-        if self._beside is not None:
-            self._beside.close()
 
     def rest(self) -> None:
-        """Memory of a gateway that has done nothing yet, and of the process beside it that copies the journal."""
-        beside, door = resident(self._copier().pids()), resident([self.gateway.pid])
-        self._budget("memory at rest, MiB", door / MIB, 120)
-        print(f"  beside  the copier of the journal, MiB: {beside / MIB:.2f}")
+        """Memory of a gateway that has done nothing yet."""
+        self._budget("memory at rest, MiB", resident(tree(self.gateway.pid)) / MIB, 120)
 
     def calls(self) -> None:
         for era, slug in (("modern", "few"), ("legacy", "old")):
@@ -78,39 +79,44 @@ class Course:
         print(table(f"tools/call, {era} client and server, {label}", COLUMNS, rows))
         if label == "100 B":
             limit = 100 if era == "modern" else 150
-            for count, door, beside, *_ in rows[1:]:  # of the whole process tree
-                self._budget(f"{era} call, 100 B, {count} connections, µs", _number(door) + _number(beside), limit)
-            self._budget(f"{era} call, added p50 at one connection, ms", _number(rows[0][5]), 0.5)
-            self._budget(f"{era} call, added p99 at 64 connections, ms", _number(rows[2][6]), 10)
+            for count, door, *_ in rows[1:]:
+                self._budget(f"{era} call, 100 B, {count} connections, µs", _number(door), limit)
+            self._budget(f"{era} call, added p50 at one connection, ms", _number(rows[0][4]), 0.5)
+            self._budget(f"{era} call, added p99 at 64 connections, ms", _number(rows[2][5]), 10)
 
     def _compared(self, era: str, slug: str, size: int, connections: int) -> tuple[object, ...]:
         """By turns, because the machine's speed changes from minute to minute; medians of the rounds."""
         rounds = [self._round(era, slug, size, connections) for _ in range(ROUNDS)]
         direct, through = middle([one.direct for one in rounds]), middle([one.through for one in rounds])
         plain = [one.plain for one in rounds if one.plain]
-        beside = median(one.beside for one in rounds)
         ratio = median(one.through.cpu / one.plain.cpu for one in rounds if one.plain) if plain else None
         added = (through.p50 - direct.p50, through.p99 - direct.p99)
-        return (through.cpu, beside, middle(plain).cpu if plain else None, ratio, *added, through.rate, direct.rate)
+        return (through.cpu, middle(plain).cpu if plain else None, ratio, *added, through.rate, direct.rate)
 
     def _round(self, era: str, slug: str, size: int, connections: int) -> Round:
         direct = self._one(Door(self.servers[slug]), [], era, size, connections)
-        door, copier = self._door(slug), self._copier()
-        before = copier.seconds()
-        through = self._one(door, [self.gateway.pid], era, size, connections)
-        beside = (copier.seconds() - before) * 1e6 / (self._count(connections) + warming(self._count(connections)))
+        through = self._one(self._door(slug), tree(self.gateway.pid), era, size, connections, self._copied)
         plain = self._one(Door(self.nginx[0]), tree(self.nginx[1]), "modern", size, connections) if self.nginx else None
-        return Round(direct, through, plain, beside)
+        return Round(direct, through, plain)
 
-    def _one(self, door: Door, pids: list[int], era: str, size: int, connections: int) -> Figures:
+    def _one(
+        self, door: Door, pids: list[int], era: str, size: int, connections: int, settled: Callable[[], None] = _at_once
+    ) -> Figures:
         session = open_session(door) if era == "legacy" else ""
         script = [wire.call(door, era, size, session)]
-        return measure(door, pids, Load(script=script, connections=connections, calls=self._count(connections)))
+        return measure(
+            door, pids, Load(script=script, connections=connections, calls=self._count(connections)), settled
+        )
 
-    def _copier(self) -> Copier:
-        if self._beside is None:
-            self._beside = Copier(self.gateway)
-        return self._beside
+    def _copied(self) -> None:
+        """Until the journal is copied for search, which a call has to pay for too."""
+        end = time.monotonic() + DEADLINE
+        with closing(Database(sqlite_url(self.gateway.data))) as database:
+            indexer = Indexer(self.gateway.data / "journal", database)
+            while indexer.waiting():
+                if time.monotonic() > end:
+                    raise TimeoutError("the journal is not copied")
+                time.sleep(LOOK)
 
     def people(self) -> None:
         """People by turns, at a server that wants nothing, and at the same one where each has a token of their own."""

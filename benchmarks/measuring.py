@@ -10,12 +10,13 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import wire
+from benchmarks.load import processor_seconds
 from benchmarks.processes import LOAD_CORE, python
 from benchmarks.upstream import COUNTS
 from benchmarks.wire import Door
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 LONGEST = 120.0
 
@@ -44,16 +45,12 @@ class Load:
     churn: bool = False
 
 
-def measure(door: Door, pids: list[int], load: Load) -> Figures:
-    """Warm up, then measure. `pids` are the door's."""
+def measure(door: Door, pids: list[int], load: Load, settled: Callable[[], None] = lambda: None) -> Figures:
+    """Warm up, then measure. `pids` are the door's; it is done when `settled` returns."""
     found = _run(door, load, pids)
-    calls = found["calls"]
-    return Figures(found["cpu"] * 1e6 / calls, found["p50"] * 1e3, found["p99"] * 1e3, calls / found["seconds"])
-
-
-def warming(calls: int) -> int:
-    """How many calls go before so many."""
-    return max(300, calls // 10)
+    settled()
+    calls, cpu = found["calls"], processor_seconds(pids) - found["cpu"]
+    return Figures(cpu * 1e6 / calls, found["p50"] * 1e3, found["p99"] * 1e3, calls / found["seconds"])
 
 
 def middle(rounds: Sequence[Figures]) -> Figures:
@@ -63,7 +60,7 @@ def middle(rounds: Sequence[Figures]) -> Figures:
 
 def _run(door: Door, load: Load, pids: list[int]) -> dict[str, Any]:
     host, port = door.address
-    warm = warming(load.calls)
+    warm = max(300, load.calls // 10)
     work = {
         "host": host,
         "port": port,

@@ -34,6 +34,7 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 YOUNG = 2.0  # seconds; a worker that gives up younger is replaced after a pause, so that a broken one does not spin
 RESPAWN_PAUSE = 1.0
 GIVE_UP = 5  # such ends in a row, for each worker, after which there is no hope
+SWITCH = 0.0005  # seconds that a thread (a sign-in, the search index) may hold the interpreter while calls want it
 
 log = logging.getLogger("ostiary")
 
@@ -113,6 +114,7 @@ async def _serve(
         works = {"orphaned": lambda: _stop_when_orphaned(parent, listeners)} if parent else {}
         gc.collect()
         gc.freeze()  # what is there now stays: to go through it again and again would hold up calls for 100 ms
+        sys.setswitchinterval(SWITCH)
         async with background(world, leader=leader, also=works):
             if opening is not None:
                 opening()

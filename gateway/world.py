@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gateway.journal.copier import Progress
+from gateway.journal.index import Progress
 
 if TYPE_CHECKING:
     from authz.tokens.access import TokenVerifier
@@ -41,7 +41,7 @@ class World:
     keysets: KeySets
     underway: Underway
     telemetry: Telemetry
-    index: Progress = field(default_factory=Progress)  # of the journal, where this process keeps it
+    index: Progress = field(default_factory=Progress)  # of the index of what this process writes to the journal
 
     @property
     def settings(self) -> Settings:

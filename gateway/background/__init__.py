@@ -40,11 +40,11 @@ async def background(world: World, *, leader: bool, also: Mapping[str, Work]) ->
         "identities": Refreshing(world.office, world.providers).run,
         "underway": lambda: world.underway.watch(world.snapshots),
         "leaving": lambda: leave_forever(world),
+        "index": lambda: index_forever(world, leader=leader),
         "uses": lambda: note_uses_forever(world),
         "counts": world.telemetry.settle_forever,
     }
     if leader:
-        works["index"] = lambda: index_forever(world)
         works["clock"] = lambda: clock.watch(world.journal)
         works["standing"] = lambda: stand_forever(world)
         works["sweep"] = lambda: sweep_forever(world.office)

@@ -1,69 +1,68 @@
-"""Keeping the process that copies the journal into the search index, and what it says of itself."""
+"""Copying the journal into the search index: each process what it writes, the leading one what others have left."""
 
 from __future__ import annotations
 
 import asyncio
-import logging
-import sys
-from asyncio.subprocess import PIPE
-from contextlib import suppress
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
-import msgspec
+from sqlalchemy.exc import SQLAlchemyError
 
-import gateway
-from gateway.journal.copier import Orders, Progress
+from gateway.journal.index.copying import Indexer
 
 if TYPE_CHECKING:
-    from asyncio.subprocess import Process
-
     from gateway.world import World
 
-PATIENCE: Final = 5.0  # seconds that it gets to finish a batch
-_ROOT: Final = str(Path(gateway.__file__).parents[1])
-_PROGRAM: Final = f"""\
-import signal, sys
-signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal tells all of us, and we tell it
-sys.path.append({_ROOT!r})
-from gateway.journal.copier import main
-main()"""  # in our session: the kernel gives each its share of a core, and one of its own would not yield to ours
-
-log = logging.getLogger("ostiary")
+IDLE: Final = 1.0  # seconds between two looks at a journal in which nothing was new
+BREATH: Final = 0.002  # seconds in which calls go on, and others write to the database
+OTHERS_EVERY: Final = 5.0  # seconds; what nobody has copied by then, nobody else does
 
 
-async def index_forever(world: World) -> None:
-    """Until it ends; whoever called it does so again."""
-    process = await asyncio.create_subprocess_exec(sys.executable, "-P", "-c", _PROGRAM, stdin=PIPE, stdout=PIPE)
+async def index_forever(world: World, *, leader: bool) -> None:
+    """Until cancelled, in a thread of its own."""
+    executor, over = ThreadPoolExecutor(1, "journal-index"), Event()
     try:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        process.stdin.write(msgspec.json.encode(_orders(world)) + b"\n")
-        async for line in process.stdout:
-            _heard(world, msgspec.json.decode(line, type=Progress))
-        status = await process.wait()
-        log.warning("the process that copies the journal ended with status %s and is started again", status)
+        await asyncio.get_running_loop().run_in_executor(executor, Indexing(world, leader=leader).run, over)
     finally:
-        await _end(process)
+        over.set()
+        executor.shutdown(wait=False)
 
 
-def _orders(world: World) -> Orders:
-    database = world.office.database
-    return Orders(str(world.settings.journal.absolute()), database.is_postgresql, database.address())
+class Indexing:
+    """Of one process. Calls do not need the index: a fault is told in `World.index`, and it is tried again."""
 
+    def __init__(self, world: World, *, leader: bool) -> None:
+        self._world = world
+        self._leader = leader
+        self._indexer = Indexer(world.settings.journal, world.office.database)
+        self._looked_at = 0.0
 
-def _heard(world: World, progress: Progress) -> None:
-    world.index.waiting, world.index.trouble = progress.waiting, progress.trouble
-    world.telemetry.waiting(progress.waiting)
+    def run(self, over: Event) -> None:
+        while not over.wait(BREATH if self._round() else IDLE):
+            pass
 
+    def _round(self) -> bool:
+        """One batch; gives whether there is more."""
+        index = self._world.index
+        try:
+            index.waiting = self._indexer.step(self._world.journal.writer)
+            more = self._leader and self._look_around()
+            index.trouble = ""
+        except (SQLAlchemyError, OSError) as error:
+            index.trouble = type(error).__name__
+            return False
+        return more or index.waiting > 0
 
-async def _end(process: Process) -> None:
-    """Its input ends, so it does; whatever it was in the middle of is undone or whole."""
-    assert process.stdin is not None
-    process.stdin.close()
-    try:
-        async with asyncio.timeout(PATIENCE):
-            await process.wait()
-    except TimeoutError:
-        with suppress(ProcessLookupError):
-            process.kill()
+    def _look_around(self) -> bool:
+        """What commands, our parent and the dead have left; and how far behind the index is in all, for metrics."""
+        now = monotonic()
+        if now < self._looked_at + OTHERS_EVERY:
+            return False
+        left = [writer for writer in self._indexer.writers() if self._indexer.waiting(writer) > OTHERS_EVERY]
+        more = max(map(self._indexer.step, left), default=0.0) > 0
+        self._world.telemetry.waiting(self._indexer.waiting())
+        if not more:
+            self._looked_at = now
+        return more

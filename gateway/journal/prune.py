@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
-from sqlmodel import col, delete
+from sqlmodel import col, delete, select
 
 from gateway.journal.reading import Gist, last
 from gateway.journal.segments import SegmentName, segments, sync_directory
-from registry.tables import JournalEntry, Segment
+from registry.tables import JournalBlock, JournalName, Segment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlmodel import Session
 
     from gateway.journal import Journal
     from registry.database import Database
@@ -53,8 +55,15 @@ def prune(directory: Path, database: Database, journal: Journal, chosen: list[Ol
             if row is not None:
                 row.pruned_at = time.time()
                 session.add(row)
-            session.exec(delete(JournalEntry).where(col(JournalEntry.segment) == name))
+            _forget(session, name)
     sync_directory(directory)
+
+
+def _forget(session: Session, segment: str) -> None:
+    """What is copied of it."""
+    blocks = select(JournalBlock.id).where(JournalBlock.segment == segment)
+    session.exec(delete(JournalName).where(col(JournalName.block).in_(blocks)))
+    session.exec(delete(JournalBlock).where(col(JournalBlock.segment) == segment))
 
 
 def _sealed(directory: Path) -> Iterator[Old]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from gateway.journal.records import BadLine, Record, check, digest_of
+from gateway.journal.records import BadLine, Record, check, digest_of, fitting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -84,6 +84,16 @@ def records(path: Path, ending: Ending) -> Iterator[Record]:
             ending.seq, ending.digest, ending.offset = record.seq, record.digest, record.end
             yield record
         ending.rest = os.fstat(file.fileno()).st_size - ending.offset
+
+
+def some(path: Path, ending: Ending, size: int) -> list[bytes]:
+    """Lines that follow `ending` and fit, so many that they have `size` bytes; `ending` then says where they end."""
+    with path.open("rb") as file:
+        file.seek(ending.offset)
+        lines = file.readlines(size)
+    count, ending.digest = fitting(ending.digest, ending.seq + 1, lines)
+    ending.seq, ending.offset = ending.seq + count, ending.offset + sum(map(len, lines[:count]))
+    return lines[:count]
 
 
 def first(path: Path) -> Gist | None:

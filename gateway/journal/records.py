@@ -22,6 +22,7 @@ FIELD_LIMIT = 1024  # characters of one value; the record stays readable whoever
 LINE_LIMIT = 64 * 1024
 _TAIL = re.compile(rb',"hash":"([0-9a-f]{64})"}')
 _TAIL_LENGTH = 75
+_START = b'{"seq":%d,'
 _NOT_ASCII = re.compile("[^ -~]")
 _OWN = frozenset({"seq", "at", "event", "hash"})
 _SECRET_FACTS = frozenset(
@@ -75,7 +76,7 @@ def chained(previous: bytes, seq: int, bodies: Iterable[bytes]) -> tuple[bytes, 
     """The finished lines of records that follow each other from number `seq` on, and the digest of the last."""
     lines: list[bytes] = []
     for number, body in enumerate(bodies, seq):
-        start = b'{"seq":%d,' % number + body[1:-1]
+        start = _START % number + body[1:-1]
         previous = sha256(previous + start).digest()
         lines += (start, b',"hash":"', hexlify(previous), b'"}\n')
     return b"".join(lines), previous
@@ -86,12 +87,26 @@ def check(previous: bytes, seq: int, line: bytes, end: int) -> Record:
     tail = _TAIL.fullmatch(line, len(line) - _TAIL_LENGTH) if len(line) > _TAIL_LENGTH else None
     if tail is None:
         raise BadLine("is not a record")
-    if not line.startswith(b'{"seq":%d,' % seq):
+    if not line.startswith(_START % seq):
         raise BadLine(f"is not number {seq}: a record was removed, doubled or moved")
     digest = sha256(previous + line[:-_TAIL_LENGTH])
     if digest.hexdigest().encode() != tail[1]:
         raise BadLine("does not match its hash: it or the one before was changed")
     return Record(seq, digest.digest(), line, end)
+
+
+def fitting(previous: bytes, seq: int, lines: Iterable[bytes]) -> tuple[int, bytes]:
+    """How many of these lines, line feeds included, follow `previous` from number `seq` on; the digest of the last.
+
+    What `check` says of one line, at a third of the price where there are many.
+    """
+    count = 0
+    for count, line in enumerate(lines, 1):
+        digest = sha256(previous + line[: -_TAIL_LENGTH - 1]).digest()
+        if line[-_TAIL_LENGTH - 1 :] != b',"hash":"%b"}\n' % hexlify(digest) or not line.startswith(_START % seq):
+            return count - 1, previous
+        previous, seq = digest, seq + 1
+    return count, previous
 
 
 def digest_of(line: bytes) -> bytes:

@@ -79,7 +79,7 @@ def index(waiting: float, trouble: str = "") -> Iterator[Check]:
     """How far the search index is behind the journal, where that is worth a word. Calls do not need it."""
     if waiting > WAITING or trouble:
         why = f"records of the last {waiting:.0f} s are not in it yet" + (f" ({trouble})" if trouble else "")
-        remedy = "calls leave it too little of the processor, or the database too little time; searches wait for it"
+        remedy = "the database or its disk is too slow for what is recorded, see the log; searches copy it first"
         yield Check("journal index", State.AMBER, why, remedy)
 
 

@@ -8,17 +8,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
-from sqlalchemy.orm import aliased
-from sqlmodel import col, desc, func, select
+from sqlmodel import col, func, select
 
+from gateway.journal.index.search import oldest
 from gateway.operating.checks import Check, State
 from gateway.operating.hidden import hidden, look
+from gateway.operating.lately import Lately
 from gateway.operating.renewals import Late, late, renew
 from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
 from registry.declaring import GONE
 from registry.servers import all_servers, find
-from registry.tables import Auth, Connection, ConnectionState, JournalEntry, Segment, Server, ServerState
+from registry.tables import Auth, Connection, ConnectionState, Segment, Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 LATELY: Final = 3600.0  # seconds
 CERTIFICATE_WARNING: Final = 21 * 86400.0
-FAILED: Final = ("broken", "timeout")
-MOST: Final = 1000
 TURNS: Final = ("server.left_alone", "server.answers")
 WORKS: Final = frozenset({ConnectionState.CONNECTED, ConnectionState.REFRESHING})
 
@@ -75,7 +74,8 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
     """Of one server, or of all that are not retired. What calls came to is as far as the index of the journal is."""
     moment = time.time() if now is None else now
     servers = [find(session, slug)] if slug else all_servers(session)
-    calls, failures = _calls(session, moment - LATELY), _failures(session, moment - LATELY)
+    lately = Lately.since(session, moment - LATELY)
+    calls, failures = lately.outcomes, lately.failures()
     alone, connections = _left_alone(session), _connections(session)
     away, behind = hidden(session, slug), late(session, slug)
     nothing: dict[str, int] = {}
@@ -207,51 +207,18 @@ def certificate_ending(server: Server, now: float) -> tuple[str, str] | None:
     return f"our certificate for it {ends}", renew
 
 
-def _calls(session: Session, since: float) -> dict[str, dict[str, int]]:
-    """What calls to each server came to. A call under way has no outcome yet."""
-    intent, outcome = aliased(JournalEntry), aliased(JournalEntry)
-    query = (
-        select(intent.server, outcome.outcome, func.count())
-        .join(outcome, (col(outcome.call) == intent.call) & (col(outcome.event) == "call.outcome"))
-        .where(intent.event == "call.intent", intent.at >= since)
-        .group_by(col(intent.server), col(outcome.outcome))
-    )
-    found: dict[str, dict[str, int]] = {}
-    for slug, which, count in session.exec(query):
-        found.setdefault(slug, {})[which] = count
-    return found
-
-
-def _failures(session: Session, since: float) -> dict[str, dict[str, int]]:
-    """Why calls to each server had no answer."""
-    intent, outcome = aliased(JournalEntry), aliased(JournalEntry)
-    query = (
-        select(intent.server, outcome.line)
-        .join(outcome, (col(outcome.call) == intent.call) & (col(outcome.event) == "call.outcome"))
-        .where(intent.event == "call.intent", intent.at >= since, col(outcome.outcome).in_(FAILED))
-        .order_by(desc(intent.at))
-        .limit(MOST)
-    )
-    found: dict[str, dict[str, int]] = {}
-    for slug, line in session.exec(query):
-        trouble = msgspec.json.decode(line).get("trouble", "unknown")
-        counts = found.setdefault(slug, {})
-        counts[trouble] = counts.get(trouble, 0) + 1
-    return found
-
-
 def _left_alone(session: Session) -> dict[str, dict[str, str]]:
     """By server and process, as each process that still writes said last."""
-    writing = select(Segment.name).where(col(Segment.sealed_at).is_(None))
-    query = select(JournalEntry.segment, JournalEntry.server, JournalEntry.event, JournalEntry.line)
-    query = query.where(col(JournalEntry.event).in_(TURNS), col(JournalEntry.segment).in_(writing))
+    writing = set(session.exec(select(Segment.name).where(col(Segment.sealed_at).is_(None))))
     found: dict[str, dict[str, str]] = {}
-    for segment, slug, event, line in session.exec(query.order_by(col(JournalEntry.at))):
-        process = segment.partition(".")[0]
-        if event == "server.answers":
+    for entry in oldest(session, 0.0, *TURNS):
+        process, slug = entry.segment.partition(".")[0], entry.facts.server
+        if entry.segment not in writing:
+            continue
+        if entry.facts.event == "server.answers":
             found.get(slug, {}).pop(process, None)
         else:
-            found.setdefault(slug, {})[process] = msgspec.json.decode(line).get("trouble", "")
+            found.setdefault(slug, {})[process] = msgspec.json.decode(entry.line).get("trouble", "")
     return found
 
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import islice
+from typing import TYPE_CHECKING, Final
 
-from sqlmodel import Session, col, or_, select
-
-from registry.tables import JournalEntry
+from gateway.journal.index.search import Search, bearing, newest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from sqlmodel import Session
 
-SHOWN = 25
+    from gateway.journal.index.blocks import Entry
+
+SHOWN: Final = ("call.intent", "call.refused")
+MOST: Final = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,27 +33,26 @@ class Passage:
 
 def latest(session: Session, slug: str) -> list[Passage]:
     """The newest first; a call that is still under way has no outcome yet."""
-    here = or_(col(JournalEntry.server) == slug, col(JournalEntry.object).startswith(f"{slug}.", autoescape=True))
-    wanted = select(JournalEntry).where(here, col(JournalEntry.event).in_(("call.intent", "call.refused")))
-    rows = session.exec(wanted.order_by(col(JournalEntry.at).desc()).limit(SHOWN)).all()
-    outcomes = _outcomes(session, [row.call for row in rows if row.call])
-    return [_passage(row, outcomes) for row in rows]
+    passing = (one for one in newest(session, Search(server=slug, event="call.")) if one.facts.event in SHOWN)
+    found = list(islice(passing, MOST))
+    outcomes = _outcomes(session, {one.facts.call for one in found} - {""})
+    return [_passage(one, outcomes) for one in found]
 
 
-def _outcomes(session: Session, calls: Sequence[str]) -> dict[str, str]:
-    asked = select(JournalEntry).where(JournalEntry.event == "call.outcome", col(JournalEntry.call).in_(calls))
-    return {row.call: row.outcome for row in session.exec(asked)}
+def _outcomes(session: Session, calls: set[str]) -> dict[str, str]:
+    ended = (one.facts for one in bearing(session, calls) if one.facts.event == "call.outcome")
+    return {facts.call: facts.outcome for facts in ended}
 
 
-def _passage(row: JournalEntry, outcomes: dict[str, str]) -> Passage:
-    refused = row.event == "call.refused"
-    facts: dict[str, Any] = json.loads(row.line)
+def _passage(entry: Entry, outcomes: dict[str, str]) -> Passage:
+    found, refused = entry.facts, entry.facts.event == "call.refused"
+    reason = str(json.loads(entry.line).get("reason", "")) if refused else ""
     return Passage(
-        at=row.at,
-        who=row.principal or str(facts.get("who", "")),
-        object=row.object,
-        outcome="refused" if refused else outcomes.get(row.call, "under way"),
-        reason=str(facts.get("reason", "")) if refused else "",
+        at=found.at,
+        who=found.who,
+        object=found.object,
+        outcome="refused" if refused else outcomes.get(found.call, "under way"),
+        reason=reason,
         refused=refused,
-        record=row.id,
+        record=entry.id,
     )

@@ -4,7 +4,7 @@
 """
 
 from registry.tables.connections import Connection, ConnectionState, Notice, PendingConnect, UpstreamClient
-from registry.tables.journal import JournalEntry, Segment
+from registry.tables.journal import JournalBlock, JournalName, Segment
 from registry.tables.meeting import Epoch, Lease, Letter, Parcel, Tally
 from registry.tables.secrets import DataKey, Secret, VaultPage
 from registry.tables.servers import (
@@ -32,7 +32,8 @@ __all__ = [
     "Epoch",
     "Era",
     "ExposedName",
-    "JournalEntry",
+    "JournalBlock",
+    "JournalName",
     "Kind",
     "Lease",
     "Letter",

@@ -1,8 +1,8 @@
-"""What the database knows of the journal: its segments, and the index of its entries."""
+"""What the database knows of the journal: its segments, and copies of its records for search."""
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Text
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 
@@ -23,24 +23,35 @@ class Segment(SQLModel, table=True):
     sealed_at: float | None = None
     pruned_at: float | None = None
     position: int = Field(unique=True)  # in the order of opening, without gaps
-    indexed: int = Field(default=0, sa_type=BigInteger)  # bytes of the file that are copied into journal_entry
+    indexed: int = Field(default=0, sa_type=BigInteger)  # bytes of the file that are copied into blocks
     indexed_seq: int = Field(default=0, sa_type=BigInteger)  # the last record of them: a file that is shorter was cut
 
 
-class JournalEntry(SQLModel, table=True):
-    """One record of the journal, copied here for search; the files are the truth."""
+class JournalBlock(SQLModel, table=True):
+    """Records of a segment that follow each other, copied here for search; the files are the truth."""
 
-    __tablename__ = "journal_entry"
-    id: str = Field(primary_key=True)  # "{writer}/{seq}"
-    at: float = Field(index=True)
-    event: str = Field(index=True)
-    call: str = Field(default="", index=True)
-    decision: str = Field(default="", index=True)
-    segment: str = Field(default="", index=True)
-    principal: str = Field(default="", index=True)
-    server: str = ""
-    object: str = Field(default="", index=True)
-    outcome: str = ""
-    line: str = Field(sa_column=Column(Text, nullable=False))
+    __tablename__ = "journal_block"
+    id: str = Field(primary_key=True)  # that of its first record: "{writer}/{seq}"
+    segment: str
+    first_seq: int = Field(sa_type=BigInteger)
+    last_seq: int = Field(sa_type=BigInteger)
+    since: float
+    until: float
+    lines: bytes  # without the last line feed; the last column, so that the others are read without it
 
-    __table_args__ = (Index("ix_journal_entry_server_at", "server", "at"),)
+    __table_args__ = (
+        Index("ix_journal_block_segment_first_seq", "segment", "first_seq"),
+        Index("ix_journal_block_until_since", "until", "since"),
+    )
+
+
+class JournalName(SQLModel, table=True):
+    """What leads to a block: somebody or something that its records name, or an id."""
+
+    __tablename__ = "journal_name"
+    kind: str = Field(primary_key=True)
+    value: str = Field(primary_key=True)
+    until: float = Field(primary_key=True)  # of the block
+    block: str = Field(primary_key=True, index=True)
+
+    __table_args__ = ({"sqlite_with_rowid": False},)

@@ -74,7 +74,7 @@ def tail(office: Office, lines: int, *, follow: bool, everything: bool, as_json:
 @with_office
 def show_one(office: Office, identity: str, *, as_json: bool) -> None:
     """All records of a call, of a decision (as an answer's _meta names it), or one record (WRITER/NUMBER)."""
-    from gateway.journal.search import about
+    from gateway.journal.index.search import about
 
     lines = about(office.settings.journal, office.database, identity)
     if not lines:
@@ -111,7 +111,7 @@ def verify(office: Office, *, as_json: bool) -> None:
 @with_office
 def search(office: Office, thing: str, *, as_json: bool, **wanted: Any) -> None:
     """Find records by who, what and when."""
-    from gateway.journal.search import Search, find
+    from gateway.journal.index.search import Search, find
 
     lines = find(office.settings.journal, office.database, Search(object=thing, **wanted))
     found = [json.loads(line) for line in lines]

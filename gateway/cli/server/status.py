@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @with_office
 def server_status(office: Office, slug: str, *, as_json: bool) -> None:
     """How SLUG stands, or every server: what is wrong and what to do, calls of the last hour, connected accounts."""
-    from gateway.journal.index import Indexer
+    from gateway.journal.index.copying import Indexer
     from gateway.operating.standing import standings
 
     Indexer(office.settings.journal, office.database).catch_up()

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from sqlmodel import select
 
 from authz.tables import SigningKey
-from gateway.journal.index import Indexer
+from gateway.journal.index.copying import Indexer
 from gateway.journal.segments import is_alive
 from gateway.operating.backup.making import LATEST
 from gateway.operating.checks import Check, State
@@ -101,8 +101,9 @@ def journal(office: Office, _now: float) -> Iterator[Check]:
 def journal_index(office: Office, _now: float) -> Iterator[Check]:
     """Of the writers that live: where nothing runs, nobody copies, and a search does it first."""
     directory = office.settings.journal
-    waiting = Indexer(directory, office.database).waiting(lambda name: is_alive(directory, name.partition(".")[0]))
-    yield from index(waiting)
+    indexer = Indexer(directory, office.database)
+    alive = [writer for writer in indexer.writers() if is_alive(directory, writer)]
+    yield from index(max(map(indexer.waiting, alive), default=0.0))
 
 
 def backup(office: Office, now: float) -> Iterator[Check]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlmodel import col, func, select
+from sqlmodel import func, select
 
+from gateway.journal.index.search import Search, newest
 from gateway.notices.webhook import DROPPED
 from gateway.operating.checks import Check, State
-from registry.tables import JournalEntry, Notice
+from registry.tables import Notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,5 +39,5 @@ def outbox(office: Office, now: float) -> Iterator[Check]:
 
 
 def _lost(session: Session, since: float) -> int:
-    rows = select(JournalEntry.line).where(JournalEntry.event == DROPPED, col(JournalEntry.at) > since)
-    return sum(int(msgspec.json.decode(line).get("count", 0)) for line in session.exec(rows))
+    found = newest(session, Search(event=DROPPED, since=since))
+    return sum(int(msgspec.json.decode(entry.line).get("count", 0)) for entry in found)

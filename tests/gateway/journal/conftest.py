@@ -1,18 +1,24 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlmodel import col, select
 
 from authz.principals import Principal, VerifiedClaims
+from gateway.journal.index.blocks import entries
 from gateway.journal.writer import FileJournal, open_journal
 from registry.database import Database, sqlite_url
 from registry.schema import migrate
+from registry.tables import JournalBlock, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from gateway.journal.index.blocks import Entry
 
 KEY = b"k" * 32
 
@@ -39,6 +45,32 @@ def lines(directory: Path) -> list[dict[str, Any]]:
 
 def events(directory: Path) -> list[str]:
     return [line["event"] for line in lines(directory)]
+
+
+def calls(journal: FileJournal, number: int, **fields: Any) -> None:
+    for one in range(number):
+        intend(journal, f"c{one}", **fields)
+        journal.conclude(f"c{one}", "ok")
+
+
+def stored(database: Database) -> list[Entry]:
+    """What is copied of all segments."""
+    with database.read() as session:
+        blocks = session.exec(select(JournalBlock).order_by(col(JournalBlock.until))).all()
+        return [entry for block in blocks for entry in entries(block)]
+
+
+def rows(database: Database) -> Sequence[Segment]:
+    with database.read() as session:
+        return session.exec(select(Segment)).all()
+
+
+def booked(database: Database, number: int) -> None:
+    """The rows come a moment later than the segments."""
+    deadline = time.monotonic() + 5
+    while len(rows(database)) < number:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import SQLModel, col, select
 
-from gateway.journal.index import Indexer
-from gateway.journal.search import Search, find
+from gateway.journal.index.copying import Indexer
+from gateway.journal.index.search import Search, find
 from gateway.journal.verify import verify
 from gateway.journal.writer import open_journal
 from registry.database import Database
-from registry.tables import JournalEntry, Segment
+from registry.tables import Segment
 from tests.gateway.journal.conftest import KEY, intend
-from tests.gateway.journal.test_copier import copied, copying, until
 from tests.servers.postgres import postgresql
 
 if TYPE_CHECKING:
@@ -113,20 +112,6 @@ def test_each_machine_finds_the_records_of_all(two_machines: tuple[Path, Path], 
         Indexer(directory, shared).catch_up()
     found = [len(find(directory, shared, Search(event="call.intent", limit=10_000))) for directory in two_machines]
     assert found == [200, 200]
-
-
-def test_the_process_that_copies_does_so_on_postgresql_too(directory: Path, shared: Database) -> None:
-    with copying(directory, shared):
-        write(directory, shared)
-        until(lambda: copied(shared) >= 201)
-        write(directory, shared)
-        until(lambda: copied(shared) >= 402)
-    assert len(find(directory, shared, Search(event="call.intent", limit=10_000))) == 200
-    with shared.read() as session:
-        stored = session.exec(select(JournalEntry.line)).all()
-    assert sorted(stored) == sorted(
-        line for path in directory.glob("*.jsonl") for line in path.read_text().splitlines()
-    )
 
 
 def test_a_character_that_postgresql_does_not_take_stops_no_copying(directory: Path, shared: Database) -> None:

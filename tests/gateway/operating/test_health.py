@@ -10,7 +10,7 @@ from authz.errors import NoSigningKey
 from authz.policy.policy import Policy
 from authz.tables import Rule
 from gateway import clock
-from gateway.journal.copier import Progress
+from gateway.journal.index import Progress
 from gateway.operating import health
 from gateway.upstream.troubles import Trouble
 from gateway.upstream.upstreams import Strain

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlmodel import select
 
+from gateway.journal.index.copying import Indexer
+from gateway.journal.writer import open_journal
 from gateway.pages.history import latest
 from gateway.upstream import UpstreamUnreachable
 from gateway.upstream.refreshing.refresh import explain
@@ -18,8 +19,9 @@ from registry.openapi.kept import Text, understand
 from registry.openapi.operations import Choice
 from registry.screening import Described
 from registry.servers import Proposal, propose
-from registry.tables import Auth, Era, JournalEntry, Kind, Pin, Server, ServerState, Transport
+from registry.tables import Auth, Era, Kind, Pin, Server, ServerState, Transport
 from tests.fakes.servers.api import described
+from tests.gateway.journal.conftest import intend
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -202,24 +204,19 @@ def test_an_unknown_server_has_no_page(admin: Browser) -> None:
 
 def test_the_latest_calls_and_refusals_are_those_of_this_server(desk: Desk, admin: Browser) -> None:
     offer(desk, read="Reads a note.")
-    rows = [
-        _entry("1", "call.intent", call="c1", server="notes", object="notes.read"),
-        _entry("2", "call.outcome", call="c1", outcome="ok"),
-        _entry("3", "call.refused", object="notes.delete", line={"reason": "no_rule"}),
-        _entry("4", "call.intent", call="c2", server="clock", object="clock.now"),
-        _entry("5", "call.intent", call="c3", server="notes", object="notes.read"),
-    ]
-    with desk.office.database.change() as session:
-        session.add_all(rows)
+    journal = open_journal(desk.office.settings.journal, b"k" * 32, desk.office.database)
+    for call, object_ in (("c1", "notes.read"), ("c2", "clock.now"), ("c3", "notes.read")):
+        intend(journal, call, server=object_.partition(".")[0], object=object_)
+        if call == "c1":
+            journal.conclude("c1", "ok")
+            journal.note("call.refused", who="user:reader", object="notes.delete", reason="no_rule")
+    assert journal.book.settled()
+    Indexer(journal.directory, desk.office.database).catch_up()
     with desk.office.database.read() as session:
         found = [(one.object, one.outcome) for one in latest(session, "notes")]
     assert found == [("notes.read", "under way"), ("notes.delete", "refused"), ("notes.read", "ok")]
     assert "no rule" in admin.get(PAGE).text
-
-
-def _entry(id_: str, event: str, *, line: dict[str, str] | None = None, **fields: str) -> JournalEntry:
-    at = time.time() + int(id_)
-    return JournalEntry(id=id_, at=at, event=event, principal="user:alice", line=json.dumps(line or {}), **fields)
+    journal.close()
 
 
 def test_what_is_not_on_the_page_cannot_be_approved_with_it(

@@ -14,7 +14,7 @@ import pytest
 
 from authz.principals import Principal, VerifiedClaims
 from gateway.journal import JournalDown
-from gateway.journal.index import Indexer
+from gateway.journal.index.copying import Indexer
 from gateway.journal.segments import Disk
 from gateway.journal.writer import FileJournal, open_journal
 from registry.database import Database, sqlite_url

@@ -189,12 +189,6 @@ def test_it_is_not_asked_without_the_file(gateway: Gateway) -> None:
         gateway.run("server", "refresh", "time")
 
 
-def of_servers(gateway: int) -> list[int]:
-    """Its processes but for the one that copies the journal."""
-    copier = b"gateway.journal.copier"
-    return [pid for pid in descendants(gateway) if copier not in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 def test_another_command_waits_for_review_and_an_undeclared_one_is_suspended(
     tables: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -206,13 +200,13 @@ def test_another_command_waits_for_review_and_an_undeclared_one_is_suspended(
         running.run("server", "approve", "time", "--yes", "--accept-findings")
         running.allow("user:ann", "time.*")
         assert "UTC" in call(running, "time_get_current_time", timezone="UTC")
-        tree = of_servers(running.pid)
+        tree = descendants(running.pid)
         assert len(tree) >= 2
         running.run("server", "suspend", "time")
         wait_until_gone(tree)
         running.run("server", "resume", "time")
         assert "UTC" in call(running, "time_get_current_time", timezone="UTC")
-        tree = of_servers(running.pid)
+        tree = descendants(running.pid)
     assert not alive(tree)
     declared.write({"time": tables["time"] | {"network": True}})
     with declared.gateway() as running:

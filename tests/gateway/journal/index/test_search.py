@@ -1,0 +1,186 @@
+from __future__ import annotations
+
+import json
+import time
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlmodel import SQLModel, select
+
+from authz.ids import fresh_id
+from gateway.journal.book import enter
+from gateway.journal.index.blocks import block, entries
+from gateway.journal.index.search import Search, about, bearing, find, newest, oldest
+from gateway.journal.records import chain, encode
+from gateway.journal.segments import SegmentName
+from registry.database import Database
+from registry.tables import JournalBlock, JournalName
+from tests.gateway.journal.conftest import booked, calls, intend
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlmodel import Session
+
+    from gateway.journal.index.blocks import Entry
+    from gateway.journal.writer import FileJournal
+
+    Open = Callable[..., FileJournal]
+
+
+def test_records_are_found_by_who_what_and_how(opened: Open, directory: Path, database: Database) -> None:
+    journal = opened(database=database)
+    calls(journal, 2)
+    calls(journal, 2, server="clock", object="clock.now")
+    journal.note("policy.changed", who="operator:root", text="100% of_it")
+    booked(database, 1)
+
+    def found(**wanted: object) -> int:
+        return len(find(directory, database, Search(**wanted)))  # type: ignore[arg-type]
+
+    assert found() == 10
+    assert found(server="clock") == 2
+    assert found(object="notes.add", who="user:editor") == 2
+    assert found(outcome="ok") == 4
+    assert found(event="call.") == 8
+    assert found(event="call.intent") == 4
+    assert found(text="100%") == 1
+    assert found(text="1%o") == 0
+    assert found(limit=3) == 3
+    assert found(since=4e9) == 0
+    assert found(until=1e9) == 0
+    assert found(text="POLICY.CHANGED") == 1
+    assert "policy.changed" in find(directory, database, Search(limit=1))[0]
+
+
+def test_a_decision_leads_to_its_call(opened: Open, directory: Path, database: Database) -> None:
+    journal = opened(database=database)
+    calls(journal, 2)
+    journal.note("call.refused", who="user:reader", decision="d-refused")
+    booked(database, 1)
+    assert len(about(directory, database, "d-c1")) == 2
+    assert len(about(directory, database, "c1")) == 2
+    assert len(about(directory, database, "d-refused")) == 1
+    assert len(about(directory, database, f"{journal.writer}/2")) == 2
+    assert about(directory, database, "nothing") == []
+
+
+def test_a_character_that_no_database_takes_is_found_by_its_record(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    opened(database=database).note("probe", who="some\0body")
+    booked(database, 1)
+    (line,) = find(directory, database, Search(event="probe", who="some\ufffdbody"))
+    assert json.loads(line)["who"] == "some\0body"
+
+
+def test_a_refusal_is_one_of_the_server_whose_tool_it_names(opened: Open, directory: Path, database: Database) -> None:
+    journal = opened(database=database)
+    journal.note("call.refused", who="user:reader", object="notes.delete")
+    journal.note("call.refused", who="user:reader", object="notesandmore.delete")
+    booked(database, 1)
+    assert len(find(directory, database, Search(server="notes"))) == 1
+
+
+def test_what_a_call_comes_to_hours_later_is_found_with_it(opened: Open, directory: Path, database: Database) -> None:
+    journal = opened(database=database)
+    hours_ago = f"{int((time.time() - 7200) * 1000):012x}{fresh_id()[12:]}"
+    intend(journal, hours_ago)
+    calls(journal, 300)
+    journal.conclude(hours_ago, "ok")
+    booked(database, 1)
+    assert [json.loads(line)["event"] for line in about(directory, database, hours_ago)] == [
+        "call.intent",
+        "call.outcome",
+    ]
+
+
+SOMEBODY = st.sampled_from(["", "user:a", "user:b", "user:" + "ü" * 300, "user:" + "ü" * 300 + "x"])
+OBJECT = st.sampled_from(["", "notes.add", "notes.%", "clock.now", "no"])
+EVENT = st.sampled_from(["call.intent", "call.outcome", "call.refused", "server.added"])
+MOMENT = st.one_of(st.integers(0, 20).map(float), st.floats(-10, 5e9))
+IDENTITY = st.one_of(st.just(""), st.sampled_from(["c1", "0" * 32, "%"]), st.integers(-5000, 25_000))
+RECORD = st.fixed_dictionaries(
+    {"at": MOMENT, "event": EVENT, "who": SOMEBODY, "object": OBJECT, "server": st.sampled_from(["", "notes", "clock"]),
+     "call": IDENTITY, "decision": IDENTITY, "outcome": st.sampled_from(["", "ok", "broken"])}
+)  # fmt: skip
+WANTED = st.builds(
+    Search,
+    since=st.none() | MOMENT,
+    until=st.none() | MOMENT,
+    who=SOMEBODY,
+    server=st.sampled_from(["", "notes", "clock", "no"]),
+    object=OBJECT,
+    event=st.sampled_from(["", "call.", "call.intent", "server.", "."]),
+    outcome=st.sampled_from(["", "ok", "broken"]),
+    text=st.sampled_from(["", "NOTES.", "%", "ü"]),
+)
+
+
+TABLES = [SQLModel.metadata.tables[name] for name in ("segment", "journal_block", "journal_name")]
+
+
+def filled(writers: list[list[list[dict[str, object]]]]) -> Database:
+    """Blocks of several writers; the moments of their records are in any order. An id that is a number is one of ours,
+    drawn so many milliseconds after the beginning."""
+    database = Database("sqlite://")
+    SQLModel.metadata.create_all(database.engine, tables=TABLES)
+    with database.change() as session:
+        for number, blocks in enumerate(writers):
+            seq = 1
+            enter(session, SegmentName(f"w-{number}", 1), seq, 0.0)
+            for facts in filter(None, blocks):
+                made = block(SegmentName(f"w-{number}", 1), seq, [line(seq + at, one) for at, one in enumerate(facts)])
+                seq += len(facts)
+                *row, names = made
+                session.add(JournalBlock(**dict(zip(made._fields, row, strict=False))))
+                session.add_all(JournalName(kind=k, value=v, until=made.until, block=made.id) for k, v in names)
+    return database
+
+
+def line(seq: int, facts: dict[str, object]) -> bytes:
+    known = {key: ours(value) if key in {"call", "decision"} else value for key, value in facts.items()}
+    return chain(b"", seq, encode(known))[0]
+
+
+def ours(identity: object) -> object:
+    return f"{max(identity, 0):012x}7abc8{'0' * 15}" if isinstance(identity, int) else identity
+
+
+def everything(session: Session) -> list[Entry]:
+    return [entry for row in session.exec(select(JournalBlock)) for entry in entries(row)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.lists(RECORD, max_size=4), max_size=4), max_size=3), WANTED, st.integers(1, 30))
+def test_a_search_finds_what_a_look_at_every_record_would(
+    writers: list[list[list[dict[str, object]]]], wanted: Search, limit: int
+) -> None:
+    database = filled(writers)
+    with database.read() as session:
+        matching = [entry for entry in everything(session) if wanted.matches(entry)]
+        found = list(newest(session, wanted))
+        assert sorted(one.id for one in found) == sorted(one.id for one in matching)
+        assert [one.facts.at for one in found] == sorted((one.facts.at for one in matching), reverse=True)
+        assert list(islice(newest(session, wanted), limit)) == found[:limit]
+        late = [one for one in everything(session) if one.facts.at >= 5 and one.facts.event == "call.intent"]
+        assert sorted(one.id for one in oldest(session, 5, "call.intent")) == sorted(one.id for one in late)
+    database.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.lists(st.lists(RECORD, max_size=4), max_size=4), max_size=3), st.lists(IDENTITY, max_size=3))
+def test_an_id_leads_to_every_record_that_bears_it_whenever_it_was_drawn(
+    writers: list[list[list[dict[str, object]]]], identities: list[object]
+) -> None:
+    database = filled(writers)
+    sought = {str(ours(one)) for one in identities} - {""}
+    with database.read() as session:
+        every = everything(session)
+        sought |= {one.facts.call for one in every[:2]} - {""} | {one.id for one in every[-2:]}
+        bears = [one for one in every if sought & {one.id, one.facts.call, one.facts.decision}]
+        assert sorted(one.id for one in bearing(session, sought)) == sorted(one.id for one in bears)
+    database.close()
