@@ -69,7 +69,7 @@ def _put_into_blocks(connection: sa.Connection) -> None:
     for segment in connection.execute(sa.select(entry.c.segment).distinct()).scalars().all():
         wanted = sa.select(entry).where(entry.c.segment == segment)
         ordered = wanted.order_by(sa.func.length(entry.c.id), entry.c.id)  # "{writer}/{seq}" of one writer
-        with connection.execution_options(yield_per=BATCH).execute(ordered) as found:
+        with connection.execute(ordered, execution_options={"yield_per": BATCH}) as found:
             for rows in found.partitions():
                 for run in _runs(rows):
                     _put(connection, segment, run)

@@ -14,12 +14,17 @@ import os
 import socket
 import sys
 
+LONGEST = 600.0  # seconds that a command may take; a test that waits for ever says nothing
 MOST = 1024 * 1024  # bytes of a request; an environment is most of it
 
 
 def ask(place: str, arguments: list[str], environment: dict[str, str], streams: tuple[int, int, int], cwd: str) -> int:
-    """The exit code of what was asked for. Raises ChildProcessError when it has none, as one that was killed."""
+    """The exit code of what was asked for.
+
+    Raises ChildProcessError when it has none, as one that was killed, and TimeoutError when it does not end.
+    """
     with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(LONGEST)
         connection.connect(place)
         told = json.dumps({"arguments": arguments, "environment": environment, "cwd": cwd}).encode()
         socket.send_fds(connection, [len(told).to_bytes(4)], streams)

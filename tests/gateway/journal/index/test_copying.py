@@ -199,16 +199,16 @@ import sys, pathlib
 from gateway.journal.index.copying import Indexer
 from registry.database import Database
 indexer = Indexer(pathlib.Path(sys.argv[1]), Database(sys.argv[2]))
-print(flush=True)
 while True:
-    indexer.step()"""
+    indexer.step()
+    print(flush=True)"""
     url = database.url.render_as_string(hide_password=False)
     for number in range(8):
         command = [sys.executable, "-c", program, str(directory), url]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
             process.stdout.readline()
-            time.sleep(0.01 + 0.004 * number)  # somewhere in a batch
+            time.sleep(0.004 * number)  # somewhere in the next batch
             process.kill()
     writing.join()
     journal.close()
