@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -21,9 +21,9 @@ MOST: Final = 1000
 
 @dataclass(slots=True)
 class Lately:
-    """By server: outcomes; and why the newest thousand of all those without an answer had none."""
+    """By server: how often calls came to each outcome, and why those without an answer had none (the newest 1,000)."""
 
-    outcomes: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    _outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     _failures: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=MOST))
 
     @classmethod
@@ -39,15 +39,22 @@ class Lately:
                 lately._ended(servers.pop(call), entry)
         return lately
 
-    def failures(self) -> dict[str, Counter[str]]:
+    def outcomes(self) -> dict[str, dict[str, int]]:
+        return _by_server(self._outcomes)
+
+    def failures(self) -> dict[str, dict[str, int]]:
         """By trouble."""
-        found: dict[str, Counter[str]] = defaultdict(Counter)
-        for slug, trouble in self._failures:
-            found[slug][trouble] += 1
-        return found
+        return _by_server(Counter(self._failures))
 
     def _ended(self, slug: str, entry: Entry) -> None:
         outcome = entry.facts.outcome
-        self.outcomes[slug][outcome] += 1
+        self._outcomes[slug, outcome] += 1
         if outcome in FAILED:
             self._failures.append((slug, msgspec.json.decode(entry.line).get("trouble", "unknown")))
+
+
+def _by_server(counted: Counter[tuple[str, str]]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for (slug, what), count in counted.items():
+        found.setdefault(slug, {})[what] = count
+    return found

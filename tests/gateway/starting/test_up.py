@@ -132,7 +132,7 @@ def test_the_second_start_keeps_everything_and_the_end_is_clean(tmp_path: Path) 
         os.kill(first.pid, signal.SIGINT)
         assert first.wait() == 0
     assert len(secrets) == 3
-    assert len(beside) == 3  # the two servers, and the process that copies the journal
+    assert len(beside) == 2  # the two servers
     assert not any(Path(f"/proc/{pid}").exists() for pid in beside)
     with Gateway(tmp_path / "data", "--demo") as second:
         assert _tools(second, "reader") == before
