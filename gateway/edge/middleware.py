@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from authz.ids import fresh_id
+from authz.ids import fresh_mark
 from gateway.edge.heads import Heads
 from gateway.settings import is_loopback
 
@@ -99,7 +99,7 @@ class Edge:
         """A request of the data plane; whoever is not let in has its answer."""
         line, head = request.line, request.head
         if head is not None and head.found is not None:
-            arrival = Arrival(head.headers, head.doubled, fresh_id()[-16:], head.source, head.origin, line, request)
+            arrival = Arrival(head.headers, head.doubled, fresh_mark(), head.source, head.origin, line, request)
         else:
             try:
                 arrival = self._admit(request.path, request.headers, request.lines, line)
@@ -151,7 +151,7 @@ class Edge:
         self._check_body(headers)
         peer = "" if line is None else line.peer
         source = self._source(peer, headers) if self._proxies else peer
-        return Arrival(headers, doubled, fresh_id()[-16:], source, origin, line)
+        return Arrival(headers, doubled, fresh_mark(), source, origin, line)
 
     def _check_host(self, path: bytes, host: bytes | None) -> None:
         if host is None:

@@ -1,8 +1,9 @@
 """Copies the journal into the database for search.
 
 How far a file is copied stands in its row of the table of segments, moved in the same transaction: nothing is lost or
-doubled, whoever does it and whenever it is killed. Only records that fit the chain are copied; where it stands is read
-from the last record that was. The driver's own statements are used, and one row holds many records (`blocks`).
+doubled, whoever does it and whenever it is killed. Of what others have written only records that fit the chain are
+copied; where it stands is read from the last record that was. The driver's own statements are used, and one row holds
+many records (`blocks`).
 """
 
 from __future__ import annotations
@@ -46,11 +47,15 @@ class Batch(NamedTuple):
 
 
 class Indexer:
-    """`catch_up` before a search; `step` again and again for whoever copies all the time."""
+    """`catch_up` before a search; `step` again and again for whoever copies all the time.
 
-    def __init__(self, directory: Path, database: Database) -> None:
+    `own` is the name under which this process writes, and nobody else does.
+    """
+
+    def __init__(self, directory: Path, database: Database, own: str = "") -> None:
         self._directory = directory
         self._database = database
+        self._own = own
         self._stuck: dict[str, int] = {}  # at this size nothing of it could be copied
 
     def catch_up(self) -> None:
@@ -116,7 +121,7 @@ class Indexer:
         try:
             ending = _ending(path, place)
             number = ending.seq + 1 if ending else 0
-            lines = some(path, ending, BATCH) if ending else []
+            lines = some(path, ending, BATCH, own=name.writer == self._own) if name and ending else []
         except OSError:
             return None
         if not (name and ending and lines):
