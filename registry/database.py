@@ -86,14 +86,6 @@ class Database:
         finally:
             connection.close()
 
-    def address(self) -> dict[str, Any]:
-        """What the driver's own `connect` is given; may hold a password."""
-        if not self.is_postgresql:
-            return {"database": str(Path(self.url.database or "").absolute())}
-        _, given = self.engine.dialect.create_connect_args(self.engine.url)
-        given = {name: value for name, value in given.items() if name != "context"}  # of SQLAlchemy's own
-        return {**_deadlines(self.url), **given}
-
     def epochs(self) -> dict[str, int]:
         """The present epoch of every concern. Raises DatabaseReplaced."""
         self._check_file()
