@@ -83,7 +83,7 @@ def _runs(rows: Iterable[Any]) -> Iterator[list[Any]]:
 
 
 def _put(connection: sa.Connection, segment: str, rows: Sequence[Any]) -> None:
-    first, until = rows[0].id, max(row.at for row in rows)
+    first, until = f"{segment}/{_seq(rows[0])}", max(row.at for row in rows)
     numbers = {"first_seq": _seq(rows[0]), "last_seq": _seq(rows[-1]), "since": min(row.at for row in rows)}
     lines = "\n".join(row.line for row in rows).encode()
     connection.execute(block.insert(), {"id": first, "segment": segment, **numbers, "until": until, "lines": lines})

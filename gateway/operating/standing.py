@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 from sqlmodel import col, func, select
 
-from gateway.journal.index.search import oldest
+from gateway.journal.index.search import unsealed
 from gateway.operating.checks import Check, State
 from gateway.operating.hidden import hidden, look
 from gateway.operating.lately import Lately
@@ -19,7 +19,7 @@ from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
 from registry.declaring import GONE
 from registry.servers import all_servers, find
-from registry.tables import Auth, Connection, ConnectionState, Segment, Server, ServerState
+from registry.tables import Auth, Connection, ConnectionState, Server, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -209,12 +209,9 @@ def certificate_ending(server: Server, now: float) -> tuple[str, str] | None:
 
 def _left_alone(session: Session) -> dict[str, dict[str, str]]:
     """By server and process, as each process that still writes said last."""
-    writing = set(session.exec(select(Segment.name).where(col(Segment.sealed_at).is_(None))))
     found: dict[str, dict[str, str]] = {}
-    for entry in oldest(session, 0.0, *TURNS):
+    for entry in unsealed(session, *TURNS):
         process, slug = entry.segment.partition(".")[0], entry.facts.server
-        if entry.segment not in writing:
-            continue
         if entry.facts.event == "server.answers":
             found.get(slug, {}).pop(process, None)
         else:

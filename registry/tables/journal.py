@@ -31,7 +31,7 @@ class JournalBlock(SQLModel, table=True):
     """Records of a segment that follow each other, copied here for search; the files are the truth."""
 
     __tablename__ = "journal_block"
-    id: str = Field(primary_key=True)  # that of its first record: "{writer}/{seq}"
+    id: str = Field(primary_key=True)  # "{segment}/{first_seq}"
     segment: str
     first_seq: int = Field(sa_type=BigInteger)
     last_seq: int = Field(sa_type=BigInteger)

@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 class Block(NamedTuple):
     """What is stored of some records."""
 
-    id: str  # that of its first record
+    id: str  # "{segment}/{first_seq}": where a write failed, two segments of a writer may have the same numbers
     segment: str
     first_seq: int
     last_seq: int
@@ -78,14 +78,14 @@ def block(name: SegmentName, first: int, lines: Sequence[bytes]) -> Block:
     moments = [one.at for one in found]
     since, until = min(moments), max(moments)
     return Block(
-        f"{name.writer}/{first}", str(name), first, first + len(lines) - 1, since, until, b"".join(lines)[:-1],
+        f"{name}/{first}", str(name), first, first + len(lines) - 1, since, until, b"".join(lines)[:-1],
         list(_names(found, since, until)),
     )  # fmt: skip
 
 
 def entries(stored: JournalBlock) -> Iterator[Entry]:
     """In the order in which they were written."""
-    lines, writer = stored.lines.split(b"\n"), stored.id.rpartition("/")[0]
+    lines, writer = stored.lines.split(b"\n"), stored.segment.partition(".")[0]
     for seq, (line, found) in enumerate(zip(lines, facts(lines), strict=True), stored.first_seq):
         yield Entry(f"{writer}/{seq}", seq, stored.segment, found, line)
 
@@ -95,7 +95,7 @@ def facts(lines: Sequence[bytes]) -> list[Facts]:
     whole = b"[%b]" % b",".join(lines)
     try:
         found = _many.decode(whole)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         found = []
     simple = len(found) == len(lines) and b"\\u0000" not in whole
     return found if simple else [_facts(line) for line in lines]
@@ -123,7 +123,7 @@ def _facts(line: bytes) -> Facts:
 def _fields(line: bytes) -> dict[str, Any]:
     try:
         return fields(line)
-    except BadLine:
+    except (BadLine, RecursionError):
         return {}
 
 

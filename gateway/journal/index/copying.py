@@ -63,7 +63,8 @@ class Indexer:
         ends = {place.name: self._size(place.name) for place in self._behind()}
         while places := [place for place in self._behind() if place.offset < ends.get(place.name, 0)]:
             for place in places:
-                self._copy(place)
+                if self._copy(place) is None:
+                    ends.pop(place.name, None)  # nor is it tried again while it grows
 
     def step(self, writer: str = "") -> float:
         """Copy one batch of each segment (of one writer) that has something new.
@@ -129,14 +130,14 @@ class Indexer:
         return Batch(block(name, number, lines), ending.offset - place.offset, ending.offset)
 
     def _store(self, place: Place, batch: Batch) -> None:
-        """Unless somebody else has copied it meanwhile, or the segment was pruned."""
+        """Unless somebody else has copied it meanwhile, the segment was pruned, or a write failed and was cut off."""
         lock = " FOR UPDATE" if self._database.is_postgresql else ""
         *row, names = batch.block
         with self._database.driver() as cursor:
             if not self._database.is_postgresql:
                 cursor.execute("BEGIN IMMEDIATE")
             copied = cursor.execute(self._statement(_PLACE) + lock, (place.name,)).fetchone()
-            if copied is None or copied[0] != place.offset:
+            if copied is None or copied[0] != place.offset or self._size(place.name) < batch.end:
                 return
             cursor.execute(self._statement(_BLOCK), row)
             leading = [(*name, batch.block.until, batch.block.id) for name in names]

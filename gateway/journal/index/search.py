@@ -8,18 +8,19 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy.orm import aliased
-from sqlmodel import and_, col, desc, exists, or_, select
+from sqlmodel import col, desc, exists, select
 
 from gateway.journal.index.blocks import SLACK, entries, leading, moment
 from gateway.journal.index.copying import Indexer
 from registry.tables import JournalBlock, JournalName, Segment
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterable, Iterator
     from pathlib import Path
 
     from sqlalchemy import ColumnElement
     from sqlmodel import Session
+    from sqlmodel.sql.expression import SelectOfScalar
 
     from gateway.journal.index.blocks import Entry
     from registry.database import Database
@@ -75,9 +76,9 @@ def about(directory: Path, database: Database, identity: str) -> list[str]:
     """Every record that bears this id: a record's own, a call's, a decision's (then of its call too)."""
     Indexer(directory, database).catch_up()
     with database.read() as session:
-        found = {entry.id: entry for entry in bearing(session, {identity})}
+        found = {(entry.segment, entry.seq): entry for entry in bearing(session, {identity})}
         calls = {entry.facts.call for entry in found.values()} - {"", identity}
-        found |= {entry.id: entry for entry in bearing(session, calls)}
+        found |= {(entry.segment, entry.seq): entry for entry in bearing(session, calls)}
     ordered = sorted(found.values(), key=lambda entry: (entry.facts.at, entry.seq))
     return [entry.line.decode() for entry in ordered[:MOST]]
 
@@ -97,33 +98,49 @@ def newest(session: Session, wanted: Search) -> Iterator[Entry]:
 def oldest(session: Session, since: float, *events: str) -> Iterator[Entry]:
     """The records of these events, each writer's in their order."""
     named = select(JournalName.block).where(JournalName.kind == "event", col(JournalName.value).in_(events))
-    query = select(JournalBlock).where(JournalBlock.until >= since, col(JournalBlock.id).in_(named))
-    for stored in session.exec(query.order_by(col(JournalBlock.until)).execution_options(yield_per=AT_ONCE)):
+    query = named.where(JournalName.until >= since).order_by(col(JournalName.until))
+    for stored in _stored(session, session.exec(query)):
         yield from (one for one in entries(stored) if one.facts.event in events and one.facts.at >= since)
+
+
+def unsealed(session: Session, *events: str) -> Iterator[Entry]:
+    """The records of these events in segments that are still written to, each in the order of its segment."""
+    writing = select(Segment.name).where(col(Segment.sealed_at).is_(None))
+    named = (col(JournalName.block) == JournalBlock.id, col(JournalName.kind) == "event")
+    bears = exists().where(*named, col(JournalName.value).in_(events))
+    query = select(JournalBlock.id).where(col(JournalBlock.segment).in_(writing), bears)
+    for stored in _stored(session, session.exec(query.order_by(JournalBlock.segment, col(JournalBlock.first_seq)))):
+        yield from (one for one in entries(stored) if one.facts.event in events)
 
 
 def bearing(session: Session, identities: Collection[str]) -> Iterator[Entry]:
     """The records that bear one of these ids."""
-    if not identities:
-        return
-    query = select(JournalBlock).where(or_(*(_leads(one) for one in identities)))
-    for stored in session.exec(query.execution_options(yield_per=AT_ONCE)):
+    ways = (way for one in sorted(identities) for way in _ways(one))  # one by one: of many, SQLite looks at all blocks
+    for stored in _stored(session, [block for way in ways for block in session.exec(way)]):
         for entry in entries(stored):
             if not {entry.id, entry.facts.call, entry.facts.decision}.isdisjoint(identities):
                 yield entry
 
 
-def _leads(identity: str) -> ColumnElement[bool]:
+def _ways(identity: str) -> Iterator[SelectOfScalar[str]]:
     """To the blocks in which an id may be: by its name, by the time that it bears, or by the number of a record."""
-    name, drawn = (JournalName.kind == "id", JournalName.value == leading(identity)), moment(identity)
-    ways: list[ColumnElement[bool]] = [col(JournalBlock.id).in_(select(JournalName.block).where(*name))]
+    yield select(JournalName.block).where(JournalName.kind == "id", JournalName.value == leading(identity))
+    drawn, blocks = moment(identity), select(JournalBlock.id)
     if drawn is not None:
-        ways.append(and_(col(JournalBlock.until) >= drawn - SLACK, col(JournalBlock.since) <= drawn + SLACK))
+        yield blocks.where(JournalBlock.until >= drawn - SLACK, JournalBlock.since <= drawn + SLACK)
     writer, _, seq = identity.rpartition("/")
     if seq.isascii() and seq.isdigit() and len(seq) < 19:
         own = col(JournalBlock.segment).in_(select(Segment.name).where(Segment.writer == writer))
-        ways.append(and_(own, col(JournalBlock.first_seq) <= int(seq), col(JournalBlock.last_seq) >= int(seq)))
-    return or_(*ways)
+        yield blocks.where(own, JournalBlock.first_seq <= int(seq), JournalBlock.last_seq >= int(seq))
+
+
+def _stored(session: Session, blocks: Iterable[str]) -> Iterator[JournalBlock]:
+    """These in this order, each once: their lines are read only now, and those of a few at a time."""
+    left = iter(dict.fromkeys(blocks))
+    while some := list(islice(left, AT_ONCE)):
+        query = select(JournalBlock).where(col(JournalBlock.id).in_(some))
+        found = {stored.id: stored for stored in session.exec(query)}
+        yield from (found[one] for one in some if one in found)
 
 
 def _blocks(wanted: Search) -> Any:
@@ -134,7 +151,7 @@ def _blocks(wanted: Search) -> Any:
     if wanted.until is not None:
         query = query.where(JournalBlock.since < wanted.until)
     if wanted.event.endswith("."):
-        query = query.where(_bears("event", col(JournalName.value).startswith(wanted.event, autoescape=True)))
+        query = query.where(_bears("event", col(JournalName.value).startswith(leading(wanted.event), autoescape=True)))
     names = list(wanted.names())
     for name in names[1:]:
         query = query.where(_bears(name[0], col(JournalName.value) == name[1]))
@@ -142,6 +159,8 @@ def _blocks(wanted: Search) -> Any:
         return query.order_by(desc(JournalBlock.until))
     way = aliased(JournalName)  # in whose order they stand in its index already
     query = query.join(way, col(way.block) == JournalBlock.id).where(way.kind == names[0][0], way.value == names[0][1])
+    if wanted.since is not None:  # also here, so that older names are not looked at
+        query = query.where(way.until >= wanted.since)
     return query.order_by(desc(way.until))
 
 

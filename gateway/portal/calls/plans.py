@@ -175,7 +175,7 @@ class Known(Call, msgspec.Struct, eq=False):
 
     @property
     def request_id(self) -> str:
-        return self.record[:16]
+        return self.record[-16:]  # the random part, see `authz.ids.fresh_mark`
 
     @property
     def exchange(self) -> Exchange:

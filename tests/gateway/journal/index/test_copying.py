@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,9 +13,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import func, select
 
 from authz.ids import fresh_id
+from gateway.journal import JournalDown
 from gateway.journal.index import copying
 from gateway.journal.index.copying import Indexer
+from gateway.journal.index.search import about
 from gateway.journal.prune import old, prune
+from gateway.journal.segments import Disk
 from gateway.journal.verify import verify
 from registry.tables import JournalBlock, JournalName
 from tests.gateway.journal.conftest import KEY, booked, calls, intend, lines, rows, stored
@@ -165,6 +169,70 @@ def test_a_segment_that_is_pruned_while_it_is_read_leaves_nothing_behind(
 
     meanwhile(directory, database, pruned).step()
     assert not {entry.segment for entry in stored(database)} & {str(one.name) for one in chosen}
+
+
+def test_what_was_cut_off_while_it_was_read_is_not_copied(opened: Open, directory: Path, database: Database) -> None:
+    """So it goes with records whose write fails: those that were refused must not be found."""
+    journal = opened(database=database)
+    calls(journal, 3)
+    booked(database, 1)
+    (path,) = directory.glob("*.jsonl")
+    whole = path.read_bytes()
+    shorter = len(b"".join(whole.splitlines(keepends=True)[:-1]))
+    meanwhile(directory, database, lambda: os.truncate(path, shorter)).catch_up()
+    assert len(stored(database)) == 6
+    assert rows(database)[0].indexed == shorter
+    path.write_bytes(whole)
+
+
+def test_two_segments_of_a_writer_may_have_a_record_of_the_same_number(
+    opened: Open, directory: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that fails may keep what was refused; what comes next is counted from the last that was not."""
+    failing: list[int] = []
+
+    def write(fd: int, data: bytes) -> int:
+        written = os.write(fd, data)
+        if failing:
+            raise OSError(failing.pop(), "broken")
+        return written
+
+    def no_cut(_fd: int, _size: int) -> None:
+        raise OSError(5, "broken")
+
+    journal = opened(database=database, disk=Disk(write=write))
+    booked(database, 1)
+    Indexer(directory, database).catch_up()
+    failing.append(5)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", no_cut)
+        with pytest.raises(JournalDown):
+            journal.note("refused", who="test")
+    Indexer(directory, database).catch_up()
+    booked(database, 2)  # we go on by ourselves
+    journal.note("probe", who="test")
+    Indexer(directory, database).catch_up()
+    assert "probe" in {entry.facts.event for entry in stored(database)}
+    assert len(about(directory, database, f"{journal.writer}/2")) == 2
+
+
+def test_a_damaged_segment_that_grows_does_not_keep_whoever_catches_up(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    journal = opened(database=database)
+    calls(journal, 3)
+    booked(database, 1)
+    (path,) = directory.glob("*.jsonl")
+    path.write_bytes(path.read_bytes().replace(b'"decision":"d-c1"', b'"decision":"d-cx"'))
+    reads: list[int] = []
+
+    def grows() -> None:
+        reads.append(len(reads))
+        assert len(reads) < 10
+        journal.note("probe", who="test")
+
+    meanwhile(directory, database, grows).catch_up()
+    assert [entry.facts.call for entry in stored(database)] == ["", "c0", "c0"]
 
 
 def test_how_long_the_oldest_record_waits_is_said(opened: Open, directory: Path, database: Database) -> None:

@@ -3,16 +3,18 @@ from __future__ import annotations
 import json
 import time
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlmodel import SQLModel, select
+from sqlalchemy import event
+from sqlmodel import SQLModel, col, select
 
 from authz.ids import fresh_id
 from gateway.journal.book import enter
 from gateway.journal.index.blocks import block, entries
-from gateway.journal.index.search import Search, about, bearing, find, newest, oldest
+from gateway.journal.index.search import Search, about, bearing, find, newest, oldest, unsealed
 from gateway.journal.records import chain, encode
 from gateway.journal.segments import SegmentName
 from registry.database import Database
@@ -20,12 +22,12 @@ from registry.tables import JournalBlock, JournalName
 from tests.gateway.journal.conftest import booked, calls, intend
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlmodel import Session
 
-    from gateway.journal.index.blocks import Entry
+    from gateway.journal.index.blocks import Block, Entry
     from gateway.journal.writer import FileJournal
 
     Open = Callable[..., FileJournal]
@@ -98,6 +100,27 @@ def test_what_a_call_comes_to_hours_later_is_found_with_it(opened: Open, directo
     ]
 
 
+def test_an_event_longer_than_a_name_is_found_by_how_it_begins(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    opened(database=database).note("e" * 300 + ".happened", who="somebody")
+    booked(database, 1)
+    assert len(find(directory, database, Search(event="e" * 300 + "."))) == 1
+    assert find(directory, database, Search(event="e" * 301 + ".")) == []
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [b'"who":"\xff"', b'"who":5,"more":"\\ud800"', b'"more":' + b"[" * 5000 + b"]" * 5000, b'"who":"a\\u0000b"'],
+    ids=["not UTF-8", "half a character", "deep", "NUL"],
+)
+def test_a_record_that_cannot_be_read_hides_no_other(odd: bytes) -> None:
+    usual = b'{"at":5,"event":"probe","who":"user:a"}\n'
+    made = block(SegmentName("w", 1), 1, [usual, b'{"at":5,%b}\n' % odd, usual])
+    assert [entry.facts.who for entry in entries(row_of(made))][::2] == ["user:a", "user:a"]
+    assert ("who", "user:a") in made.names
+
+
 SOMEBODY = st.sampled_from(["", "user:a", "user:b", "user:" + "ü" * 300, "user:" + "ü" * 300 + "x"])
 OBJECT = st.sampled_from(["", "notes.add", "notes.%", "clock.now", "no"])
 EVENT = st.sampled_from(["call.intent", "call.outcome", "call.refused", "server.added"])
@@ -135,10 +158,15 @@ def filled(writers: list[list[list[dict[str, object]]]]) -> Database:
             for facts in filter(None, blocks):
                 made = block(SegmentName(f"w-{number}", 1), seq, [line(seq + at, one) for at, one in enumerate(facts)])
                 seq += len(facts)
-                *row, names = made
-                session.add(JournalBlock(**dict(zip(made._fields, row, strict=False))))
-                session.add_all(JournalName(kind=k, value=v, until=made.until, block=made.id) for k, v in names)
+                session.add(row_of(made))
+                session.add_all(JournalName(kind=k, value=v, until=made.until, block=made.id) for k, v in made.names)
     return database
+
+
+def row_of(made: Block) -> JournalBlock:
+    columns = made._asdict()
+    del columns["names"]
+    return JournalBlock(**columns)
 
 
 def line(seq: int, facts: dict[str, object]) -> bytes:
@@ -151,7 +179,8 @@ def ours(identity: object) -> object:
 
 
 def everything(session: Session) -> list[Entry]:
-    return [entry for row in session.exec(select(JournalBlock)) for entry in entries(row)]
+    blocks = session.exec(select(JournalBlock).order_by(JournalBlock.segment, col(JournalBlock.first_seq)))
+    return [entry for row in blocks for entry in entries(row)]
 
 
 @settings(max_examples=60, deadline=None)
@@ -168,7 +197,36 @@ def test_a_search_finds_what_a_look_at_every_record_would(
         assert list(islice(newest(session, wanted), limit)) == found[:limit]
         late = [one for one in everything(session) if one.facts.at >= 5 and one.facts.event == "call.intent"]
         assert sorted(one.id for one in oldest(session, 5, "call.intent")) == sorted(one.id for one in late)
+        every = [one for one in everything(session) if one.facts.event == "call.intent"]
+        assert [one.id for one in unsealed(session, "call.intent")] == [one.id for one in every]
     database.close()
+
+
+@pytest.mark.parametrize(
+    "looking",
+    [
+        lambda session: bearing(session, {str(ours(number)) for number in range(30)} | {"c1", "w-0/1"}),
+        lambda session: oldest(session, 5, "call.intent", "call.outcome"),
+        lambda session: unsealed(session, "call.intent"),
+        lambda session: newest(session, Search(who="user:a", server="notes", event="call.", since=5)),
+    ],
+    ids=["ids", "events", "events of those who write", "names"],
+)
+def test_who_looks_for_a_few_records_does_not_go_through_all_blocks(
+    looking: Callable[[Session], Iterator[Entry]],
+) -> None:
+    database, plans = filled([[[{"at": 6, "event": "call.intent", "who": "user:a", "server": "notes"}]]]), list[str]()
+
+    def explain(connection: Any, _cursor: object, statement: str, given: object, *_: object) -> None:
+        explained = connection.connection.dbapi_connection.execute(f"EXPLAIN QUERY PLAN {statement}", given)
+        plans.extend(row[3] for row in explained)
+
+    event.listen(database.engine, "before_cursor_execute", explain)
+    with database.read() as session:
+        assert isinstance(list(looking(session)), list)
+    database.close()
+    assert any("journal_name" in plan for plan in plans)
+    assert not [plan for plan in plans if "SCAN journal" in plan]
 
 
 @settings(max_examples=60, deadline=None)
