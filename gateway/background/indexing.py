@@ -45,15 +45,18 @@ class Indexing:
 
     def _round(self) -> bool:
         """One batch; gives whether there is more."""
-        index = self._world.index
+        index, own = self._world.index, self._world.journal.writer
         try:
-            index.waiting = self._indexer.step(self._world.journal.writer)
+            behind = self._indexer.step(own)
+            index.waiting = behind or self._indexer.waiting(own)
             more = self._leader and self._look_around()
             index.trouble = ""
-        except (SQLAlchemyError, OSError) as error:
+        except Exception as error:
             index.trouble = type(error).__name__
+            if not isinstance(error, (SQLAlchemyError, OSError)):
+                raise  # into the log; it is started again
             return False
-        return more or index.waiting > 0
+        return more or behind > 0
 
     def _look_around(self) -> bool:
         """What commands, our parent and the dead have left; and how far behind the index is in all, for metrics."""

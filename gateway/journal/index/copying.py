@@ -76,21 +76,25 @@ class Indexer:
         return max((max(now - batch.block.until, 0.001) for batch in whole), default=0.0)
 
     def waiting(self, writer: str = "") -> float:
-        """The age in seconds of the oldest record that is not copied yet; 0 without one."""
-        return max(map(self._age, self._behind(writer)), default=0.0)
+        """The age in seconds of the oldest record that is not copied yet; 0 without one.
+
+        Of one writer also where nothing fits that could be copied; of all, what was damaged long ago is no news.
+        """
+        return max(map(self._age, self._behind(writer, stuck=bool(writer))), default=0.0)
 
     def writers(self) -> set[str]:
         """Of whose segments something is not copied yet."""
         return {place.name.partition(".")[0] for place in self._behind()}
 
-    def _behind(self, writer: str = "") -> list[Place]:
-        """The segments whose file is longer than what was copied."""
+    def _behind(self, writer: str = "", *, stuck: bool = False) -> list[Place]:
+        """The segments whose file is longer than what was copied; also those that are `stuck` only on request."""
         given = (writer,) if writer else ()
         statement = _BEHIND + (" AND writer = ?" if writer else "") + " ORDER BY position"
         with self._database.driver() as cursor:
             places = [Place(*row) for row in cursor.execute(self._statement(statement), given).fetchall()]
         sizes = ((place, self._size(place.name)) for place in places)
-        return [place for place, size in sizes if size > place.offset and self._stuck.get(place.name) != size]
+        longer = ((place, size) for place, size in sizes if size > place.offset)
+        return [place for place, size in longer if stuck or self._stuck.get(place.name) != size]
 
     def _size(self, name: str) -> int:
         try:

@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import Mock
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
+from gateway.background.indexing import Indexing
+from gateway.journal.index import Progress
+from gateway.journal.index.copying import Indexer
 from gateway.journal.index.search import Search, newest
+from gateway.journal.writer import open_journal
 from registry.database import Database, sqlite_url
+from registry.schema import migrate
 from tests.fakes.gateway import Gateway
 from tests.servers import on_postgresql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from gateway.journal.index.blocks import Entry
 
@@ -44,6 +53,57 @@ def segments(gateway: Gateway) -> set[str]:
 
 def workers(gateway: Gateway) -> list[int]:
     return [int(one) for one in Path(f"/proc/{gateway.pid}/task/{gateway.pid}/children").read_text().split()]
+
+
+class House(NamedTuple):
+    """What of a `World` copying uses."""
+
+    world: Any
+    segment: Path
+
+    def once(self) -> None:
+        over = threading.Event()
+        over.set()
+        Indexing(self.world, leader=False).run(over)
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    database = Database(sqlite_url(tmp_path))
+    migrate(database)
+    journal = open_journal(tmp_path / "journal", b"k" * 32, database)
+    assert journal.book.settled()
+    (segment,) = (tmp_path / "journal").glob("*.jsonl")
+    settings, office = SimpleNamespace(journal=journal.directory), SimpleNamespace(database=database)
+    yield House(SimpleNamespace(settings=settings, office=office, journal=journal, index=Progress()), segment)
+    journal.close()
+    database.close()
+
+
+def test_what_cannot_be_copied_any_more_is_told(house: House) -> None:
+    house.once()
+    assert house.world.index.waiting == 0
+    house.segment.write_bytes(b"more than there was" + house.segment.read_bytes())
+    for _ in range(2):  # also when nothing is recorded any more
+        house.once()
+        assert house.world.index.waiting > 0
+
+
+def test_a_fault_is_told_until_it_is_over(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    for fault in (OperationalError("", None, Exception()), FileNotFoundError()):
+        with monkeypatch.context() as patch:
+            patch.setattr(Indexer, "step", Mock(side_effect=fault))
+            house.once()
+        assert house.world.index.trouble == type(fault).__name__
+    house.once()
+    assert house.world.index.trouble == ""
+
+
+def test_a_fault_that_ends_the_copying_is_told_too(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Indexer, "step", Mock(side_effect=ZeroDivisionError))
+    with pytest.raises(ZeroDivisionError):
+        house.once()
+    assert house.world.index.trouble == "ZeroDivisionError"
 
 
 @pytest.mark.parametrize("count", [1, 2])

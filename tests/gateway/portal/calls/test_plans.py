@@ -118,6 +118,7 @@ async def test_its_record_says_what_that_of_the_first_says_under_ids_of_its_own(
         assert lines[0]["arguments_hmac"] == lines[1]["arguments_hmac"]
         for own in ("call", "decision", "request_id"):
             assert lines[0][own] != lines[1][own]
+        assert lines[1]["call"].endswith(lines[1]["request_id"])  # it begins with the time, which others share
         assert door.telemetry.seen.count(("decided", True)) == 2
         assert [one[:3] for one in door.telemetry.seen if one[0] == "concluded"] == [("concluded", "notes", "ok")] * 2
 
