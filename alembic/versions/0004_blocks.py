@@ -95,7 +95,8 @@ def _put(connection: sa.Connection, segment: str, rows: Sequence[Any]) -> None:
 
 def _names(row: Any) -> Iterator[tuple[str, str]]:
     named = [(kind, getattr(row, column)) for column, kind in KINDS.items()]
-    named.append(("server", row.object.partition(".")[0]))
+    if "." in row.object:
+        named.append(("server", row.object.partition(".")[0]))
     return ((kind, value) for kind, value in named if value)
 
 

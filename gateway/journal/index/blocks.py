@@ -132,7 +132,7 @@ def _names(found: list[Facts], since: float, until: float) -> Iterator[Name]:
     named = {
         "event": {one.event for one in found},
         "who": {one.who for one in found},
-        "server": {one.server for one in found} | {name.partition(".")[0] for name in objects},
+        "server": {one.server for one in found} | {name.partition(".")[0] for name in objects if "." in name},
         "object": objects,
         "outcome": {one.outcome for one in found},
         "id": _from_elsewhen(({one.call for one in found} | {one.decision for one in found}) - {""}, since, until),

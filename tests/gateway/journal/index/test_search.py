@@ -100,6 +100,13 @@ def test_what_a_call_comes_to_hours_later_is_found_with_it(opened: Open, directo
     ]
 
 
+def test_who_asks_for_a_thing_by_the_name_of_a_server_leads_nobody_astray() -> None:
+    """Anybody may ask for a tool of any name, again and again; of that server's records it is none."""
+    facts: dict[str, object] = {"at": 5, "event": "call.refused", "object": "notes"}
+    assert ("server", "notes") not in block(SegmentName("w", 1), 1, [line(1, facts)]).names
+    assert ("server", "notes") in block(SegmentName("w", 1), 1, [line(1, facts | {"object": "notes.add"})]).names
+
+
 def test_an_event_longer_than_a_name_is_found_by_how_it_begins(
     opened: Open, directory: Path, database: Database
 ) -> None:
