@@ -100,6 +100,33 @@ def test_what_a_call_comes_to_hours_later_is_found_with_it(opened: Open, directo
     ]
 
 
+@pytest.mark.parametrize(
+    ("identity", "named"),
+    [
+        (f"{10_000:012x}7abc8{'0' * 15}", False),
+        (f"{8_900:012x}7abc8{'0' * 15}", True),
+        (f"{11_100:012x}7abc8{'0' * 15}", True),
+        (f"{10_000:012x}4abc8{'0' * 15}", True),
+        (f"{10_000:012x}7ABC8{'0' * 15}", True),
+        (f"{10_000:012x}7abc8{'0' * 15}" * 2, True),
+        (f"{10_000:012x}", True),
+    ],
+    ids=["of its second", "older", "younger", "of another version", "not as we write it", "two in one", "cut short"],
+)
+def test_an_id_that_does_not_lead_to_its_record_by_time_is_a_name(identity: str, named: bool) -> None:
+    facts: dict[str, object] = {"at": 10, "event": "call.intent", "call": identity}
+    assert (("id", identity) in block(SegmentName("w", 1), 1, [line(1, facts)]).names) is named
+
+
+def test_no_name_is_longer_than_an_index_of_postgresql_takes() -> None:
+    facts: dict[str, object] = dict.fromkeys(
+        ("event", "who", "server", "object", "outcome", "call"), "\U0001f512" * 1000
+    )
+    names = block(SegmentName("w", 1), 1, [line(1, {"at": 10} | facts)]).names
+    assert len(names) == 6
+    assert max(len(value.encode()) for _, value in names) < 2704 - 200
+
+
 def test_who_asks_for_a_thing_by_the_name_of_a_server_leads_nobody_astray() -> None:
     """Anybody may ask for a tool of any name, again and again; of that server's records it is none."""
     facts: dict[str, object] = {"at": 5, "event": "call.refused", "object": "notes"}
