@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 IDLE: Final = 1.0  # seconds between two looks at a journal in which nothing was new
 BREATH: Final = 0.002  # seconds in which calls go on, and others write to the database
+ENDED: Final = "it ended, and is started again"  # whatever else is raised, see the log
 OTHERS_EVERY: Final = 5.0  # seconds; what nobody has copied by then, nobody else does
 
 
@@ -45,17 +46,17 @@ class Indexing:
 
     def _round(self) -> bool:
         """One batch; gives whether there is more."""
-        index, own = self._world.index, self._world.journal.writer
+        index, own, trouble = self._world.index, self._world.journal.writer, ENDED
         try:
             behind = self._indexer.step(own)
             index.waiting = behind or self._indexer.waiting(own)
             more = self._leader and self._look_around()
-            index.trouble = ""
-        except Exception as error:
-            index.trouble = type(error).__name__
-            if not isinstance(error, (SQLAlchemyError, OSError)):
-                raise  # into the log; it is started again
+            trouble = ""
+        except (SQLAlchemyError, OSError) as error:
+            trouble = type(error).__name__
             return False
+        finally:
+            index.trouble = trouble
         return more or behind > 0
 
     def _look_around(self) -> bool:

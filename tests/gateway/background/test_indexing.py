@@ -15,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from gateway.background.indexing import Indexing
+from gateway.background.indexing import ENDED, Indexing
 from gateway.journal.index import Progress
 from gateway.journal.index.copying import Indexer
 from gateway.journal.index.search import Search, newest
@@ -103,7 +103,7 @@ def test_a_fault_that_ends_the_copying_is_told_too(house: House, monkeypatch: py
     monkeypatch.setattr(Indexer, "step", Mock(side_effect=ZeroDivisionError))
     with pytest.raises(ZeroDivisionError):
         house.once()
-    assert house.world.index.trouble == "ZeroDivisionError"
+    assert house.world.index.trouble == ENDED
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -107,6 +107,9 @@ def test_a_record_that_does_not_fit_is_not_copied(opened: Open, directory: Path,
     indexer.catch_up()
     assert [entry.facts.call for entry in stored(database)] == ["", "c0", "c0"]
     assert not indexer.step()
+    assert indexer.waiting() == 0  # it is no news any more
+    assert indexer.waiting(journal.writer) > 0
+    assert indexer.writers() == set()
 
 
 def test_a_tail_that_was_copied_cannot_be_cut_unnoticed(opened: Open, directory: Path, database: Database) -> None:
