@@ -81,6 +81,21 @@ def test_copying_goes_on_where_it_ended(opened: Open, directory: Path, database:
     assert len(stored(database)) == len(lines(directory)) == 41
 
 
+def test_a_line_that_is_not_finished_yet_is_copied_when_it_is(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    journal = opened(database=database)
+    calls(journal, 3)
+    booked(database, 1)
+    (path,) = directory.glob("*.jsonl")
+    whole, indexer = path.read_bytes(), Indexer(directory, database, own=journal.writer)
+    for length, count in ((len(whole) - 9, 6), (len(whole) - 1, 6), (len(whole), 7)):
+        path.write_bytes(whole[:length])
+        indexer.step()
+        assert len(stored(database)) == count
+    assert [entry.line for entry in stored(database)] == whole.splitlines()
+
+
 def test_a_batch_that_fails_is_copied_later(
     opened: Open, directory: Path, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

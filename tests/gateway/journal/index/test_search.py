@@ -67,7 +67,37 @@ def test_a_decision_leads_to_its_call(opened: Open, directory: Path, database: D
     assert len(about(directory, database, "c1")) == 2
     assert len(about(directory, database, "d-refused")) == 1
     assert len(about(directory, database, f"{journal.writer}/2")) == 2
-    assert about(directory, database, "nothing") == []
+    for nothing in ("nothing", f"{journal.writer}/{'9' * 30}", f"{journal.writer}/\u00b2", f"{journal.writer}/", "/"):
+        assert about(directory, database, nothing) == []
+
+
+def test_who_wants_the_newest_reads_no_more_than_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    database, read = filled([[[{"at": at, "event": "probe"}] for at in range(50)]]), list[str]()
+
+    def counted(stored: JournalBlock) -> Iterator[Entry]:
+        read.append(stored.id)
+        return entries(stored)
+
+    monkeypatch.setattr("gateway.journal.index.search.entries", counted)
+    with database.read() as session:
+        assert [one.facts.at for one in islice(newest(session, Search(event="probe")), 3)] == [49, 48, 47]
+    database.close()
+    assert len(read) == 3
+
+
+def test_the_oldest_come_in_the_order_in_which_they_were_written_whatever_they_are() -> None:
+    database = filled([[[{"at": at, "event": ("call.intent", "call.outcome")[at % 2]}] for at in range(6)]])
+    with database.read() as session:
+        found = oldest(session, 2, "call.intent", "call.outcome")
+        assert [one.facts.at for one in found] == [2, 3, 4, 5]
+    database.close()
+
+
+def test_records_of_one_moment_are_in_the_order_in_which_they_were_written() -> None:
+    database = filled([[[{"at": 5, "event": "probe"}] * 12]])
+    with database.read() as session:
+        assert [one.seq for one in newest(session, Search())] == list(range(12, 0, -1))
+    database.close()
 
 
 def test_a_character_that_no_database_takes_is_found_by_its_record(
