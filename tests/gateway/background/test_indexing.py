@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from contextlib import closing
 from pathlib import Path
@@ -15,8 +14,8 @@ from unittest.mock import Mock
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from gateway.background.indexing import ENDED, Indexing
-from gateway.journal.index import Progress
+from gateway.background.indexing import BREATH, ENDED, IDLE, Indexing
+from gateway.journal.index import Progress, copying
 from gateway.journal.index.copying import Indexer
 from gateway.journal.index.search import Search, newest
 from gateway.journal.writer import open_journal
@@ -61,10 +60,12 @@ class House(NamedTuple):
     world: Any
     segment: Path
 
-    def once(self) -> None:
-        over = threading.Event()
-        over.set()
-        Indexing(self.world, leader=False).run(over)
+    def once(self, *, leader: bool = False) -> float:
+        """Gives how long it would have waited for the next round."""
+        over = Mock(wait=Mock(return_value=True))
+        Indexing(self.world, leader=leader).run(over)
+        (waited,) = over.wait.call_args.args
+        return float(waited)
 
 
 @pytest.fixture
@@ -75,7 +76,8 @@ def house(tmp_path: Path) -> Iterator[House]:
     assert journal.book.settled()
     (segment,) = (tmp_path / "journal").glob("*.jsonl")
     settings, office = SimpleNamespace(journal=journal.directory), SimpleNamespace(database=database)
-    yield House(SimpleNamespace(settings=settings, office=office, journal=journal, index=Progress()), segment)
+    world = SimpleNamespace(settings=settings, office=office, journal=journal, index=Progress(), telemetry=Mock())
+    yield House(world, segment)
     journal.close()
     database.close()
 
@@ -87,6 +89,19 @@ def test_what_cannot_be_copied_any_more_is_told(house: House) -> None:
     for _ in range(2):  # also when nothing is recorded any more
         house.once()
         assert house.world.index.waiting > 0
+
+
+def test_where_there_is_more_it_goes_on_at_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(copying, "BATCH", 100)
+    house.world.journal.note("probe", who="test")
+    assert [house.once() for _ in range(3)] == [BREATH, BREATH, IDLE]
+
+
+def test_the_leading_one_says_how_far_behind_all_are(house: House) -> None:
+    house.once()
+    house.world.telemetry.waiting.assert_not_called()
+    house.once(leader=True)
+    house.world.telemetry.waiting.assert_called_once_with(0.0)
 
 
 def test_a_fault_is_told_until_it_is_over(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
