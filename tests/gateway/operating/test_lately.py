@@ -1,10 +1,13 @@
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from gateway.operating import lately
 from gateway.operating.lately import Lately
 from tests.gateway.journal.index.test_search import filled
+
+if TYPE_CHECKING:
+    import pytest
 
 A_MINUTE = 60.0
 
