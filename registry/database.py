@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy import URL, event, make_url, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DatabaseError
-from sqlmodel import Session, SQLModel, create_engine, select
+from sqlmodel import Session, SQLModel, create_engine
 
 from registry.errors import DatabaseReplaced
-from registry.tables import Epoch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -89,8 +88,8 @@ class Database:
     def epochs(self) -> dict[str, int]:
         """The present epoch of every concern. Raises DatabaseReplaced."""
         self._check_file()
-        with self.read() as session:
-            return {row.concern: row.value for row in session.exec(select(Epoch))}
+        with self.driver() as cursor:  # every process asks this four times a second
+            return dict(cursor.execute("SELECT concern, value FROM epoch").fetchall())
 
     def close(self) -> None:
         self.engine.dispose()

@@ -37,7 +37,7 @@ class Indexing:
     def __init__(self, world: World, *, leader: bool) -> None:
         self._world = world
         self._leader = leader
-        self._indexer = Indexer(world.settings.journal, world.office.database, world.journal.writer)
+        self._indexer = Indexer(world.settings.journal, world.office.database, world.journal)
         self._looked_at = 0.0
 
     def run(self, over: Event) -> None:

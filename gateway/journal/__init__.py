@@ -38,6 +38,10 @@ class Journal(Protocol):
     def writer(self) -> str:
         """Under which name this process writes."""
 
+    @property
+    def written(self) -> int:
+        """The number of its newest record that counts: what a write that failed has left behind does not."""
+
     def about(
         self,
         principal: Principal,

@@ -86,18 +86,19 @@ def records(path: Path, ending: Ending) -> Iterator[Record]:
         ending.rest = os.fstat(file.fileno()).st_size - ending.offset
 
 
-def some(path: Path, ending: Ending, size: int, *, own: bool = False) -> list[bytes]:
+def some(path: Path, ending: Ending, size: int, own: int | None = None) -> list[bytes]:
     """Lines that follow `ending` and fit, so many that they have `size` bytes; `ending` then says where they end.
 
-    What this process writes itself, `own`, fits: it has just made the hashes.
+    What this process writes itself fits as far as it counts, up to the number `own`: it has just made the hashes.
     """
     with path.open("rb") as file:
         file.seek(ending.offset)
         lines = file.readlines(size)
-    if own:
-        count, ending.digest = len(lines) - (not lines[-1].endswith(b"\n")) if lines else 0, b""
-    else:
+    if own is None:
         count, ending.digest = fitting(ending.digest, ending.seq + 1, lines)
+    else:
+        whole = len(lines) - (not lines[-1].endswith(b"\n")) if lines else 0
+        count, ending.digest = max(0, min(whole, own - ending.seq)), b""
     ending.seq, ending.offset = ending.seq + count, ending.offset + sum(map(len, lines[:count]))
     return lines[:count]
 

@@ -95,6 +95,10 @@ class FileJournal:
     def writer(self) -> str:
         return self._ledger.writer
 
+    @property
+    def written(self) -> int:
+        return self._ledger.seq
+
     def about(
         self,
         principal: Principal,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from gateway.journal.index.search import oldest
+from gateway.journal.index.search import horizon, oldest
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -17,19 +18,29 @@ if TYPE_CHECKING:
 
 FAILED: Final = ("broken", "timeout")
 MOST: Final = 1000
+LATELY: Final = 3600.0  # seconds
 
 
 @dataclass(slots=True)
 class Lately:
-    """By server: how often calls came to each outcome, and why those without an answer had none (the newest 1,000)."""
+    """By server: how often calls that left since then came to each outcome, and why those without an answer had none
+    (the newest thousand of these).
+    """
 
+    moment: float = 0.0
     _outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     _failures: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=MOST))
 
     @classmethod
+    def of_the_last_hour(cls, session: Session, most: int | None = None) -> Lately:
+        """Or of less, so that no more than `most` blocks of the index are read, a millisecond each."""
+        hour = time.time() - LATELY
+        return cls.since(session, hour if most is None else horizon(session, hour, most))
+
+    @classmethod
     def since(cls, session: Session, moment: float) -> Lately:
         """Of calls that left since then. One that is under way has no outcome yet."""
-        lately = cls()
+        lately = cls(moment)
         servers: dict[str, str] = {}  # of calls without an outcome
         for entry in oldest(session, moment, "call.intent", "call.outcome"):
             call = entry.facts.call

@@ -13,7 +13,6 @@ from sqlmodel import col, func, select
 from gateway.journal.index.search import unsealed
 from gateway.operating.checks import Check, State
 from gateway.operating.hidden import hidden, look
-from gateway.operating.lately import Lately
 from gateway.operating.renewals import Late, late, renew
 from gateway.upstream.remedies import remedy
 from gateway.upstream.troubles import MEANINGS, UNREAD, Trouble
@@ -26,9 +25,9 @@ if TYPE_CHECKING:
 
     from sqlmodel import Session
 
+    from gateway.operating.lately import Lately
     from gateway.upstream.upstreams import Strain
 
-LATELY: Final = 3600.0  # seconds
 CERTIFICATE_WARNING: Final = 21 * 86400.0
 TURNS: Final = ("server.left_alone", "server.answers")
 WORKS: Final = frozenset({ConnectionState.CONNECTED, ConnectionState.REFRESHING})
@@ -51,6 +50,7 @@ class Standing:
     remedy: str
     left_alone: Mapping[str, str]  # by process: the trouble because of which it refuses calls
     calls: Mapping[str, int]  # of the last hour, by outcome
+    calls_since: float  # where there are too many to be counted, of less than an hour
     failures: Mapping[str, int]  # of those without an answer, the newest thousand of all servers, by trouble
     connections: Mapping[str, int]  # by state
     certificate_until: float | None  # of ours, for TLS with it
@@ -70,11 +70,10 @@ class _Facts(NamedTuple):
     behind: Late | None
 
 
-def standings(session: Session, interval: float, slug: str = "", now: float | None = None) -> list[Standing]:
+def standings(session: Session, interval: float, lately: Lately, slug: str = "") -> list[Standing]:
     """Of one server, or of all that are not retired. What calls came to is as far as the index of the journal is."""
-    moment = time.time() if now is None else now
+    moment = time.time()
     servers = [find(session, slug)] if slug else all_servers(session)
-    lately = Lately.since(session, moment - LATELY)
     calls, failures = lately.outcomes(), lately.failures()
     alone, connections = _left_alone(session), _connections(session)
     away, behind = hidden(session, slug), late(session, slug)
@@ -83,6 +82,7 @@ def standings(session: Session, interval: float, slug: str = "", now: float | No
         _standing(
             one,
             interval,
+            lately.moment,
             (calls.get(one.slug, nothing), failures.get(one.slug, nothing)),
             _Facts(
                 alone.get(one.slug, {}),
@@ -115,6 +115,7 @@ def wrong(session: Session, slugs: Collection[str], now: float | None = None) ->
 def _standing(
     server: Server,
     interval: float,
+    since: float,
     calls: tuple[Mapping[str, int], Mapping[str, int]],
     facts: _Facts,
     now: float,
@@ -134,6 +135,7 @@ def _standing(
         remedy=what_to_do,
         left_alone=facts.alone,
         calls=calls[0],
+        calls_since=since,
         failures=calls[1],
         connections=facts.connections,
         certificate_until=server.tls.get("until"),

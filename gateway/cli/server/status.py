@@ -25,11 +25,12 @@ if TYPE_CHECKING:
 def server_status(office: Office, slug: str, *, as_json: bool) -> None:
     """How SLUG stands, or every server: what is wrong and what to do, calls of the last hour, connected accounts."""
     from gateway.journal.index.copying import Indexer
+    from gateway.operating.lately import Lately
     from gateway.operating.standing import standings
 
     Indexer(office.settings.journal, office.database).catch_up()
     with office.database.read() as session:
-        found = standings(session, office.settings.refresh_interval, slug)
+        found = standings(session, office.settings.refresh_interval, Lately.of_the_last_hour(session), slug)
     if not slug:
         show([one.told() for one in found], as_json=as_json, text=lambda: _all(found))
         return

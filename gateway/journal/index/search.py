@@ -103,6 +103,12 @@ def oldest(session: Session, since: float, *events: str) -> Iterator[Entry]:
         yield from (one for one in entries(stored) if one.facts.event in events and one.facts.at >= since)
 
 
+def horizon(session: Session, since: float, most: int) -> float:
+    """The moment since which only so many blocks were written, but none before `since`."""
+    query = select(JournalBlock.until).where(JournalBlock.until >= since).order_by(desc(JournalBlock.until))
+    return session.exec(query.offset(most).limit(1)).first() or since
+
+
 def unsealed(session: Session, *events: str) -> Iterator[Entry]:
     """The records of these events in segments that are still written to, each in the order of its segment."""
     writing = select(Segment.name).where(col(Segment.sealed_at).is_(None))

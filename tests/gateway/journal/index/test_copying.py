@@ -18,6 +18,7 @@ from gateway.journal.index import copying
 from gateway.journal.index.copying import Indexer
 from gateway.journal.index.search import about
 from gateway.journal.prune import old, prune
+from gateway.journal.records import chain, encode
 from gateway.journal.segments import Disk
 from gateway.journal.verify import verify
 from registry.tables import JournalBlock, JournalName
@@ -88,12 +89,32 @@ def test_a_line_that_is_not_finished_yet_is_copied_when_it_is(
     calls(journal, 3)
     booked(database, 1)
     (path,) = directory.glob("*.jsonl")
-    whole, indexer = path.read_bytes(), Indexer(directory, database, own=journal.writer)
+    whole, indexer = path.read_bytes(), Indexer(directory, database, own=journal)
     for length, count in ((len(whole) - 9, 6), (len(whole) - 1, 6), (len(whole), 7)):
         path.write_bytes(whole[:length])
         indexer.step()
         assert len(stored(database)) == count
     assert [entry.line for entry in stored(database)] == whole.splitlines()
+
+
+def test_what_a_write_that_fails_has_left_behind_is_not_copied_before_it_is_cut_off(
+    opened: Open, directory: Path, database: Database
+) -> None:
+    journal = opened(database=database)
+    calls(journal, 3)
+    booked(database, 1)
+    indexer = Indexer(directory, database, own=journal)
+    (path,) = directory.glob("*.jsonl")
+    whole = path.read_bytes()
+    refused, _ = chain(b"", journal.written + 1, encode({"at": time.time(), "event": "call.refused"}))
+    path.write_bytes(whole + refused)
+    for _ in range(2):
+        indexer.step()
+        assert [entry.line for entry in stored(database)] == whole.splitlines()
+    path.write_bytes(whole)
+    calls(journal, 1)
+    indexer.step()
+    assert len(stored(database)) == 9
 
 
 def test_a_batch_that_fails_is_copied_later(
