@@ -186,10 +186,9 @@ class Course:
 
     def crowd(self) -> None:
         """The same call as at first, now beside 10,000 other tools and 10,000 rules."""
-        for slug in ("many", "most"):
-            self._door(slug)
+        door, *_ = [self._door(slug) for slug in ("few", "many", "most")]
         self.gateway.apply_rules("user:bench", [f"most.tool_{number:05}" for number in range(1, 10_000)])
-        found = self._one(self._door("few"), [self.gateway.pid], "modern", 100, 8)
+        found = self._one(door, [self.gateway.pid], "modern", 100, 8)
         self._budget("modern call, 100 B, 8 connections, with 10,000 tools and rules, µs", found.cpu, 100)
 
     def endurance(self) -> None:
