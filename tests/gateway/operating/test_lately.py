@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from gateway.operating import lately
@@ -41,3 +42,15 @@ def test_why_calls_had_no_answer_is_said_of_the_newest(monkeypatch: pytest.Monke
     database.close()
     assert found.outcomes() == {"notes": {"broken": 4}}
     assert found.failures() == {"notes": {"t2": 1, "t3": 1}}
+
+
+def test_where_there_are_too_many_only_the_newest_are_counted_and_since_when_is_said() -> None:
+    hour = time.time() - 1000
+    calls = [[intent(hour + at, f"c{at}"), outcome(hour + at, f"c{at}", "ok")] for at in range(6)]
+    database = filled([calls])
+    with database.read() as session:
+        some, all_of_them = Lately.of_the_last_hour(session, most=2), Lately.of_the_last_hour(session)
+    database.close()
+    assert (some.moment, some.outcomes()) == (hour + 3, {"notes": {"ok": 3}})
+    assert all_of_them.moment < hour
+    assert all_of_them.outcomes() == {"notes": {"ok": 6}}
