@@ -9,7 +9,7 @@ from statistics import median
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from benchmarks import wire
-from benchmarks.measuring import Figures, Load, counts, measure, middle, open_session
+from benchmarks.measuring import Figures, Load, at_once, counts, measure, middle, open_session
 from benchmarks.people import People
 from benchmarks.processes import resident, tree
 from benchmarks.table import table
@@ -38,10 +38,6 @@ COLUMNS = (
     "door calls/s",
     "direct calls/s",
 )
-
-
-def _at_once() -> None:
-    """Nothing is done later."""
 
 
 class Round(NamedTuple):
@@ -100,7 +96,7 @@ class Course:
         return Round(direct, through, plain)
 
     def _one(
-        self, door: Door, pids: list[int], era: str, size: int, connections: int, settled: Callable[[], None] = _at_once
+        self, door: Door, pids: list[int], era: str, size: int, connections: int, settled: Callable[[], None] = at_once
     ) -> Figures:
         session = open_session(door) if era == "legacy" else ""
         script = [wire.call(door, era, size, session)]

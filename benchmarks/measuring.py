@@ -45,7 +45,11 @@ class Load:
     churn: bool = False
 
 
-def measure(door: Door, pids: list[int], load: Load, settled: Callable[[], None] = lambda: None) -> Figures:
+def at_once() -> None:
+    """Nothing is done later."""
+
+
+def measure(door: Door, pids: list[int], load: Load, settled: Callable[[], None] = at_once) -> Figures:
     """Warm up, then measure. `pids` are the door's; it is done when `settled` returns."""
     found = _run(door, load, pids)
     settled()

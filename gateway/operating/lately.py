@@ -33,7 +33,7 @@ class Lately:
 
     @classmethod
     def of_the_last_hour(cls, session: Session, most: int | None = None) -> Lately:
-        """Or of less, so that no more than `most` blocks of the index are read, a millisecond each."""
+        """Or of less, so that no more than `most` blocks of the index are read, two milliseconds each."""
         hour = time.time() - LATELY
         return cls.since(session, hour if most is None else horizon(session, hour, most))
 
