@@ -42,7 +42,7 @@ conformance: .venv-dev/installed ## the official MCP conformance suite, both rev
 	$(DEV)/python -m tests.conformance $(ARGS)
 
 faults: .venv-dev/installed ## kill the gateway KILLS times and look for a lost record
-	KILLS=$(KILLS) $(DEV)/python -m pytest -q -m faults $(ARGS)
+	KILLS=$(KILLS) $(DEV)/python -m pytest -q -o faulthandler_timeout=$$((600 + 3 * $(KILLS))) -m faults $(ARGS)
 
 bench: .venv-dev/installed ## what a call costs, beside a plain reverse proxy (ARGS=--quick)
 	$(DEV)/python -m benchmarks $(ARGS)

@@ -157,7 +157,8 @@ class Snapshots:
 
     async def _pause(self) -> None:
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), QUIET_POLL if self._office.database.is_postgresql else POLL)
+            async with asyncio.timeout(QUIET_POLL if self._office.database.is_postgresql else POLL):
+                await self._wake.wait()
         self._wake.clear()
 
     async def _listen(self) -> None:

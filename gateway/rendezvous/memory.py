@@ -107,9 +107,8 @@ class MemoryRendezvous:
         waiter: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         here.waiting.append(waiter)
         try:
-            return await asyncio.wait_for(waiter, timeout)
-        except TimeoutError:
-            return None
+            await asyncio.wait((waiter,), timeout=timeout)
+            return waiter.result() if waiter.done() else None
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():
                 here.letters.appendleft((time.monotonic() + timeout, waiter.result()))

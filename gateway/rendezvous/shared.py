@@ -79,13 +79,18 @@ class SharedRendezvous:
         self._waiting.setdefault(name, deque()).append(waiter)
         self._look()
         try:
-            return await asyncio.wait_for(waiter, timeout)
-        except TimeoutError:
-            if self._failing_since is not None:
-                raise RendezvousDown("the database does not answer") from None
-            return None
+            await asyncio.wait((waiter,), timeout=timeout)
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled():  # the letter had come all the same, and is not lost
+                await self._ask(self._mail.post, name, waiter.result(), time.time() + RETURNED_LIFE)
+            raise
         finally:
             self._no_longer(name, waiter)
+        if waiter.done():
+            return waiter.result()
+        if self._failing_since is not None:
+            raise RendezvousDown("the database does not answer")
+        return None
 
     async def publish(self, topic: str, body: bytes) -> None:
         await self._ask(self._mail.post, f"topic/{topic}", body, time.time() + TOPIC_LIFE)
@@ -107,11 +112,15 @@ class SharedRendezvous:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, act: Callable[..., T], *arguments: object) -> T:
-        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.wait_for(loop.run_in_executor(self._threads, act, *arguments), PATIENCE)
-        except TimeoutError as error:
-            raise RendezvousDown(f"the database did not answer within {PATIENCE:g} s") from error
+            answer = asyncio.get_running_loop().run_in_executor(self._threads, act, *arguments)
+            try:
+                await asyncio.wait((answer,), timeout=PATIENCE)
+            finally:
+                too_late = answer.cancel()
+            if too_late:
+                raise RendezvousDown(f"the database did not answer within {PATIENCE:g} s")
+            return answer.result()
         except (SQLAlchemyError, RuntimeError) as error:  # RuntimeError: closed
             raise RendezvousDown("the database does not answer") from error
 
@@ -135,7 +144,8 @@ class SharedRendezvous:
         """Until it is time to look again, or somebody new waits."""
         self._hurry.clear()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._hurry.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
 
     async def _deliver(self) -> None:
         boxes = {box: len(waiters) for box, waiters in self._waiting.items()}

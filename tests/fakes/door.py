@@ -39,6 +39,7 @@ from gateway.world import World
 from registry.catalogue import Catalogue, Entry, Mount, Upstream
 from registry.secrets.vault import Vault
 from registry.tables import Auth, Era, Kind
+from tests.fakes.deadlines import within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -376,7 +377,7 @@ class Line:
         return await self.answer(head=method == "HEAD")
 
     async def head(self) -> Got:
-        text = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
+        text = (await within(self.reader.readuntil(b"\r\n\r\n"), 10)).decode("latin-1")
         status, *lines = text.strip().split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         return Got(int(status.split()[1]), headers, b"")
@@ -384,15 +385,15 @@ class Line:
     async def answer(self, *, head: bool = False) -> Got:
         got = await self.head()
         if "content-length" in got.headers and not head:
-            got.body = await asyncio.wait_for(self.reader.readexactly(int(got.headers["content-length"])), 10)
+            got.body = await within(self.reader.readexactly(int(got.headers["content-length"])), 10)
         elif got.headers.get("transfer-encoding") == "chunked":
             while chunk := await self.chunk():
                 got.body += chunk
         return got
 
     async def chunk(self) -> bytes:
-        size = int(await asyncio.wait_for(self.reader.readline(), 10), 16)
-        data = await asyncio.wait_for(self.reader.readexactly(size), 10)
+        size = int(await within(self.reader.readline(), 10), 16)
+        data = await within(self.reader.readexactly(size), 10)
         await self.reader.readexactly(2)
         return data
 

@@ -1,4 +1,4 @@
-"""Some 200 calls a second over eight connections, each with a number of its own, through every death of the gateway."""
+"""Some 200 calls a second over ten connections, each with a number of its own, through every death of the gateway."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ import json
 from typing import TYPE_CHECKING, Self
 
 from benchmarks.wire import Door, modern
+from tests.faults.upstream import ANSWERS_AFTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CONNECTIONS = 8
-PACE = CONNECTIONS / 200
+CONNECTIONS = 10
+PACE = CONNECTIONS / 200 - ANSWERS_AFTER
 
 
 class Load:
@@ -47,7 +48,8 @@ class Load:
         reader, writer = await asyncio.open_connection(*self.door.address)
         try:
             while True:
-                await asyncio.wait_for(self._one(reader, writer), 5)
+                async with asyncio.timeout(5):
+                    await self._one(reader, writer)
                 await asyncio.sleep(PACE)
         finally:
             writer.transport.abort()

@@ -17,6 +17,7 @@ import pytest
 
 from benchmarks.wire import Door, modern
 from gateway.journal.segments import is_alive
+from tests.fakes.deadlines import within
 from tests.fakes.gateway import Gateway
 from tests.fakes.processes import running
 from tests.faults.load import Load
@@ -163,7 +164,7 @@ async def test_t_82_killed_between_the_answer_and_its_outcome_nobody_is_told_of_
             reader, writer = await asyncio.open_connection(*here.address)
             request = modern(here, "tools/call", {"name": "echo", "arguments": {"text": texts[-1]}})
             writer.write(request.encode())
-            assert await asyncio.wait_for(reader.read(), 20) == b""
+            assert await within(reader.read(), 20) == b""
             writer.close()
     report = await asyncio.to_thread(settled, gateway)
     assert report["sound"], report["problems"]

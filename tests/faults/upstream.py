@@ -6,7 +6,9 @@ arrived and its outcome cannot be on record (T-82).
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 
+ANSWERS_AFTER = 0.01  # seconds, on average
+
+
 class Noting(Upstream):
     def __init__(self, log: Path) -> None:
         super().__init__()
@@ -33,6 +38,7 @@ class Noting(Upstream):
             return answer
         text = message["params"]["arguments"]["text"]
         os.write(self._log, f"{text}\n".encode())
+        await asyncio.sleep(random.uniform(0, 2 * ANSWERS_AFTER))  # so that a kill meets calls that are out
         if text.startswith("between "):
             pid = int(text.split()[1])
             os.kill(pid, signal.SIGSTOP)

@@ -13,6 +13,7 @@ from gateway.settings import Settings
 from gateway.snapshots import Snapshots
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
+from tests.fakes.deadlines import within
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -50,7 +51,7 @@ async def test_a_change_is_felt_without_anybody_being_told(office: Office, watch
     before = watched.current
     coming = asyncio.create_task(anext(watched.changes()))
     await asyncio.to_thread(_allow, office)
-    after = await asyncio.wait_for(coming, 30)
+    after = await within(coming, 30)
     assert after.epoch > before.epoch
     assert after.policy is not before.policy
 
@@ -114,3 +115,14 @@ async def test_a_change_that_cannot_be_recorded_does_not_happen(
     with pytest.raises(OSError, match="disk is full"):
         _allow(office)
     assert office.database.epochs() == before
+
+
+async def test_watching_ends_though_there_is_news_at_the_same_moment(office: Office) -> None:
+    snapshots = Snapshots(office)
+    watching = asyncio.create_task(snapshots.watch())
+    await asyncio.sleep(0.05)
+    for told in (snapshots._wake.set, watching.cancel):
+        told()
+        await asyncio.sleep(0)
+    await asyncio.wait({watching}, timeout=5)
+    assert watching.cancelled()

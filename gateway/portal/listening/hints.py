@@ -38,7 +38,8 @@ class Hint:
         """Until there is news, or for so long."""
         await asyncio.sleep(min(seconds, APART))
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._said.wait(), max(0.0, seconds - APART))
+            async with asyncio.timeout(seconds - APART):
+                await self._said.wait()
         self._said.clear()
 
 

@@ -65,7 +65,8 @@ class Stream:
             if now >= self.exchange.principal.expires_at:
                 return
             try:
-                letter = await asyncio.wait_for(listener.letters.get(), self._until() - now)
+                async with asyncio.timeout(self._until() - now):
+                    letter = await listener.letters.get()
             except TimeoutError:
                 await self._lists_changed()  # a rule, a grant or a server's grace has ended
                 continue

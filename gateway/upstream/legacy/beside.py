@@ -61,7 +61,8 @@ class Beside:
             self._stream = asyncio.create_task(self._listen(session))
         if not self._stands.is_set():
             try:
-                await asyncio.wait_for(self._stands.wait(), HEAD_TIME)
+                async with asyncio.timeout(HEAD_TIME):
+                    await self._stands.wait()
             except TimeoutError:
                 self._stands.set()  # it may stand all the same, and the next call does not wait for it
 

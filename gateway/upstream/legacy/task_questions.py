@@ -116,7 +116,8 @@ class TaskQuestions:
         self._waiting.add(waiting)
         waiting.add_done_callback(self._waiting.discard)
         with suppress(TimeoutError):
-            await asyncio.wait_for(listening.shown.wait(), SOON)
+            async with asyncio.timeout(SOON):
+                await listening.shown.wait()
         return listening.requests() if listening.open else b""
 
     async def _wait(self, name: str, listening: _Listening, result: Coroutine[None, None, Answer]) -> None:

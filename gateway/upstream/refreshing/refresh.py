@@ -128,7 +128,8 @@ class Refresher:
         until = loop.time() + self._interval
         while loop.time() < until:
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), until - loop.time())
+                async with asyncio.timeout_at(until):
+                    await self._wake.wait()
             self._wake.clear()
             kicked, self._kicked = self._kicked, set()
             for slug in kicked:

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 from gateway.upstream import Answer
+from tests.fakes.deadlines import within
 from tests.fakes.door import Door, Line, eventually, modern, open_door
 
 RESULT = Answer(result=b'{"resultType":"complete","content":[]}')
@@ -98,7 +99,7 @@ async def test_a_connection_of_http_1_0_ends_with_its_answer(tmp_path) -> None:
         got = await line.raw(written(door).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         assert got.status == 200
         assert got.headers["connection"] == "close"
-        assert await asyncio.wait_for(line.reader.read(), 5) == b""
+        assert await within(line.reader.read(), 5) == b""
 
 
 async def test_hundreds_of_requests_in_line_behind_a_slow_one_are_answered_in_their_order(tmp_path) -> None:
@@ -146,7 +147,7 @@ async def test_t_57_rubbish_behind_a_request_does_not_get_into_its_answer(tmp_pa
         line.writer.write(written(door, ident=0))
         await eventually(lambda: len(door.upstreams.asks) == 1)
         line.writer.write(written(door, ident=1) + b"rubbish\r\n\r\n")
-        assert await asyncio.wait_for(line.reader.read(), 10) == b""
+        assert await within(line.reader.read(), 10) == b""
         await eventually(lambda: len(door.world.underway) == 0)
 
 

@@ -9,6 +9,7 @@ import pytest
 from gateway.journal import JournalDown
 from gateway.journal.verify import verify
 from gateway.settings import ArgumentRecord, Durability
+from tests.fakes.deadlines import within
 from tests.gateway.journal.conftest import KEY, events, intend, lines, principal
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ async def test_strict_durability_waits_for_the_disk_and_shares_the_sync(opened: 
     before = synced
     for number in range(50):
         journal.note("probe", who="test", number=number)
-    await asyncio.wait_for(asyncio.gather(*(journal.durable() for _ in range(50))), 5)
+    await within(asyncio.gather(*(journal.durable() for _ in range(50))), 5)
     assert 1 <= synced - before <= 3
     done = synced
     await journal.durable()

@@ -7,6 +7,7 @@ import asyncio
 from gateway.portal.listening import hints, task_news
 from gateway.upstream import FeedEvent
 from gateway.upstream.following import TASK, UPDATED
+from tests.fakes.deadlines import within
 from tests.fakes.door import Legacy, Line, eventually, modern
 from tests.gateway.portal.legacy_tasks import setup as before
 from tests.gateway.portal.test_tasks import BEGUN, KNOWS, begin, door_with_tasks
@@ -30,7 +31,7 @@ async def test_a_client_hears_of_a_change_when_its_server_says_so_and_not_when_i
         door.upstreams.feeds.put_nowait(FeedEvent("notes", UPDATED, TASK + "somebody-elses"))
         door.upstreams.feeds.put_nowait(FeedEvent("notes", UPDATED, TASK + "up-1"))
 
-        told = await asyncio.wait_for(line.event(), 10)
+        told = await within(line.event(), 10)
         assert (told["params"]["taskId"], told["params"]["status"]) == (ident, "completed")
         looks = [record for record in door.records("call.intent") if record["method"] == "tasks/get"]
         assert len(looks) == 2, "each look is on record, and only what concerns the task leads to one"
@@ -62,6 +63,6 @@ async def test_a_session_of_before_hears_of_its_tasks_when_their_server_says_so(
         door.upstreams.script.state |= {"status": "completed", "result": before.RESULT}
         await asyncio.sleep(0.2)
         door.upstreams.feeds.put_nowait(FeedEvent("notes", UPDATED, TASK + "up-1"))
-        told = await asyncio.wait_for(stream.event(), 10)
+        told = await within(stream.event(), 10)
         assert (told["method"], told["params"]["status"]) == ("notifications/tasks/status", "completed")
         await stream.__aexit__()

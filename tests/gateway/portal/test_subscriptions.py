@@ -17,6 +17,7 @@ from gateway.upstream.refreshing.news import spread
 from registry.catalogue import Credential
 from registry.credentials.modes.oauth import OAuthPersonSettings
 from registry.tables import Auth
+from tests.fakes.deadlines import within
 from tests.fakes.door import NOTES, RULES, Line, ask, catalogue, eventually, modern, open_door, upstream
 
 ALL = {"toolsListChanged": True, "promptsListChanged": True, "resourcesListChanged": True}
@@ -81,7 +82,7 @@ async def test_a_stream_ends_with_its_token_and_says_so(tmp_path, monkeypatch) -
     async with open_door(tmp_path) as door, Line(door) as line:
         monkeypatch.setattr("authz.tokens.access.LEEWAY", 0)
         await listening(door, line, ALL, life=1)
-        event = await asyncio.wait_for(line.event(), 40)
+        event = await within(line.event(), 40)
         assert event == {"jsonrpc": "2.0", "id": "sub-1", "result": {"resultType": "complete", "_meta": {TAG: "sub-1"}}}
         assert await line.chunk() == b""
 
@@ -146,7 +147,7 @@ async def test_a_list_that_changes_with_time_alone_is_told(tmp_path) -> None:
         grant = Rule(id="g1", subject="user:reader", object="clock.now", action="call", ends_at=soon)
         door.snapshots.turn(policy=Policy([*RULES, grant], epoch=2))
         await listening(door, line, {"toolsListChanged": True}, who="reader")
-        assert (await asyncio.wait_for(line.event(), 10))["method"] == "notifications/tools/list_changed"
+        assert (await within(line.event(), 10))["method"] == "notifications/tools/list_changed"
         assert time.time() >= soon
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+import pytest
+
+from gateway.rendezvous.memory import MemoryRendezvous
+from tests.fakes.deadlines import within
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from gateway.rendezvous import Rendezvous
     from tests.gateway.rendezvous.conftest import Pair
 
 
@@ -131,4 +137,21 @@ async def test_a_count_begins_anew_in_the_next_window(pair: Pair) -> None:
 
 
 async def _heard(ear: AsyncIterator[bytes], number: int) -> list[bytes]:
-    return [await asyncio.wait_for(anext(ear), 5) for _ in range(number)]
+    return [await within(anext(ear), 5) for _ in range(number)]
+
+
+async def test_who_is_cancelled_as_a_letter_comes_is_cancelled_and_leaves_it_to_the_next(pair: Pair) -> None:
+    here, _ = pair
+    waiting = asyncio.create_task(here.receive("box", 5))
+    await asyncio.sleep(0.01)
+    come(here, "box", b"letter")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await here.receive("box", 5) == b"letter"
+
+
+def come(here: Rendezvous, box: str, letter: bytes) -> None:
+    """The letter is there, and whoever waits for it has not been woken yet."""
+    waiters = here._boxes[box].waiting if isinstance(here, MemoryRendezvous) else here._waiting[f"box/{box}"]
+    waiters[0].set_result(letter)

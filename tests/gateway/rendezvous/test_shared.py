@@ -11,6 +11,7 @@ from gateway.rendezvous.shared import SharedRendezvous
 from registry.database import Database, sqlite_url
 from registry.schema import migrate
 from registry.tables import Letter, Parcel, Tally
+from tests.fakes.deadlines import within
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +41,7 @@ async def test_nothing_runs_while_nobody_waits(database: Database) -> None:
     rendezvous = SharedRendezvous(database)
     assert await rendezvous.receive("box", 0.05) is None
     assert rendezvous._looking is not None
-    await asyncio.wait_for(asyncio.shield(rendezvous._looking), 10)  # it ends by itself
+    await within(asyncio.shield(rendezvous._looking), 10)  # it ends by itself
     await rendezvous.close()
     database.close()
 

@@ -7,6 +7,7 @@ import pytest
 from gateway.upstream import FeedEvent, feeds
 from gateway.upstream.following import TASK
 from registry.tables import Era
+from tests.fakes.deadlines import within
 from tests.fakes.servers.raw import STREAM, Asked, chunk, event, http, raw_server, result
 
 TOOLS = "notifications/tools/list_changed"
@@ -42,7 +43,7 @@ class Streaming:
         return http(result(asked, {})) if asked.body and "id" in asked.message else http(b"", "202 Accepted")
 
     async def next(self) -> tuple[Asked, asyncio.StreamWriter]:
-        return await asyncio.wait_for(self.streams.get(), 5)
+        return await within(self.streams.get(), 5)
 
 
 def note(method: str, **params: object) -> bytes:
@@ -61,7 +62,7 @@ class Ear:
             self.heard.put_nowait(one)
 
     async def next(self) -> FeedEvent:
-        return await asyncio.wait_for(self.heard.get(), 5)
+        return await within(self.heard.get(), 5)
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -85,7 +86,7 @@ async def test_one_stream_serves_all_who_listen(servers, era):
         assert streaming.streams.empty()
         for ear in ears:
             await ear.stop()
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await within(server.hung_up.wait(), 5)
 
 
 async def test_a_modern_server_is_asked_for_what_it_can_tell(servers):
@@ -172,11 +173,11 @@ async def test_a_flood_of_the_same_news_is_one_piece_of_news(servers):
         first = asyncio.ensure_future(anext(events))
         _, writer = await streaming.next()
         writer.write(note(TOOLS))
-        await asyncio.wait_for(first, 5)
+        await within(first, 5)
         writer.write(note(TOOLS) * 5000)
         await writer.drain()
         await asyncio.sleep(0.3)
-        assert (await asyncio.wait_for(anext(events), 5)).method == TOOLS
+        assert (await within(anext(events), 5)).method == TOOLS
         again = asyncio.ensure_future(anext(events))
         done, _ = await asyncio.wait({again}, timeout=0.2)
         assert not done

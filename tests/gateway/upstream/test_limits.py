@@ -17,6 +17,7 @@ from gateway.upstream.sharing import Shares
 from gateway.upstream.troubles import Trouble
 from registry.limits import Limits, ToolLimits
 from registry.tables import Era, Transport
+from tests.fakes.deadlines import within
 from tests.fakes.door import entry, eventually
 from tests.fakes.servers.raw import LAST, STREAM, Asked, event, http, principal, raw_server, result
 from tests.gateway.upstream.legacy.test_legacy_servers import asking_back
@@ -124,13 +125,13 @@ async def test_beyond_what_may_be_at_once_calls_are_refused_and_not_queued(serve
         upstream = server.upstream(limits=Limits(at_once=2))
         calls = [asyncio.create_task(servers.send(upstream, call(), caller, None)) for _ in range(2)]
         for _ in calls:
-            await asyncio.wait_for(held.arrived.acquire(), 5)
+            await within(held.arrived.acquire(), 5)
         with pytest.raises(UpstreamBusy) as busy:
             await servers.send(upstream, call(), caller, None)
         assert busy.value.trouble is Trouble.FULL
         assert busy.value.retry_after >= 1
         reading = asyncio.create_task(servers.send(upstream, call(principal=None), caller, None))
-        await asyncio.wait_for(held.arrived.acquire(), 5)  # our own looks are not held up
+        await within(held.arrived.acquire(), 5)  # our own looks are not held up
         held.let_go.set()
         await asyncio.gather(*calls, reading)
         assert (await servers.send(upstream, call(), caller, None)).result
@@ -145,7 +146,7 @@ async def test_our_own_look_takes_no_place_of_a_caller(servers, caller):
             asyncio.create_task(servers.send(upstream, call(**who), caller, None)) for who in ({"principal": None}, {})
         ]
         for _ in both:
-            await asyncio.wait_for(held.arrived.acquire(), 5)
+            await within(held.arrived.acquire(), 5)
         held.let_go.set()
         assert all(answer.result for answer in await asyncio.gather(*both))
 
@@ -155,7 +156,7 @@ async def test_a_cancelled_call_frees_its_place(servers, caller):
     async with raw_server(held) as server:
         upstream = server.upstream(limits=Limits(at_once=1))
         first = asyncio.create_task(servers.send(upstream, call(), caller, None))
-        await asyncio.wait_for(held.arrived.acquire(), 5)
+        await within(held.arrived.acquire(), 5)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         held.let_go.set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -19,6 +18,7 @@ from gateway.journal.segments import Disk
 from gateway.journal.verify import verify
 from gateway.journal.writer import FileJournal, open_journal
 from gateway.settings import Durability
+from tests.fakes.deadlines import within
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,18 +185,18 @@ def test_t_80_a_write_that_was_interrupted_is_done_again(
 async def test_t_80_after_a_failed_sync_nobody_is_told_that_it_is_safe(tmp_path: Path, failing: Failing) -> None:
     journal = open_journal(tmp_path, KEY, durability=Durability.STRICT, disk=failing.disk)
     note(journal, 1)
-    await asyncio.wait_for(journal.durable(), 5)
+    await within(journal.durable(), 5)
     failing.sync_fault = OSError(errno.EIO, "Input/output error")
     note(journal, 2)
     with pytest.raises(JournalDown):
-        await asyncio.wait_for(journal.durable(), 5)
+        await within(journal.durable(), 5)
     assert not journal.healthy
     with pytest.raises(JournalDown):
         note(journal, 3)
     failing.sync_fault = None
     until(lambda: journal.healthy)
     note(journal, 4)
-    await asyncio.wait_for(journal.durable(), 5)
+    await within(journal.durable(), 5)
     opened = [record for record in records(tmp_path) if record["event"] == "journal.opened"]
     assert len(opened) == 2
     assert opened[1]["confirmed"] < opened[1]["left_after"]

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from tests.fakes.deadlines import within
 from tests.fakes.door import Line, modern, open_door
 
 
@@ -144,7 +145,7 @@ async def test_t_59_what_two_parsers_could_frame_differently_ends_the_connection
     async with open_door(tmp_path) as door, Line(door) as line:
         line.writer.write(raw(door, lines=lines, body=body, length=length))
         assert (await line.head()).status == 400
-        rest = await asyncio.wait_for(line.reader.read(), 10)
+        rest = await within(line.reader.read(), 10)
         assert b"content-length" not in rest, "a second answer"
         assert door.upstreams.asks == []
 
@@ -169,7 +170,7 @@ async def test_t_70_a_head_that_does_not_end_is_given_up(tmp_path, monkeypatch) 
     async with open_door(tmp_path) as door, Line(door) as drips, Line(door) as silent:
         drips.writer.write(b"POST /mcp HTTP/1.1\r\nHo")
         assert (await drips.answer()).status == 408
-        assert await asyncio.wait_for(silent.reader.read(), 10) == b""
+        assert await within(silent.reader.read(), 10) == b""
 
 
 async def test_t_71_a_body_that_does_not_end_is_given_up(tmp_path, monkeypatch) -> None:
@@ -198,7 +199,7 @@ async def test_t_71_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch
         await asyncio.sleep(0.5)
         writer.transport.resume_reading()
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await asyncio.wait_for(reader.readexactly(30_000_000), 10)
+            await within(reader.readexactly(30_000_000), 10)
         writer.close()
 
 

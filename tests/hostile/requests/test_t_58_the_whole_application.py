@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fakes.deadlines import within
+
 if TYPE_CHECKING:
     from tests.gateway.oauth.house import House
 
@@ -35,7 +37,7 @@ async def status(house: House, target: str, host: str = "127.0.0.1:PORT", method
     lines = f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 0\r\n\r\n".replace("PORT", port)
     reader, writer = await asyncio.open_connection("127.0.0.1", house.settings.port)
     writer.write(lines.encode())
-    answer = await asyncio.wait_for(reader.readline(), 10)
+    answer = await within(reader.readline(), 10)
     writer.close()
     return int(answer.split()[1])
 

@@ -20,6 +20,7 @@ from registry.credentials.connections import Tokens
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth, Era
+from tests.fakes.deadlines import within
 from tests.fakes.door import Line, eventually, modern
 from tests.fakes.furnished import allow, door_of, furnish, minted
 from tests.fakes.servers.raw import Asked, RawServer, http, raw_server, result
@@ -133,7 +134,7 @@ async def test_t_84_a_call_under_way_is_taken_back_when_its_account_ends(tmp_pat
             token = minted(house, person, client)
             async with Line(door_of(house)) as line:
                 await line.send("POST", "/mcp", *modern(token, "tools/call", {"name": "files_slow"}))
-                await asyncio.wait_for(asked.wait(), 10)
+                await within(asked.wait(), 10)
 
                 await asyncio.to_thread(deeds.end, equipment, "files", subject, who="user:x")
                 got = await line.answer()
@@ -215,7 +216,7 @@ async def test_t_84_a_stream_of_changes_ends_with_its_account_and_is_not_opened_
 
         servers.forsake(lambda credential: credential.account == "mine")
 
-        await asyncio.wait_for(heard[0], 5)
+        await within(heard[0], 5)
         opened = len([one for one in server.asked if is_stream(one) and "of-mine" in one.headers["authorization"]])
         await asyncio.sleep(1.5)  # after which a stream that broke is opened again
         assert opened == len(

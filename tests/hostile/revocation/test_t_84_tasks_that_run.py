@@ -24,6 +24,7 @@ from registry.credentials.connections import Tokens
 from registry.database import Concern
 from registry.servers import find
 from registry.tables import Auth, Era
+from tests.fakes.deadlines import within
 from tests.fakes.door import NOTES, Legacy, Line, ask, catalogue, eventually, modern, upstream
 from tests.fakes.furnished import allow, door_of, furnish, minted
 from tests.fakes.servers.raw import Asked, http, raw_server, result
@@ -202,7 +203,7 @@ async def test_t_84_what_is_kept_open_waits_for_the_last_words(make_servers, era
         assert not gone.is_set()
         speaking.set()
         if era is Era.LEGACY:
-            await asyncio.wait_for(gone.wait(), 5)
+            await within(gone.wait(), 5)
 
 
 async def test_t_84_the_process_that_ends_accounts_tells_first(tmp_path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gateway.edge.connection import EdgeProtocol
 from gateway.edge.unread import Unread
 from gateway.upstream import Answer
+from tests.fakes.deadlines import within
 from tests.fakes.door import eventually, modern, open_door
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ async def test_t_72_who_reads_slowly_but_steadily_gets_its_answer(tmp_path, monk
         with asked(door, 256 * 1024) as client:
             client.setblocking(False)
             while came < len(LARGE):
-                piece = await asyncio.wait_for(loop.sock_recv(client, 128 * 1024), 10)
+                piece = await within(loop.sock_recv(client, 128 * 1024), 10)
                 assert piece, "the connection was closed"
                 came += len(piece)
                 await asyncio.sleep(0.01)  # slower than the deadline for the whole, faster than the least

@@ -20,6 +20,7 @@ from gateway.upstream.connections import Servers
 from registry.catalogue import Credential
 from registry.secrets.vault import Vault
 from registry.tables import Era
+from tests.fakes.deadlines import within
 from tests.fakes.servers.raw import LAST, STREAM, Asked, chunk, error, event, http, principal, raw_server, result
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ async def test_t_72_a_stream_of_changes_that_does_not_stop_is_left(servers, piec
         upstream = server.upstream(era, capabilities={"tools": {"listChanged": True}})
         events = servers.events(upstream, None, frozenset(), None)
         listening = asyncio.ensure_future(_hear(events))
-        await asyncio.wait_for(left.wait(), 20)
+        await within(left.wait(), 20)
         listening.cancel()
         await asyncio.gather(listening, return_exceptions=True)
 
@@ -413,7 +414,7 @@ async def test_t_77_those_who_come_late_do_not_keep_a_server_from_being_looked_a
         upstream = server.upstream(era)
         late = [asyncio.create_task(call(servers, upstream)) for _ in range(5)]
         for _ in late:
-            await asyncio.wait_for(arrived.acquire(), 5)
+            await within(arrived.acquire(), 5)
         await asyncio.gather(*(call(servers, upstream) for _ in range(20)), return_exceptions=True)
         clock.skipped = 9.5
         fail.set()

@@ -15,6 +15,7 @@ import pytest
 import authz
 import gateway
 import registry
+from tests.fakes.deadlines import within
 from tests.fakes.furnished import minted
 from tests.fakes.tokens import Judge, b64, claims, new_key, signed
 from tests.gateway.oauth.house import House, answer_of
@@ -35,7 +36,7 @@ async def status(house: House, authorization: bytes, body: bytes = b"{}") -> int
     reader, writer = await asyncio.open_connection("127.0.0.1", house.settings.port)
     head = f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{house.settings.port}\r\nContent-Type: application/json\r\n"
     writer.write(head.encode() + b"Content-Length: %d\r\nAuthorization:%b\r\n\r\n" % (len(body), authorization) + body)
-    line = await asyncio.wait_for(reader.readline(), 20)
+    line = await within(reader.readline(), 20)
     writer.close()
     return int(line.split()[1])
 

@@ -9,6 +9,7 @@ import pytest
 
 from gateway.journal import JournalDown
 from gateway.upstream import Answer, UpstreamBroken, UpstreamBusy, UpstreamSlow, UpstreamUnreachable
+from tests.fakes.deadlines import within
 from tests.fakes.door import Line, ask, eventually, modern, open_door
 
 ADD = {"name": "notes_add", "arguments": {"text": "hi"}}
@@ -155,7 +156,7 @@ async def test_hanging_up_cancels_the_call_at_the_server(tmp_path) -> None:
         async with Line(door) as line:
             await line.send("POST", "/mcp", *modern(door.token(), "tools/call", ADD))
             await eventually(lambda: door.upstreams.asks)
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await within(cancelled.wait(), 5)
         await eventually(lambda: door.records("call.outcome"))
         assert door.records("call.outcome")[-1]["outcome"] == "cancelled"
 

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from gateway.upstream import Answer, AskRefused
+from tests.fakes.deadlines import within
 from tests.fakes.door import Legacy, Line, eventually, open_door
 
 
@@ -171,7 +172,7 @@ async def test_a_cancellation_cancels(tmp_path) -> None:
         await eventually(lambda: door.upstreams.asks)
         note = {"jsonrpc": "2.0", "method": "notifications/cancelled", "params": {"requestId": "x"}}
         assert (await second.ask("POST", "/mcp", client.headers, json.dumps(note).encode())).status == 202
-        await asyncio.wait_for(cancelled.wait(), 5)
+        await within(cancelled.wait(), 5)
         assert (await client.answer()).events == []
         assert door.records("call.outcome")[-1]["outcome"] == "cancelled"
 

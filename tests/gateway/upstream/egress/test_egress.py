@@ -11,6 +11,7 @@ from gateway.upstream import Ask, UpstreamBroken, UpstreamBusy, UpstreamSlow, Up
 from gateway.upstream.messages import CredentialRefused
 from registry.catalogue import Credential
 from registry.tables import Auth
+from tests.fakes.deadlines import within
 from tests.fakes.door import eventually
 from tests.fakes.network.certificates import make_certificate
 from tests.fakes.network.names import resolving
@@ -65,7 +66,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again(servers, caller)
     async with raw_server(once) as server:
         for _ in range(3):
             await servers.send(server.upstream(), CALL, caller, None)
-            await asyncio.wait_for(server.hung_up.wait(), 5)
+            await within(server.hung_up.wait(), 5)
             server.hung_up.clear()
             await asyncio.sleep(0.01)  # a moment for the news to arrive
         assert len(server.asked) == server.connections == 3
@@ -179,7 +180,7 @@ async def test_a_server_that_hangs_up_at_once_is_no_silence(servers, caller):
         server.port = hang_up.sockets[0].getsockname()[1]
         for _ in range(5):
             with pytest.raises((UpstreamBroken, UpstreamUnreachable)):
-                await asyncio.wait_for(servers.send(server.upstream(), CALL, caller, None), 2)
+                await within(servers.send(server.upstream(), CALL, caller, None), 2)
     hang_up.close()
 
 
@@ -218,7 +219,7 @@ async def test_silence_ends_a_call(make_servers, caller):
     async with raw_server(mute) as server:
         with pytest.raises(UpstreamSlow):
             await servers.send(server.upstream(), CALL, caller, None)
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await within(server.hung_up.wait(), 5)
 
 
 async def test_progress_is_no_silence_but_has_an_end(make_servers, caller):
@@ -248,9 +249,9 @@ async def test_giving_up_closes_the_connection_of_a_modern_server(servers, calle
 
     async with raw_server(mute) as server:
         call = asyncio.create_task(servers.send(server.upstream(), CALL, caller, None))
-        await asyncio.wait_for(arrived.wait(), 5)
+        await within(arrived.wait(), 5)
         call.cancel()
-        await asyncio.wait_for(server.hung_up.wait(), 5)
+        await within(server.hung_up.wait(), 5)
         with pytest.raises(asyncio.CancelledError):
             await call
         assert servers.in_flight == 0
@@ -268,7 +269,7 @@ async def test_a_full_budget_refuses_a_call_before_it_leaves(make_servers, calle
     big = Ask(method="tools/call", params={"arguments": b'"%s"' % (b"x" * 2000)}, principal=None)
     async with raw_server(slow) as server:
         first = asyncio.create_task(servers.send(server.upstream(), big, caller, None))
-        await asyncio.wait_for(arrived.wait(), 5)
+        await within(arrived.wait(), 5)
         with pytest.raises(UpstreamBusy) as busy:
             await servers.send(server.upstream(), big, caller, None)
         assert busy.value.retry_after >= 1

@@ -10,6 +10,7 @@ import pytest
 from gateway.upstream import UpstreamSlow
 from gateway.upstream.legacy import beside
 from registry.tables import Era
+from tests.fakes.deadlines import within
 from tests.fakes.door import eventually
 from tests.fakes.servers.raw import LAST, STREAM, chunk, event, http, raw_server, result
 from tests.gateway.upstream.legacy.test_legacy_servers import ASKING, Clockwork, call
@@ -119,7 +120,7 @@ async def test_a_question_while_nothing_is_called_is_put_to_nobody(servers, call
     async with raw_server(aside) as server:
         await servers.send(server.upstream(Era.LEGACY), asking(), caller, None)
         aside.ask()
-        said = await asyncio.wait_for(aside.answers.get(), 5)
+        said = await within(aside.answers.get(), 5)
     assert said["error"]["code"] == -32601
     assert len(caller.questions) == 1
 

@@ -9,6 +9,7 @@ from gateway.upstream import Ask, UpstreamBroken
 from gateway.upstream.legacy.sessions import SESSIONS_MOST
 from registry.catalogue import Credential
 from registry.tables import Era
+from tests.fakes.deadlines import within
 from tests.fakes.processes import running
 from tests.fakes.servers.raw import (
     LAST,
@@ -178,7 +179,7 @@ async def test_giving_up_tells_the_server(servers, caller):
 
     async with raw_server(Clockwork(mute)) as server:
         task = asyncio.create_task(servers.send(server.upstream(Era.LEGACY), call(), caller, None))
-        await asyncio.wait_for(arrived.wait(), 5)
+        await within(arrived.wait(), 5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -267,7 +268,7 @@ async def test_a_fault_of_ours_while_asking_ends_the_ask_at_once(servers, caplog
     async with raw_server(asking_back("elicitation/create")) as server:
         ask = call(legacy_session="s", capabilities=ASKING)
         with pytest.raises(UpstreamBroken, match="could not be put"):
-            await asyncio.wait_for(servers.send(server.upstream(Era.LEGACY), ask, Faulty(), None), 3)
+            await within(servers.send(server.upstream(Era.LEGACY), ask, Faulty(), None), 3)
     assert "a mistake" in caplog.text
 
 

@@ -11,6 +11,7 @@ from gateway.upstream import UpstreamBroken
 from gateway.upstream.legacy import parking
 from gateway.upstream.troubles import Trouble
 from registry.tables import Era
+from tests.fakes.deadlines import within
 from tests.fakes.door import eventually
 from tests.fakes.servers.raw import LAST, STREAM, chunk, event, http, raw_server
 from tests.gateway.upstream.legacy.test_legacy_servers import Clockwork, asking_back, call
@@ -176,7 +177,7 @@ async def test_a_call_whose_process_was_ended_is_said_to_be_gone_at_once(make_se
         upstream = server.upstream(Era.LEGACY)
         asked = await first(one, upstream, caller)
         await one.close()
-        answer = await asyncio.wait_for(other.send(upstream, again(asked), caller, None), 1)
+        answer = await within(other.send(upstream, again(asked), caller, None), 1)
         assert json.loads(answer.error)["code"] == -32602
 
 
@@ -188,7 +189,7 @@ async def test_a_call_whose_process_was_killed_is_said_to_be_gone_soon(make_serv
         asked = await first(one, upstream, caller)
         [parked] = one._parking._parked.values()
         parked.keeper.cancel()
-        answer = await asyncio.wait_for(other.send(upstream, again(asked), caller, None), 5)
+        answer = await within(other.send(upstream, again(asked), caller, None), 5)
         assert json.loads(answer.error)["code"] == -32602
 
 
@@ -207,7 +208,7 @@ async def test_a_process_that_is_killed_while_it_goes_on_for_another_keeps_nobod
         upstream = server.upstream(Era.LEGACY)
         asked = await first(one, upstream, caller)
         with pytest.raises(UpstreamBroken, match="may have been carried out") as lost:
-            await asyncio.wait_for(other.send(upstream, again(asked), caller, None), 5)
+            await within(other.send(upstream, again(asked), caller, None), 5)
         assert lost.value.trouble is Trouble.LOST
 
 

@@ -32,6 +32,7 @@ from registry.schema import migrate
 from registry.secrets.vault import Vault
 from registry.servers import Proposal, propose
 from registry.tables import Auth, Kind, Lease, Secret, Server, ServerState
+from tests.fakes.deadlines import within
 from tests.fakes.servers.raw import STREAM, chunk, event, raw_server
 
 if TYPE_CHECKING:
@@ -350,7 +351,7 @@ async def test_a_server_that_says_its_list_changed_is_asked_at_once(office: Offi
         await refresh(office, upstreams, Credentials(office), "shop")
         approve_all(office)
         async with running(office, upstreams):
-            stream = await asyncio.wait_for(shop.streams.get(), DEADLINE)
+            stream = await within(shop.streams.get(), DEADLINE)
             await until(lambda: len(server.asked_for("tools/list")) == 2)
             shop.pages["tools/list"] = [[tool("a", "Other.")]]
             stream.write(event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}}))
@@ -368,10 +369,10 @@ async def test_what_a_server_says_of_its_lists_is_spread_when_it_has_been_asked(
         async with running(office, upstreams) as refresher:
             heard = hear(refresher._rendezvous)
             listening = asyncio.ensure_future(anext(heard))
-            stream = await asyncio.wait_for(shop.streams.get(), DEADLINE)
+            stream = await within(shop.streams.get(), DEADLINE)
             await until(lambda: len(server.asked_for("tools/list")) == 2)
             stream.write(event({"jsonrpc": "2.0", "method": "notifications/tools/list_changed", "params": {}}))
-            said = await asyncio.wait_for(listening, DEADLINE)
+            said = await within(listening, DEADLINE)
             assert said == ServerLists("shop", ("notifications/tools/list_changed",))
             assert len(server.asked_for("tools/list")) == 3
             await heard.aclose()
@@ -386,7 +387,7 @@ async def test_a_server_that_was_just_approved_is_listened_to_at_once(office: Of
         async with registered(office, shop):
             await refresh(office, upstreams, Credentials(office), "shop")
             approve_all(office)
-            await asyncio.wait_for(shop.streams.get(), DEADLINE)
+            await within(shop.streams.get(), DEADLINE)
         watching.cancel()
 
 
