@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from tests.fakes.gateway import Gateway
 from tests.fakes.network.forwarder import Forwarder
 from tests.fakes.processes import running
 
+LONGEST = 1800.0  # seconds; all of it takes some 170 on two cores
 FIXTURE = ("-m", "tests.fakes.fixture", "--era")
 
 
@@ -25,6 +27,7 @@ def main() -> None:
     parser.add_argument("--pairing", type=int, choices=range(len(suite.PAIRINGS)), help="one of the four alone")
     parser.add_argument("--scenario", default="", help="one scenario alone, with all that it says")
     chosen = parser.parse_args()
+    faulthandler.dump_traceback_later(LONGEST, exit=True)
     pairings = suite.PAIRINGS if chosen.pairing is None else suite.PAIRINGS[chosen.pairing : chosen.pairing + 1]
     if chosen.clients:
         failed = clients.failures(chosen.scenario)
