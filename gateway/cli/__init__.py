@@ -60,6 +60,12 @@ class Verbs(click.Group):
         command = self.get_command(context, verb)
         return "" if command is None else command.get_short_help_str(SUMMARY)
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        for given in args:
+            if not _is_text(given):
+                raise click.UsageError(f"{given!r} is not UTF-8", context)
+        return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
@@ -67,6 +73,15 @@ class Verbs(click.Group):
             for problem in refused.problems:
                 click.echo(f"ostiary: {problem}", err=True)
             sys.exit(EXIT_CONFIGURATION)
+
+
+def _is_text(given: str) -> bool:
+    """Whether it can be stored and printed: a byte that is not UTF-8 comes as half of a character."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"]})

@@ -78,7 +78,8 @@ def _journal(world: World) -> Iterator[Check]:
 def index(waiting: float, trouble: str = "") -> Iterator[Check]:
     """How far the search index is behind the journal, where that is worth a word. Calls do not need it."""
     if waiting > WAITING or trouble:
-        why = f"records of the last {waiting:.0f} s are not in it yet" + (f" ({trouble})" if trouble else "")
+        behind = f"records of the last {waiting:.0f} s are" if waiting >= 1 else "what is recorded now is"
+        why = f"{behind} not in it yet" + (f" ({trouble})" if trouble else "")
         remedy = "the database or its disk is too slow for what is recorded, see the log; searches copy it first"
         yield Check("journal index", State.AMBER, why, remedy)
 

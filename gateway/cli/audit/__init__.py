@@ -33,14 +33,19 @@ class Moment(click.ParamType[float]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:  # noqa: ARG002
         if isinstance(value, float):
             return value
-        ago = _AGO.fullmatch(value)
-        if ago:
-            return time.time() - timedelta(**{_UNITS[ago[2]]: int(ago[1])}).total_seconds()
         try:
-            moment = datetime.fromisoformat(value)
-        except ValueError:
+            return _told(value).timestamp()
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a date (2026-11-21, 2026-11-21T18:00) nor an age (30m, 12h, 90d)")
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _told(value: str) -> datetime:
+    """Raises ValueError, and OverflowError for what no calendar has."""
+    ago = _AGO.fullmatch(value)
+    if ago:
+        return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
+    moment = datetime.fromisoformat(value)
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @click.group(cls=Family)

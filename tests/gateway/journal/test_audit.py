@@ -125,3 +125,19 @@ def test_moments_are_read_as_moments_whatever_number_stands_there() -> None:
         json.dumps({"at": 1e300, "event": "e", "who": "w", "expires_at": 1797905963.05, "used_at": 1e300})
     )
     assert shown == "(no time)  e  w  expires_at=2026-12-22T02:19:23Z  used_at=1e+300"
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "99999999999w", "9" * 400 + "d", "0001-01-01T00:00+23:00"])
+def test_a_moment_that_no_calendar_has_is_refused_with_an_example(data: Path, moment: str) -> None:
+    assert "an age (30m, 12h, 90d)" in run(data, "search", "--since", moment, code=2).output
+
+
+def test_an_age_is_counted_back_from_now_and_a_date_is_one_of_utc(data: Path) -> None:
+    assert len(printed(data, "search", "--since", "1h", "--event", "call.intent")) == 2
+    assert printed(data, "search", "--until", "1h", "--event", "call.intent") == []
+    assert len(printed(data, "search", "--since", "2026-01-01", "--event", "call.intent")) == 2
+
+
+@pytest.mark.parametrize("option", ["--who", "--text", "--data"])
+def test_what_is_not_utf_8_is_refused_in_a_sentence(data: Path, option: str) -> None:
+    assert "is not UTF-8" in run(data, "search", option, b"user:\xff".decode("utf-8", "surrogateescape"), code=2).output
