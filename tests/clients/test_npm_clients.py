@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import npm
-from tests.fakes.gateway import free_port
+from tests.fakes.ports import free_port
 from tests.fakes.processes import running
 
 if TYPE_CHECKING:

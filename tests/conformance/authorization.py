@@ -12,7 +12,7 @@ import httpx2
 
 from tests.clients.browser import Browser
 from tests.conformance.suite import command
-from tests.fakes.gateway import free_port
+from tests.fakes.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

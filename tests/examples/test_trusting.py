@@ -10,7 +10,8 @@ import httpx2
 import pytest
 
 from tests.fakes import modern
-from tests.fakes.gateway import Gateway, free_port
+from tests.fakes.gateway import Gateway
+from tests.fakes.ports import free_port
 from tests.fakes.processes import running
 
 if TYPE_CHECKING:

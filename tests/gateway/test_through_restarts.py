@@ -24,8 +24,9 @@ from gateway.cli import main
 from gateway.settings import Settings
 from registry.database import Concern
 from tests.fakes.connecting import Visitor
-from tests.fakes.gateway import Gateway, free_port
+from tests.fakes.gateway import Gateway
 from tests.fakes.modern import headers, meta
+from tests.fakes.ports import free_port
 from tests.fakes.processes import announced_url, end, running, start
 from tests.fakes.servers.channels import alive, children, descendants
 from tests.fakes.servers.upstream_oauth import Upstream, serving

@@ -40,12 +40,12 @@ def ldapjs(place: Path) -> Iterator[Liar]:
             yield Liar(f"ldaps://127.0.0.1:{_port(process)}", authority.certificate)
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _port(process: subprocess.Popen[str]) -> int:
     assert process.stdout is not None
-    ready, _, _ = select.select([process.stdout], [], [], 30)
+    ready, _, _ = select.select([process.stdout], [], [], 120)
     line = process.stdout.readline() if ready else ""
     if not line:
         pytest.fail("ldapjs did not come up")

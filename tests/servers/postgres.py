@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.fakes.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,7 @@ def postgresql() -> Iterator[str]:
         pytest.fail("PostgreSQL 15 is not installed (Debian: postgresql-15)")
     place = Path(tempfile.mkdtemp(prefix="ostiary-pg-", dir="/tmp"))
     try:
-        yield from _served(place, _free_port())
+        yield from _served(place, free_port())
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -51,7 +52,7 @@ def _served(place: Path, port: int) -> Iterator[str]:
         yield f"postgresql://{USER}@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)  # SIGTERM waits for whoever is still connected
-        server.wait(20)
+        server.wait(60)
 
 
 def _as_postgres() -> list[str]:
@@ -64,21 +65,14 @@ def _as_postgres() -> list[str]:
 def _run_as_postgres(place: Path, *command: str) -> None:
     if os.geteuid() == 0:
         shutil.chown(place, "postgres", "postgres")
-    subprocess.run([*_as_postgres(), *command], check=True, capture_output=True, timeout=60, cwd=place)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    subprocess.run([*_as_postgres(), *command], check=True, capture_output=True, timeout=120, cwd=place)
 
 
 def _wait_until_ready(port: int, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline and server.poll() is None:
         ready = subprocess.run(
-            [str(BIN / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"], check=False, timeout=10
+            [str(BIN / "pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"], check=False, timeout=60
         )
         if ready.returncode == 0:
             return

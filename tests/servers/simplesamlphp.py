@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -21,6 +20,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx2
 import pytest
 
+from tests.fakes.ports import free_port
 from tests.idp_adapters.saml.house import pair
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def simplesamlphp(providers: list[ServiceProvider], host: str = "127.0.0.1") -> 
     if not WWW.exists() or shutil.which("php") is None:
         pytest.fail("SimpleSAMLphp is not installed (Debian: simplesamlphp php-cli php-xml php-sqlite3)")
     place = Path(tempfile.mkdtemp(prefix="ostiary-ssp-"))
-    port = _free_port()
+    port = free_port()
     server = SimpleSamlPhp(f"http://{host}:{port}", place)
     _configure(server, providers)
     with (place / "php.log").open("wb") as log:
@@ -107,7 +107,7 @@ def simplesamlphp(providers: list[ServiceProvider], host: str = "127.0.0.1") -> 
         yield server
     finally:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(20)
+        process.wait(60)
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -242,15 +242,8 @@ def _environment(place: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "SIMPLESAMLPHP_CONFIG_DIR": str(place / "config"), "TMPDIR": str(place / "tmp")}
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def _wait_until_ready(server: SimpleSamlPhp, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     said = "nothing"
     while time.monotonic() < deadline and process.poll() is None:
         try:

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from tests.fakes.gateway import Gateway, free_port
+from tests.fakes.gateway import Gateway
 from tests.fakes.network.certificates import Authority
+from tests.fakes.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 import httpx2
 import pytest
 
-from tests.fakes.gateway import ROOT, CommandFailed, Gateway, free_port
+from tests.fakes.gateway import ROOT, CommandFailed, Gateway
 from tests.fakes.modern import result
+from tests.fakes.ports import free_port
 from tests.servers import on_postgresql
 
 if TYPE_CHECKING:

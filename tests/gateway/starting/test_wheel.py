@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fakes.gateway import free_port
+from tests.fakes.ports import free_port
 from tests.shape.wheel import build
 
 if TYPE_CHECKING:

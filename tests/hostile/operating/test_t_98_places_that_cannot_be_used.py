@@ -14,7 +14,8 @@ import pytest
 from gateway.assembly import open_office
 from gateway.settings.loading import EXIT_CONFIGURATION, ConfigurationError, load
 from registry.errors import RegistryError
-from tests.fakes.gateway import ROOT, free_port
+from tests.fakes.gateway import ROOT
+from tests.fakes.ports import free_port
 from tests.servers import on_postgresql
 
 if TYPE_CHECKING:

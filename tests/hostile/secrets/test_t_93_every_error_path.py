@@ -16,8 +16,9 @@ import pytest
 
 from gateway.assembly import open_office
 from gateway.settings.loading import EXIT_CONFIGURATION, ConfigurationError, load
-from tests.fakes.gateway import ROOT, Gateway, free_port
+from tests.fakes.gateway import ROOT, Gateway
 from tests.fakes.modern import headers, meta
+from tests.fakes.ports import free_port
 from tests.fakes.processes import running
 from tests.hostile.canaries import canary, everything_in, found
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from idp_adapters.config import open_provider
+from tests.fakes.ports import free_port
 from tests.idp_adapters.contract_suite import CANARY
 from tests.idp_adapters.equipment import equipment
-from tests.servers.slapd import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

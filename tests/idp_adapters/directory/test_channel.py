@@ -13,7 +13,7 @@ import pytest
 from idp_adapters.directory import channel
 from idp_adapters.directory.channel import NoChannel, carried, encrypted, reached, trusting
 from tests.fakes.network.certificates import Authority
-from tests.servers.slapd import free_port
+from tests.fakes.ports import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
