@@ -15,6 +15,7 @@ from msgspec import UNSET
 
 from gateway.egress.frames import Frames, FrameTooLarge
 from gateway.egress.reply import Terms
+from gateway.running import as_task
 from gateway.upstream import UpstreamError
 from gateway.upstream.envelope import reply_to
 from gateway.upstream.legacy.parked import NO_SUCH_METHOD
@@ -60,6 +61,7 @@ class Beside:
             self._stands.clear()
             self._stream = asyncio.create_task(self._listen(session))
         if not self._stands.is_set():
+            await as_task()
             try:
                 async with asyncio.timeout(HEAD_TIME):
                     await self._stands.wait()

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from gateway.running import Run
 from gateway.upstream import UpstreamSlow
 from gateway.upstream.legacy import beside
 from registry.tables import Era
@@ -87,6 +88,30 @@ async def test_and_ends_when_nothing_is_called_any_more(servers, caller, monkeyp
         await eventually(aside.streams[-1].is_closing)
 
 
+async def test_a_call_that_waits_for_nothing_before_it_begins_the_stream_anew(servers, caller, monkeypatch):
+    """As the door runs it: no task, until it waits for something."""
+    monkeypatch.setattr(beside, "LINGER", 0.05)
+    caller.reply = SAID
+    aside = Aside()
+    async with raw_server(aside) as server:
+        upstream = server.upstream(Era.LEGACY)
+        await servers.send(upstream, asking(), caller, None)  # its session is open from here on
+        await eventually(aside.streams[-1].is_closing)
+        answered: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        async def request():
+            try:
+                await servers.send(upstream, asking(), caller, None)
+                answered.set_result(None)
+            except RuntimeError as broke:
+                answered.set_exception(broke)
+
+        run = Run(request(), lambda _: None)
+        asyncio.get_running_loop().call_soon(run.step)
+        await within(answered, 10)
+    assert aside.begun == 2
+
+
 async def test_a_server_without_such_a_stream_is_asked_for_it_once(servers, caller):
     clockwork = Clockwork()
     async with raw_server(clockwork) as server:
@@ -120,7 +145,7 @@ async def test_a_question_while_nothing_is_called_is_put_to_nobody(servers, call
     async with raw_server(aside) as server:
         await servers.send(server.upstream(Era.LEGACY), asking(), caller, None)
         aside.ask()
-        said = await within(aside.answers.get(), 5)
+        said = await within(aside.answers.get(), 20)
     assert said["error"]["code"] == -32601
     assert len(caller.questions) == 1
 
