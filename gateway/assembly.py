@@ -30,13 +30,21 @@ if TYPE_CHECKING:
 MASTER_KEY = "OSTIARY_MASTER_KEY"
 ADDRESS_FILE = "address"
 WITHOUT_PAGES = "0001"  # the schema that had secrets and no page that knows them
+_LOST = (
+    "database_url: {data} was in use, and there is no {file}; give the --database-url of the gateway (or "
+    "OSTIARY_DATABASE_URL); if the file was lost, `ostiary restore` a backup to another directory"
+)
+_NO_GATEWAY = (
+    "data: {data} is no gateway's: there is no {file}; give --data DIR (and --database-url, if it uses PostgreSQL), "
+    "or start once with `ostiary up`"
+)
 
 
 def open_office(settings: Settings, *, create: bool = False, role: str = "cli") -> Office:
     """The control plane's objects. With `create`, makes what a first start makes; otherwise says that there is none."""
     _data_directory(settings, create=create)
     url = settings.database_url or sqlite_url(settings.data)
-    _check_database(url, settings)
+    _check_database(url, settings, create=create)
     database = Database(url)
     try:
         before = migrate(database)
@@ -160,17 +168,19 @@ def _data_directory(settings: Settings, *, create: bool) -> None:
         raise ConfigurationError([f"data: {data} cannot be written by this user"])
 
 
-def _check_database(url: str, settings: Settings) -> None:
-    """No new database beside an old record: who forgot to name PostgreSQL would change a policy that nobody asks."""
+def _check_database(url: str, settings: Settings, *, create: bool) -> None:
+    """No new database beside an old record: who forgot to name PostgreSQL would change a policy that nobody asks.
+
+    And none by a command in a directory that was never a gateway's: `audit verify` would call nothing at all sound.
+    """
     parsed = make_url(url)
     file = parsed.database or ""
-    if parsed.get_backend_name() != "sqlite" or Path(file).exists() or not any(settings.journal.glob("*.jsonl")):
+    if parsed.get_backend_name() != "sqlite" or Path(file).exists():
         return
-    problem = (
-        f"database_url: {settings.data} was in use, and there is no {file}; give the --database-url of the gateway (or "
-        "OSTIARY_DATABASE_URL); if the file was lost, `ostiary restore` a backup to another directory"
-    )
-    raise ConfigurationError([problem])
+    if any(settings.journal.glob("*.jsonl")):
+        raise ConfigurationError([_LOST.format(data=settings.data, file=file)])
+    if not create:
+        raise ConfigurationError([_NO_GATEWAY.format(data=settings.data, file=file)])
 
 
 def _master_key() -> bytes | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gateway.cli.common import as_json, show, with_office
+from gateway.cli.common import as_json, disk_in_a_sentence, show, with_office
 from gateway.settings.loading import load
 
 MOVED = (
@@ -38,6 +38,8 @@ def backup(office: Office, *, file: Path, force: bool, as_json: bool) -> None:
     """
     from gateway.operating.backup.making import make
 
+    if file.exists() and not file.is_file():
+        raise click.ClickException(f"{file} is not a file that could be replaced: give another name")
     if file.exists() and not force:
         raise click.ClickException(f"{file} exists: give another name, or --force")
     if not file.parent.is_dir():
@@ -79,7 +81,8 @@ def restore(
 
     settings = load(config, data=data, database_url=database_url)
     try:
-        restored = put_back(settings, file, master_key, move=move)
+        with disk_in_a_sentence():
+            restored = put_back(settings, file, master_key, move=move)
     except RestoreRefused as refused:
         raise click.ClickException(str(refused)) from refused
     show({"data": str(settings.data)} | asdict(restored), as_json=as_json, text=lambda: _told(settings, restored))

@@ -16,6 +16,8 @@ from gateway.settings.loading import load
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+LONGEST_PATH = 200  # characters of it that a sentence has room for
+
 
 @contextmanager
 def in_a_sentence() -> Iterator[None]:
@@ -37,6 +39,20 @@ def in_a_sentence() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def disk_in_a_sentence() -> Iterator[None]:
+    """What the system refuses while a command reads and writes files, without a traceback, and exit code 1."""
+    try:
+        yield
+    except BrokenPipeError:  # whoever read our output has read enough, which click knows how to end
+        raise
+    except OSError as error:
+        place = f"{str(error.filename)[:LONGEST_PATH]}: " if error.filename else ""
+        raise click.ClickException(
+            f"{place}{error.strerror or error}; see that the place is there, has room and is yours, then try again"
+        ) from error
+
+
 def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
     """Gives the command an open `Office` as its first argument; our own errors become one sentence and exit 1."""
 
@@ -48,7 +64,7 @@ def with_office(function: Callable[..., Any]) -> Callable[..., Any]:
         from gateway.assembly import open_office, remembered
 
         settings = remembered(load(config, data=data, database_url=database_url))
-        with in_a_sentence(), closing(open_office(settings)) as office:
+        with in_a_sentence(), disk_in_a_sentence(), closing(open_office(settings)) as office:
             return function(office, **arguments)
 
     return command

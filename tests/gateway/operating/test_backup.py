@@ -6,6 +6,7 @@ import os
 import shutil
 import tarfile
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -263,6 +264,23 @@ def test_an_existing_file_is_not_replaced_unasked(data, archive):
     made = json.loads(ostiary("backup", archive, "--data", data, "--force", "--json"))
     assert made["rows"] > 5
     assert made["segments"] >= 1
+
+
+@pytest.mark.parametrize("name", [".", "fifo", "", "no/such/place", "x" * 300])
+def test_what_cannot_be_written_to_is_told_and_left_alone(data, tmp_path, monkeypatch, name):
+    """A device or a pipe would not be written to but replaced."""
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("fifo")
+    told = ostiary("backup", name, "--data", data, "--force", code=2 if name == "." else 1)
+    assert "Error: " in told
+    assert sorted(place.name for place in tmp_path.iterdir()) == ["data", "fifo"]
+    assert Path("fifo").is_fifo()
+
+
+def test_a_directory_that_cannot_be_made_is_told(archive, data):
+    told = ostiary("restore", archive, "--master-key", data / "keys" / "master.key", "--data", archive / "x", code=1)
+    assert "Error: " in told
+    assert "try again" in told
 
 
 def test_a_secret_of_another_row_is_still_not_to_be_had_after_a_restore(data, archive, tmp_path):

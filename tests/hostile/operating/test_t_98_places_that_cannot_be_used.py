@@ -44,11 +44,23 @@ def test_t_98_a_master_key_that_was_changed_opens_nothing(tmp_path: Path, damage
 def test_t_98_a_directory_may_be_called_as_it_likes(tmp_path: Path) -> None:
     data = tmp_path / "my data%20?x=1#y"
     data.mkdir()
+    (data / "ostiary.db").touch()  # which SQLite takes for an empty database
     command = [sys.executable, "-m", "gateway", "group", "add", "staff", "--data", str(data)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    assert (data / "ostiary.db").exists()
+    assert (data / "ostiary.db").stat().st_size
     assert [place.name for place in tmp_path.iterdir()] == [data.name]
+
+
+@pytest.mark.parametrize("verb", [["audit", "verify"], ["policy", "add", "group:all", "notes.*"], ["backup", "b"]])
+def test_t_98_a_command_makes_no_gateway_of_a_directory_that_is_none(tmp_path: Path, verb: list[str]) -> None:
+    """A mistyped --data would have a record that is sound because it is empty, and a policy that nobody asks."""
+    (tmp_path / "notes.txt").touch()
+    command = [sys.executable, "-m", "gateway", *verb, "--data", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (EXIT_CONFIGURATION, "")
+    assert done.stderr.startswith(f"ostiary: data: {tmp_path} is no gateway's: there is no ")
+    assert [place.name for place in tmp_path.iterdir()] == ["notes.txt"]
 
 
 @pytest.mark.parametrize("verb", [["up", "--port", "0"], ["server", "list"]])
