@@ -26,10 +26,11 @@ def test_no_two_are_the_same_whatever_the_thread_or_process() -> None:
     for thread in threads:
         thread.join()
     read, write = os.pipe()
-    if os.fork() == 0:
+    child = os.fork()
+    if child == 0:
         os.write(write, "".join(fresh_id() for _ in range(300)).encode())
         os._exit(0)
-    os.wait()
+    os.waitpid(child, 0)
     drawn += re.findall(".{32}", os.read(read, 32 * 300).decode())
     drawn += [fresh_id() for _ in range(300)]
     assert len(drawn) == len(set(drawn)) == 20_600

@@ -25,7 +25,7 @@ FLAGS = (
     "--disable-component-update", "--disable-sync",
 )  # fmt: skip
 AXE = "4.14.1"
-START_DEADLINE = 20.0
+START_DEADLINE = 120.0
 
 
 @pytest.fixture(scope="package")

@@ -309,7 +309,7 @@ def spoil(passing: Passing) -> None:
 
 def until_refused(door: Gateway, token: str) -> None:
     """Ends when what was revoked is refused; past the road, of which it is no business."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     headers = modern.headers("tools/list", token) | {"Host": door.url.removeprefix("http://")}
     body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": modern.meta()}}
     address = f"http://127.0.0.1:{door.port}{PORTAL}"

@@ -440,7 +440,7 @@ async def ask(
         return await line.ask("POST", path, *modern(door.token(who, path), method, params, ident=ident))
 
 
-async def eventually(what: Callable[[], Any], within: float = 5.0) -> Any:
+async def eventually(what: Callable[[], Any], within: float = 20.0) -> Any:
     """Waits until `what()` is true; a bound, not a pause."""
     deadline = time.monotonic() + within
     while not (found := what()):

@@ -97,7 +97,7 @@ async def test_the_name_is_resolved_once_and_checked_by_tls(monkeypatch, tmp_pat
             monkeypatch.setattr(socket, "getaddrinfo", real)
             monkeypatch.setattr(socket, "getaddrinfo", resolving(["127.0.0.1"]))
             origin = f"https://{host}:{server.port}"
-            fetching = asyncio.to_thread(Fetcher([origin]).get, f"{origin}/c.json", limit=100, timeout=5)
+            fetching = asyncio.to_thread(Fetcher([origin]).get, f"{origin}/c.json", limit=100, timeout=20)
             if good:
                 assert (await fetching).body == b'{"a":1}'
                 continue
@@ -117,11 +117,11 @@ async def test_an_origin_with_authorities_of_its_own_is_held_to_them_and_no_othe
         how = ("ours", lambda: ssl.create_default_context(cafile=ours.certificate))
         own = dict.fromkeys((origins[0], origins[2]), how)
         fetcher = Fetcher(origins, own=own)
-        answer = await asyncio.to_thread(fetcher.get, f"{origins[0]}/c.json", limit=100, timeout=5)
+        answer = await asyncio.to_thread(fetcher.get, f"{origins[0]}/c.json", limit=100, timeout=20)
         assert answer.body == b'{"a":1}'
         for origin in origins[1:]:
             with pytest.raises(FetchFailed, match="does not hold"):
-                await asyncio.to_thread(fetcher.get, f"{origin}/c.json", limit=100, timeout=5)
+                await asyncio.to_thread(fetcher.get, f"{origin}/c.json", limit=100, timeout=20)
 
 
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch):
@@ -174,7 +174,7 @@ async def test_bytes_that_drip_do_not_hold_a_thread(head):
 async def test_a_fetcher_is_shared_between_threads():
     async with raw_server(document) as server:
         fetcher = Fetcher([f"http://127.0.0.1:{server.port}"])
-        gets = [asyncio.to_thread(fetcher.get, server.url, limit=100, timeout=5) for _ in range(8)]
+        gets = [asyncio.to_thread(fetcher.get, server.url, limit=100, timeout=20) for _ in range(8)]
         assert {found.body for found in await asyncio.gather(*gets)} == {b'{"a":1}'}
         assert threading.active_count() < 100
 

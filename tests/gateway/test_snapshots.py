@@ -124,5 +124,5 @@ async def test_watching_ends_though_there_is_news_at_the_same_moment(office: Off
     for told in (snapshots._wake.set, watching.cancel):
         told()
         await asyncio.sleep(0)
-    await asyncio.wait({watching}, timeout=5)
+    await asyncio.wait({watching}, timeout=20)
     assert watching.cancelled()

@@ -116,7 +116,7 @@ async def workers(data: Path) -> AsyncIterator[Callable[..., Processes]]:
     assert [one.in_flight for one in made] == [0] * len(made)
 
 
-async def until(holds: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(holds: Callable[[], bool], seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end, "it did not come to hold in time"

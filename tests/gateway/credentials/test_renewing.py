@@ -163,6 +163,7 @@ def test_who_waits_for_another_waits_no_longer_than_it_should(
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(Kept(office.equipment).obtain, office.asked(upstream))
         while not refreshes(fake):
+            assert not first.done(), first.result()
             time.sleep(0.01)
         with pytest.raises(CredentialUnavailable, match="is being renewed"):
             Kept(office.equipment).obtain(office.asked(upstream))

@@ -99,7 +99,7 @@ async def test_a_connection_of_http_1_0_ends_with_its_answer(tmp_path) -> None:
         got = await line.raw(written(door).replace(b"HTTP/1.1", b"HTTP/1.0", 1))
         assert got.status == 200
         assert got.headers["connection"] == "close"
-        assert await within(line.reader.read(), 5) == b""
+        assert await within(line.reader.read(), 20) == b""
 
 
 async def test_hundreds_of_requests_in_line_behind_a_slow_one_are_answered_in_their_order(tmp_path) -> None:
@@ -133,7 +133,7 @@ async def test_p_10_whoever_reads_no_answers_is_asked_for_nothing_more(tmp_path)
         line.reader._transport.pause_reading()
         line.writer.write(b"".join(written(door, ident=number, token=token) for number in range(100)))
         begun = -1
-        while begun != len(door.upstreams.asks):  # until nothing moves any more
+        while begun < 1 or begun != len(door.upstreams.asks):  # until nothing moves any more
             begun = len(door.upstreams.asks)
             await asyncio.sleep(0.3)
         assert 0 < begun < 30

@@ -161,7 +161,7 @@ async def test_strict_durability_waits_for_the_disk_and_shares_the_sync(opened: 
     before = synced
     for number in range(50):
         journal.note("probe", who="test", number=number)
-    await within(asyncio.gather(*(journal.durable() for _ in range(50))), 5)
+    await within(asyncio.gather(*(journal.durable() for _ in range(50))), 20)
     assert 1 <= synced - before <= 3
     done = synced
     await journal.durable()

@@ -201,7 +201,7 @@ class House:
 
     def until_call(self, token: str, status: int, path: str = "/mcp") -> None:
         """Waits, within bounds, until a call with this token is answered so."""
-        end = time.monotonic() + 5
+        end = time.monotonic() + 20
         while (got := self.call(token, path)) != status:
             assert time.monotonic() < end, f"still answered with {got}"
             time.sleep(0.05)

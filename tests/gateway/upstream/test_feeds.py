@@ -8,6 +8,7 @@ from gateway.upstream import FeedEvent, feeds
 from gateway.upstream.following import TASK
 from registry.tables import Era
 from tests.fakes.deadlines import within
+from tests.fakes.door import eventually
 from tests.fakes.servers.raw import STREAM, Asked, chunk, event, http, raw_server, result
 
 TOOLS = "notifications/tools/list_changed"
@@ -43,7 +44,7 @@ class Streaming:
         return http(result(asked, {})) if asked.body and "id" in asked.message else http(b"", "202 Accepted")
 
     async def next(self) -> tuple[Asked, asyncio.StreamWriter]:
-        return await within(self.streams.get(), 5)
+        return await within(self.streams.get(), 20)
 
 
 def note(method: str, **params: object) -> bytes:
@@ -62,7 +63,7 @@ class Ear:
             self.heard.put_nowait(one)
 
     async def next(self) -> FeedEvent:
-        return await within(self.heard.get(), 5)
+        return await within(self.heard.get(), 20)
 
     async def stop(self) -> None:
         self.task.cancel()
@@ -86,7 +87,7 @@ async def test_one_stream_serves_all_who_listen(servers, era):
         assert streaming.streams.empty()
         for ear in ears:
             await ear.stop()
-        await within(server.hung_up.wait(), 5)
+        await within(server.hung_up.wait(), 20)
 
 
 async def test_a_modern_server_is_asked_for_what_it_can_tell(servers):
@@ -148,6 +149,7 @@ async def test_a_server_without_a_stream_is_left_in_peace(servers):
     streaming = Streaming(get="405 Method Not Allowed")
     async with raw_server(streaming) as server:
         ear = Ear(servers, server.upstream(Era.LEGACY, capabilities=CHANGING))
+        await eventually(lambda: [asked for asked in server.asked if asked.line.startswith("GET")])
         await asyncio.sleep(0.2)
         assert sum(asked.line.startswith("GET") for asked in server.asked) == 1
         await ear.stop()
@@ -162,6 +164,7 @@ async def test_a_question_that_belongs_to_no_call_is_put_to_nobody(servers, meth
         writer.write(event({"jsonrpc": "2.0", "id": 5, "method": method, "params": {}}))
         writer.write(note(TOOLS))
         await ear.next()
+        await eventually(lambda: [one for one in streaming.told if one.get("id") == 5])
         assert [set(one) for one in streaming.told if one.get("id") == 5] == [{"jsonrpc", "id", answer}]
         await ear.stop()
 
@@ -173,11 +176,11 @@ async def test_a_flood_of_the_same_news_is_one_piece_of_news(servers):
         first = asyncio.ensure_future(anext(events))
         _, writer = await streaming.next()
         writer.write(note(TOOLS))
-        await within(first, 5)
+        await within(first, 20)
         writer.write(note(TOOLS) * 5000)
         await writer.drain()
         await asyncio.sleep(0.3)
-        assert (await within(anext(events), 5)).method == TOOLS
+        assert (await within(anext(events), 20)).method == TOOLS
         again = asyncio.ensure_future(anext(events))
         done, _ = await asyncio.wait({again}, timeout=0.2)
         assert not done

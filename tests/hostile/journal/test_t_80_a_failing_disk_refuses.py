@@ -185,18 +185,18 @@ def test_t_80_a_write_that_was_interrupted_is_done_again(
 async def test_t_80_after_a_failed_sync_nobody_is_told_that_it_is_safe(tmp_path: Path, failing: Failing) -> None:
     journal = open_journal(tmp_path, KEY, durability=Durability.STRICT, disk=failing.disk)
     note(journal, 1)
-    await within(journal.durable(), 5)
+    await within(journal.durable(), 20)
     failing.sync_fault = OSError(errno.EIO, "Input/output error")
     note(journal, 2)
     with pytest.raises(JournalDown):
-        await within(journal.durable(), 5)
+        await within(journal.durable(), 20)
     assert not journal.healthy
     with pytest.raises(JournalDown):
         note(journal, 3)
     failing.sync_fault = None
     until(lambda: journal.healthy)
     note(journal, 4)
-    await within(journal.durable(), 5)
+    await within(journal.durable(), 20)
     opened = [record for record in records(tmp_path) if record["event"] == "journal.opened"]
     assert len(opened) == 2
     assert opened[1]["confirmed"] < opened[1]["left_after"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from types import SimpleNamespace
 
 import casbin
@@ -18,6 +17,7 @@ from authz.policy.policy import Action, Policy, load_policy
 from authz.policy.rules import Draft, check_rule, write_rule
 from authz.tables import Client, Rule
 from registry.database import Concern
+from tests.fakes.costs import cost
 from tests.fakes.parties import database_in, principal
 
 EVERYTHING = Rule(id="all", subject="user:eve", object="notes.*", action="*")
@@ -214,11 +214,11 @@ def test_t_43_ten_thousand_rules_about_others_do_not_reach_the_engine():
 
 def test_t_43_the_worst_subject_is_decided_within_the_budget():
     rules = [Rule(id=f"r{n}", subject=f"group:g{n}", object="notes.add", action="call") for n in range(10_000)]
-    policy = Policy(rules)
+    policies = [Policy(rules) for _ in range(3)]  # each remembers what it was asked
     worst = principal("user:eve", *(f"g{n}" for n in range(200)))
-    started = time.process_time()
-    assert policy.decide(worst, "default", "notes.add", Action.CALL)
-    assert time.process_time() - started < 0.05  # the budget is 5 ms; tenfold slack
+    asked = iter(policies)
+    assert cost(lambda: next(asked).decide(worst, "default", "notes.add", Action.CALL), tries=3) < 0.05  # 5 ms, tenfold
+    assert all(policy.decide(worst, "default", "notes.add", Action.CALL) for policy in policies)
 
 
 def test_t_43_an_answer_that_took_too_much_work_is_a_denial_and_not_kept(monkeypatch):

@@ -196,10 +196,10 @@ async def test_t_71_a_client_that_does_not_read_is_dropped(tmp_path, monkeypatch
         lines = [f"POST /mcp HTTP/1.1\r\nHost: 127.0.0.1:{door.settings.port}\r\nContent-Length: {len(body)}"]
         writer.write("\r\n".join(lines + [f"{name}: {value}" for name, value in headers]).encode() + b"\r\n\r\n" + body)
         await eventually(lambda: door.upstreams.asks)
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(2.0)  # the answer is made and the deadline has passed, on a slow machine too
         writer.transport.resume_reading()
         with pytest.raises((ConnectionResetError, asyncio.IncompleteReadError)):
-            await within(reader.readexactly(30_000_000), 10)
+            await within(reader.readexactly(30_000_000), 60)
         writer.close()
 
 

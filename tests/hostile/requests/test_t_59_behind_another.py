@@ -58,14 +58,14 @@ async def test_t_59_the_method_is_that_of_the_first_line(tmp_path: Path) -> None
 async def test_t_70_a_head_behind_another_request_has_to_end_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.edge.connection.HEAD_DEADLINE", 0.2)
+    monkeypatch.setattr("gateway.edge.connection.HEAD_DEADLINE", 1.0)
     async with open_door(tmp_path) as door, Line(door) as line:
         await after(door, line, written(door), b"POST /mcp HTTP/1.1\r\nHo")
         assert (await line.answer()).status == 408
 
 
 async def test_t_70_a_head_that_we_keep_waiting_is_not_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.edge.connection.HEAD_DEADLINE", 0.1)
+    monkeypatch.setattr("gateway.edge.connection.HEAD_DEADLINE", 0.6)
     async with open_door(tmp_path) as door, Line(door) as line:
         call, go = written(door), asyncio.Event()
         said = door.upstreams.script
@@ -76,7 +76,7 @@ async def test_t_70_a_head_that_we_keep_waiting_is_not_late(tmp_path: Path, monk
 
         door.upstreams.script = slow
         line.writer.write(call + call + call[:40])
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(0.9)
         go.set()
         for _ in range(2):
             assert (await line.answer()).status == 200

@@ -216,7 +216,7 @@ async def test_t_84_a_stream_of_changes_ends_with_its_account_and_is_not_opened_
 
         servers.forsake(lambda credential: credential.account == "mine")
 
-        await within(heard[0], 5)
+        await within(heard[0], 20)
         opened = len([one for one in server.asked if is_stream(one) and "of-mine" in one.headers["authorization"]])
         await asyncio.sleep(1.5)  # after which a stream that broke is opened again
         assert opened == len(

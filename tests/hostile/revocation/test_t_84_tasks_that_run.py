@@ -203,7 +203,7 @@ async def test_t_84_what_is_kept_open_waits_for_the_last_words(make_servers, era
         assert not gone.is_set()
         speaking.set()
         if era is Era.LEGACY:
-            await within(gone.wait(), 5)
+            await within(gone.wait(), 20)
 
 
 async def test_t_84_the_process_that_ends_accounts_tells_first(tmp_path) -> None:

@@ -414,7 +414,7 @@ async def test_t_77_those_who_come_late_do_not_keep_a_server_from_being_looked_a
         upstream = server.upstream(era)
         late = [asyncio.create_task(call(servers, upstream)) for _ in range(5)]
         for _ in late:
-            await within(arrived.acquire(), 5)
+            await within(arrived.acquire(), 20)
         await asyncio.gather(*(call(servers, upstream) for _ in range(20)), return_exceptions=True)
         clock.skipped = 9.5
         fail.set()

@@ -69,7 +69,7 @@ def sent(fake: Demanding, heard: Heard, **changes: str | None) -> int:
     parts = urlsplit(fake.url)
     headers = {name: value for name, value in (heard.headers | changes).items() if value is not None}
     body = headers.pop("body", heard.body.decode())
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     connection.request("POST", parts.path, body.encode(), headers | {"content-length": str(len(body))})
     status = connection.getresponse().status
     connection.close()
@@ -113,7 +113,7 @@ async def test_t_13_nor_is_it_renewed_by_whoever_has_the_refresh_token(office: S
     stolen = fake.refreshes[kept.refresh]
     form = f"grant_type=refresh_token&refresh_token={kept.refresh}&client_id={stolen.client}"
     parts = urlsplit(fake.issuer)
-    connection = http.client.HTTPConnection(parts.netloc, timeout=5)
+    connection = http.client.HTTPConnection(parts.netloc, timeout=20)
     connection.request("POST", "/token", form, {"content-type": "application/x-www-form-urlencoded"})
     assert connection.getresponse().status == 400
     connection.close()

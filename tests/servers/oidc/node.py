@@ -15,7 +15,7 @@ from tests.fakes.processes import announced_url, end
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 class NodeServer:

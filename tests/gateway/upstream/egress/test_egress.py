@@ -66,7 +66,7 @@ async def test_a_connection_closed_while_idle_is_not_used_again(servers, caller)
     async with raw_server(once) as server:
         for _ in range(3):
             await servers.send(server.upstream(), CALL, caller, None)
-            await within(server.hung_up.wait(), 5)
+            await within(server.hung_up.wait(), 20)
             server.hung_up.clear()
             await asyncio.sleep(0.01)  # a moment for the news to arrive
         assert len(server.asked) == server.connections == 3
@@ -219,7 +219,7 @@ async def test_silence_ends_a_call(make_servers, caller):
     async with raw_server(mute) as server:
         with pytest.raises(UpstreamSlow):
             await servers.send(server.upstream(), CALL, caller, None)
-        await within(server.hung_up.wait(), 5)
+        await within(server.hung_up.wait(), 20)
 
 
 async def test_progress_is_no_silence_but_has_an_end(make_servers, caller):
@@ -233,7 +233,7 @@ async def test_progress_is_no_silence_but_has_an_end(make_servers, caller):
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    servers = make_servers(silence=0.2, total=0.6)
+    servers = make_servers(silence=0.3, total=1.5)
     async with raw_server(busy) as server:
         ask = Ask(method="tools/call", principal=None, progress=True)
         with pytest.raises(UpstreamSlow):
@@ -249,9 +249,9 @@ async def test_giving_up_closes_the_connection_of_a_modern_server(servers, calle
 
     async with raw_server(mute) as server:
         call = asyncio.create_task(servers.send(server.upstream(), CALL, caller, None))
-        await within(arrived.wait(), 5)
+        await within(arrived.wait(), 20)
         call.cancel()
-        await within(server.hung_up.wait(), 5)
+        await within(server.hung_up.wait(), 20)
         with pytest.raises(asyncio.CancelledError):
             await call
         assert servers.in_flight == 0
@@ -269,7 +269,7 @@ async def test_a_full_budget_refuses_a_call_before_it_leaves(make_servers, calle
     big = Ask(method="tools/call", params={"arguments": b'"%s"' % (b"x" * 2000)}, principal=None)
     async with raw_server(slow) as server:
         first = asyncio.create_task(servers.send(server.upstream(), big, caller, None))
-        await within(arrived.wait(), 5)
+        await within(arrived.wait(), 20)
         with pytest.raises(UpstreamBusy) as busy:
             await servers.send(server.upstream(), big, caller, None)
         assert busy.value.retry_after >= 1

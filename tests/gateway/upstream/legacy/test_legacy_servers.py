@@ -179,7 +179,7 @@ async def test_giving_up_tells_the_server(servers, caller):
 
     async with raw_server(Clockwork(mute)) as server:
         task = asyncio.create_task(servers.send(server.upstream(Era.LEGACY), call(), caller, None))
-        await within(arrived.wait(), 5)
+        await within(arrived.wait(), 20)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -251,10 +251,10 @@ async def test_a_ping_is_answered_here(servers, caller):
 async def test_while_somebody_is_asked_silence_is_not_the_servers(make_servers, caller):
     class Thinking:
         async def request(self, method: str, params: bytes) -> bytes:
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.8)
             return b"{}"
 
-    servers = make_servers(silence=0.1)
+    servers = make_servers(silence=0.5)
     async with raw_server(asking_back("elicitation/create")) as server:
         ask = call(legacy_session="s", capabilities=ASKING)
         assert (await servers.send(server.upstream(Era.LEGACY), ask, Thinking(), None)).result

@@ -189,7 +189,7 @@ async def test_a_call_whose_process_was_killed_is_said_to_be_gone_soon(make_serv
         asked = await first(one, upstream, caller)
         [parked] = one._parking._parked.values()
         parked.keeper.cancel()
-        answer = await within(other.send(upstream, again(asked), caller, None), 5)
+        answer = await within(other.send(upstream, again(asked), caller, None), 20)
         assert json.loads(answer.error)["code"] == -32602
 
 
@@ -208,7 +208,7 @@ async def test_a_process_that_is_killed_while_it_goes_on_for_another_keeps_nobod
         upstream = server.upstream(Era.LEGACY)
         asked = await first(one, upstream, caller)
         with pytest.raises(UpstreamBroken, match="may have been carried out") as lost:
-            await within(other.send(upstream, again(asked), caller, None), 5)
+            await within(other.send(upstream, again(asked), caller, None), 20)
         assert lost.value.trouble is Trouble.LOST
 
 
