@@ -148,7 +148,7 @@ async def open_world(office: Office) -> AsyncIterator[World]:
             telemetry=telemetry,
         )
     finally:
-        credentials.close()
+        await credentials.finish()
         await upstreams.close()
         await rendezvous.close()
         telemetry.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import faulthandler
 import gc
 import logging
 import os
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 GRACE = 5  # seconds that answers under way get when we are told to stop
+LAST = 30  # seconds after that word; who hangs even then (a database that does not answer) ends as if it were killed
+LATER = 3  # seconds that a worker has for that before its parent kills it
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 YOUNG = 2.0  # seconds; a worker that gives up younger is replaced after a pause, so that a broken one does not spin
 RESPAWN_PAUSE = 1.0
@@ -125,8 +128,19 @@ async def _stop_when_orphaned(parent: int, listeners: list[Listener]) -> None:
     """A worker whose parent was killed would serve on with nobody to stop it."""
     while os.getppid() == parent:  # noqa: ASYNC110 - the system tells nobody
         await asyncio.sleep(1)
+    _stop(listeners)
+
+
+def _stop(listeners: list[Listener]) -> None:
+    """Once answers under way have been given, or have had their time.
+
+    Nothing that hangs may keep a process from ending: a thread in C sees to that, and says where each of ours is.
+    """
+    told = any(listener.should_exit for listener in listeners)
     for listener in listeners:
         listener.should_exit = True
+    if not told:
+        faulthandler.dump_traceback_later(LAST, exit=True)
 
 
 def _listener(planes: Planes, settings: Settings) -> Listener:
@@ -155,7 +169,7 @@ def _stop_on_signals(listeners: list[Listener]) -> None:
     def stop() -> None:
         for listener in listeners:
             listener.force_exit = listener.should_exit  # told twice: do not wait for answers under way
-            listener.should_exit = True
+        _stop(listeners)
 
     loop = asyncio.get_running_loop()
     for signum in STOPPING:
@@ -175,12 +189,14 @@ class Workers:
         self._sockets = sockets
         self._born: dict[int, tuple[int, float]] = {}  # pid → (number, when)
         self._stopping = False
+        self._killed = False  # some that did not end
         self._failed = 0  # in a row, while young
 
     def run(self, opening: Callable[[], None]) -> None:
         _import_everything()
         for signum in STOPPING:
             signal.signal(signum, self._stop)
+        signal.signal(signal.SIGALRM, self._kill)
         opening()
         for number in range(self._count):
             self._fork(number)
@@ -188,8 +204,8 @@ class Workers:
             self._bury()
         for sock in self._sockets:
             sock.close()
-        if self._hopeless:
-            sys.exit(1)  # whoever supervises us must see that it was not asked for
+        if self._hopeless or self._killed:
+            sys.exit(1)  # whoever supervises us must see that it was no end as it should be
 
     def _fork(self, number: int) -> None:
         parent = os.getpid()
@@ -204,7 +220,7 @@ class Workers:
             return
         status = 1
         try:
-            for signum in STOPPING:
+            for signum in (*STOPPING, signal.SIGALRM):
                 signal.signal(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             serve_here(self._open_office(), self._sockets, leader=number == 0, parent=parent)
@@ -241,10 +257,21 @@ class Workers:
         return self._failed > GIVE_UP * self._count
 
     def _stop(self, _number: int = 0, _frame: object = None) -> None:
+        if not self._stopping:
+            signal.alarm(LAST + LATER)
         self._stopping = True
+        self._tell(signal.SIGTERM)
+
+    def _kill(self, _number: int, _frame: object) -> None:
+        """They see to their end themselves, unless they were stopped or hang in the system."""
+        log.error("workers that were told to stop did not end and are killed")
+        self._killed = True
+        self._tell(signal.SIGKILL)
+
+    def _tell(self, signum: signal.Signals) -> None:
         for pid in self._born:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGTERM)
+                os.kill(pid, signum)
 
 
 def _import_everything() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.credentials import Asked, ConnectionNeeded, CredentialUnavailable
+from gateway.credentials.connections.renewing import STORED_WITHIN
 from gateway.credentials.equipment import Equipment
 from gateway.credentials.oauth.finding.challenges import INSUFFICIENT, read_challenge
 from gateway.credentials.shelf import Entry, Shelf
@@ -118,8 +119,18 @@ class Credentials:
                 return None
             raise
 
+    async def finish(self) -> None:
+        """What is being obtained is, and is stored, before the process ends: a refresh token may be good for one use.
+
+        Nothing new is begun.
+        """
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._flights:
+            await asyncio.wait(set(self._flights.values()), timeout=STORED_WITHIN)
+        self.close()
+
     def close(self) -> None:
-        """What is being obtained is, and is stored, before the process ends; nothing new is begun."""
+        """Nothing new is begun."""
         for flight in self._flights.values():
             flight.cancel()
         self._threads.shutdown(wait=False, cancel_futures=True)

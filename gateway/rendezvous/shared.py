@@ -82,7 +82,8 @@ class SharedRendezvous:
             await asyncio.wait((waiter,), timeout=timeout)
         except asyncio.CancelledError:
             if waiter.done() and not waiter.cancelled():  # the letter had come all the same, and is not lost
-                await self._ask(self._mail.post, name, waiter.result(), time.time() + RETURNED_LIFE)
+                with suppress(RendezvousDown):  # or is, and whoever cancels is heard all the same
+                    await self._ask(self._mail.post, name, waiter.result(), time.time() + RETURNED_LIFE)
             raise
         finally:
             self._no_longer(name, waiter)
@@ -107,8 +108,7 @@ class SharedRendezvous:
     async def close(self) -> None:
         if self._looking is not None:
             self._looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._looking
+            await asyncio.wait({self._looking})
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _ask(self, act: Callable[..., T], *arguments: object) -> T:

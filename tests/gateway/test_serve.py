@@ -1,9 +1,14 @@
-"""Workers that cannot live: the operator is told why, and whoever supervises the process sees that it failed."""
+"""Ends: of workers that cannot live, and of processes in which something hangs."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HOPELESS = """
 import logging
@@ -24,3 +29,83 @@ def test_workers_that_cannot_live_say_why_and_end_as_a_failure() -> None:
     assert ended.returncode == 1
     assert "LookupError: nothing here knows this" in ended.stderr
     assert "giving up" in ended.stderr
+
+
+UNSTOPPABLE = """
+import signal, time
+from gateway import serve
+
+serve.LAST = 1
+serve.LATER = 0
+
+def hang():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print("hangs", flush=True)
+    time.sleep(600)
+
+serve.Workers(hang, 2, []).run(lambda: None)
+"""
+
+# A thread in the midst of a question to a database that does not answer.
+STUCK = """
+import asyncio, sys, time
+from gateway import serve
+from gateway.cli import main
+from gateway.upstream.refreshing.refresh import Refresher
+
+serve.LAST = 1
+
+async def leave(self):
+    await asyncio.to_thread(time.sleep, 600)
+
+Refresher._leave = leave
+main(sys.argv[1:])
+"""
+
+
+class Program:
+    """`with Program(code) as program:`; killed at the end, if it still runs."""
+
+    def __init__(self, code: str, *arguments: str) -> None:
+        command = [sys.executable, "-c", code, *arguments]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self._deadline = threading.Timer(120, self.process.kill)
+
+    def __enter__(self) -> Self:
+        self._deadline.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._deadline.cancel()
+        self.process.kill()
+        self.process.communicate(timeout=60)
+
+    def wait_for(self, word: str, times: int = 1) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            times -= word in line
+            if times == 0:
+                return
+        raise AssertionError(f"it never said {word}")
+
+    def told_to_stop(self) -> tuple[int, str]:
+        """Its exit code and what it complained of, once it has ended."""
+        self.process.terminate()
+        said = self.process.communicate(timeout=60)[1]
+        return self.process.returncode, said
+
+
+def test_workers_that_do_not_end_are_killed_and_it_is_no_good_end() -> None:
+    with Program(UNSTOPPABLE) as program:
+        program.wait_for("hangs", 2)
+        status, said = program.told_to_stop()
+    assert status == 1
+    assert "did not end and are killed" in said
+
+
+def test_a_process_in_which_something_hangs_ends_all_the_same_and_says_where(tmp_path: Path) -> None:
+    with Program(STUCK, "up", "--port", "0", "--data", str(tmp_path)) as program:
+        program.wait_for("Ctrl-C")
+        status, said = program.told_to_stop()
+    assert status == 1
+    assert "most recent call first" in said

@@ -34,6 +34,7 @@ PATIENCE: Final = 30.0  # seconds for whoever waits for another to be done
 PAUSE: Final = 0.05
 LASTING: Final = 5  # attempts in vain, which is some minutes
 STORING: Final = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0, 8.0, 16.0)  # seconds before each attempt: the answer is all there is
+STORED_WITHIN: Final = 10.0  # seconds that a process which ends has for what it is just being given
 
 log = logging.getLogger("ostiary")
 

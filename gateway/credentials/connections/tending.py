@@ -18,7 +18,7 @@ from authz.ids import fresh_id
 from gateway.credentials import CredentialUnavailable
 from gateway.credentials.connections.accounts import tampered
 from gateway.credentials.connections.deeds import tidy
-from gateway.credentials.connections.renewing import renew_once
+from gateway.credentials.connections.renewing import STORED_WITHIN, renew_once
 from gateway.credentials.connections.telling import note
 from gateway.journal import JournalDown
 from gateway.notices import tell
@@ -60,6 +60,7 @@ class Tending:
         self._known: set[tuple[str, str]] = set()  # whatever waits or is worked on
         self._waiting: dict[str, deque[tuple[Connection, Callable[[Connection], None]]]] = {}
         self._working: dict[str, int] = {}  # threads, by server
+        self._under_way: set[Future[None]] = set()
         self._webhook = Webhook(equipment.office, equipment.clock)
         self._delivering: Future[None] | None = None
 
@@ -73,7 +74,16 @@ class Tending:
                 except (SQLAlchemyError, JournalDown) as error:
                     log.warning("connections were not looked after: %s", type(error).__name__)
         finally:
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """What is being renewed is stored before the process ends; nothing new is begun."""
+        with self._lock:
+            self._waiting.clear()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        under_way = {asyncio.wrap_future(one) for one in tuple(self._under_way)}
+        if under_way:
+            await asyncio.wait(under_way, timeout=STORED_WITHIN)
 
     def look(self) -> None:
         """Whatever is due, if no other process sees to it. Renewals go on when it returns."""
@@ -111,7 +121,9 @@ class Tending:
             if not waiting or self._working.get(row.server, 0) >= OF_ONE_SERVER:
                 return
             self._working[row.server] = self._working.get(row.server, 0) + 1
-        self._threads.submit(self._work, row.server)
+        working = self._threads.submit(self._work, row.server)
+        self._under_way.add(working)
+        working.add_done_callback(self._under_way.discard)
 
     def _work(self, slug: str) -> None:
         """One after the other, until nothing of the server waits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
 
@@ -99,8 +98,7 @@ class Stream:
     async def close(self) -> None:
         if self._reading is not None:
             self._reading.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._reading
+            await asyncio.wait({self._reading})
 
     async def _read(self, hearer: Hearer) -> None:
         fault: UpstreamError = UpstreamBroken(CLOSED, Trouble.LOST)

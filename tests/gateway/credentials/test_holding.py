@@ -137,6 +137,26 @@ async def test_it_is_obtained_although_whoever_wanted_it_is_gone(credentials: Cr
     await eventually(lambda: at_hand(credentials, notes, principal("usr_a")))
 
 
+async def test_a_process_that_ends_stores_what_it_is_just_being_given(tmp_path: Path) -> None:
+    from gateway.assembly import open_office, open_world
+    from gateway.settings import Settings
+
+    office, stored = open_office(Settings(data=tmp_path), create=True), []
+
+    def slowly(asked: Asked) -> Held:
+        time.sleep(0.3)
+        stored.append(asked)
+        return given(asked)
+
+    async with open_world(office) as world:
+        source = script(world.credentials, slowly)
+        waiting = asyncio.create_task(world.credentials.obtain(of_person(), principal("usr_a")))
+        await eventually(lambda: source.asked)
+        waiting.cancel()
+    assert stored
+    office.close()
+
+
 async def test_who_waits_is_not_kept_waiting_for_ever(
     credentials: Credentials, monkeypatch: pytest.MonkeyPatch
 ) -> None:

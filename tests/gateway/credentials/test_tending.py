@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlmodel import select
 
+from gateway.credentials.connections import tending
 from gateway.credentials.connections.deeds import end
 from gateway.credentials.connections.tending import OF_ONE_SERVER, Tending
 from gateway.notices import webhook
@@ -140,6 +142,29 @@ def test_a_server_that_hangs_keeps_no_other_waiting(fake: Upstream, tmp_path: Pa
         may_go_on.set()
         tending._threads.shutdown(wait=True)
     assert refreshes(fake) == 4
+
+
+async def test_a_process_that_ends_stores_what_it_is_just_renewing(
+    fake: Upstream, office: Settled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tending, "LOOK", 0.01)
+    upstream, asked = office.server(fake.url), threading.Event()
+    office.connect(fake, upstream)
+    office.later(3100)
+
+    def slowly(heard: Heard) -> Reply:
+        asked.set()
+        time.sleep(0.3)
+        return fake.give(heard)
+
+    fake.replies["/token"] = slowly
+    running = asyncio.create_task(Tending(office.equipment).run())
+    assert await asyncio.to_thread(asked.wait, 20)
+    running.cancel()
+    await asyncio.wait({running}, timeout=20)
+    row = office.connection()
+    assert row is not None
+    assert (row.state, row.generation) == (ConnectionState.CONNECTED, 2)
 
 
 def test_one_process_at_a_time_looks(fake: Upstream, office: Settled) -> None:

@@ -60,3 +60,14 @@ async def test_what_is_too_old_leaves_the_tables(database: Database, monkeypatch
         assert session.exec(select(Tally)).all() == []
     await rendezvous.close()
     database.close()
+
+
+async def test_a_cancellation_is_heard_although_the_letter_cannot_be_put_back(tmp_path: Path) -> None:
+    rendezvous = SharedRendezvous(Database(f"sqlite:///{tmp_path}/nowhere/x.db"))
+    receiving = asyncio.create_task(rendezvous.receive("box", 10))
+    await asyncio.sleep(0)
+    rendezvous._waiting["box/box"][0].set_result(b"a letter")
+    receiving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await within(receiving, 20)
+    await rendezvous.close()
