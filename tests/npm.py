@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 TOOLS = Path(__file__).parents[1] / ".tools"
 NODE = "22.23.3"  # the conformance suite and the Inspector need Node 22; Debian's is older
-DEADLINE = 600.0
+DEADLINE = 400.0  # seconds, less than a test may take: so it is said what was not had
 
 
 class NpmMissing(Exception):
@@ -26,7 +26,7 @@ class NpmMissing(Exception):
 def package(name: str, version: str) -> Path:
     """The folder of an installed package."""
     folder = TOOLS / f"{name.replace('/', '_').lstrip('@')}-{version}"
-    with _alone():
+    with alone(folder.name):
         if not (folder / "done").exists():
             _install(folder, f"{name}@{version}")
             (folder / "done").touch()
@@ -45,10 +45,10 @@ def environment() -> dict[str, str]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Tests run side by side and may want the same program."""
+def alone(name: str) -> Iterator[None]:
+    """Tests run side by side and may want the same program. Who wants another does not wait for this one to come."""
     TOOLS.mkdir(exist_ok=True)
-    with (TOOLS / "lock").open("w") as lock:
+    with (TOOLS / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -61,4 +61,7 @@ def _install(folder: Path, what: str) -> None:
     folder.mkdir(parents=True)
     (folder / "package.json").write_text('{"private": true}\n')
     flags = ("--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts", "--loglevel=error")
-    subprocess.run([npm, "install", *flags, what], cwd=folder, check=True, timeout=DEADLINE, stdout=subprocess.DEVNULL)
+    patience = ("--fetch-timeout=60000", "--fetch-retries=4")  # of milliseconds; it would be five minutes, and two
+    subprocess.run(
+        [npm, "install", *flags, *patience, what], cwd=folder, check=True, timeout=DEADLINE, stdout=subprocess.DEVNULL
+    )

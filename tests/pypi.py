@@ -4,13 +4,12 @@ their own in `.tools`, made when a test first needs them.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.npm import DEADLINE, TOOLS
+from tests.npm import DEADLINE, TOOLS, alone
 
 LOCKED = Path(__file__).parents[1] / "requirements/stdio.txt"
 
@@ -24,9 +23,7 @@ def program(name: str) -> Path:
 def environment() -> Path:
     """The folder that programs and libraries are in."""
     folder = TOOLS / f"stdio-{hashlib.sha256(LOCKED.read_bytes()).hexdigest()[:12]}"
-    TOOLS.mkdir(exist_ok=True)
-    with (TOOLS / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with alone(folder.name):
         if not (folder / "done").exists():
             _install(folder)
             (folder / "done").touch()

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 # the program or file that shows that a package is there → the package
 NEEDED = {
@@ -40,6 +41,17 @@ NEEDED = {
 }
 
 
+# A new machine may still be busy with updates of its own; what does not come is asked for again.
+APT = (
+    "apt-get",
+    "-o=DPkg::Lock::Timeout=300",
+    "-o=Acquire::Retries=3",
+    "-o=Acquire::http::Timeout=60",
+    "-o=Acquire::https::Timeout=60",
+)
+DEADLINE = 1200.0  # seconds for one command
+
+
 def missing() -> list[str]:
     """The packages whose program is neither at its place nor on the path."""
     return [
@@ -63,21 +75,26 @@ def _compile() -> None:
     """python-ldap has no wheel; `make test` needs neither it nor a compiler. Its tools are those of the lock."""
     if importlib.util.find_spec("ldap") is None:
         flags = ("--quiet", "--disable-pip-version-check", "--require-hashes", "--no-build-isolation")
-        subprocess.run([sys.executable, "-m", "pip", "install", *flags, "-r", str(LOCKED)], check=True)
+        _run([sys.executable, "-m", "pip", "install", *flags, "-r", str(LOCKED)])
 
 
 def _install(packages: list[str]) -> None:
-    command = ["apt-get", "install", "-y", "--no-install-recommends", *packages]
+    command = [*APT, "install", "-y", "--no-install-recommends", *packages]
     if os.geteuid() != 0:
         sys.exit(f"these Debian packages are needed: {' '.join(packages)}\nrun as root: {' '.join(command)}")
     if os.environ.get("CI") != "true" and not _agreed(packages):
         sys.exit("nothing was installed")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     with NoDaemons():
-        subprocess.run(["apt-get", "update", "-qq"], env=environment, check=True)
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        _run([*APT, "update", "-qq"], env=environment)
+        _run(command, env=environment, stdout=subprocess.DEVNULL)
     if missing():
         sys.exit(f"still missing after the installation: {' '.join(missing())}")
+
+
+def _run(command: list[str], **popen: Any) -> None:
+    """It asks nobody anything, and ends."""
+    subprocess.run(command, check=True, stdin=subprocess.DEVNULL, timeout=DEADLINE, **popen)
 
 
 def _agreed(packages: list[str]) -> bool:

@@ -12,6 +12,7 @@ from authz.policy.policy import Policy
 from authz.tables import Rule
 from authz.tokens.cutoffs import Cut, CutOffs
 from gateway.credentials import Asked, ConnectionNeeded, Held
+from gateway.portal.listening import hearing
 from gateway.upstream import FeedEvent
 from gateway.upstream.refreshing.news import spread
 from registry.catalogue import Credential
@@ -162,8 +163,9 @@ async def test_a_stream_outlives_the_servers_behind_it_and_says_when_they_are_ba
         assert (await line.event())["method"] == "notifications/tools/list_changed"
 
 
-async def test_a_server_is_heard_only_with_an_account_that_is_still_connected(tmp_path) -> None:
+async def test_a_server_is_heard_only_with_an_account_that_is_still_connected(tmp_path, monkeypatch) -> None:
     """Ended, the stream with it closes; connected again, another opens with the new one and nothing else."""
+    monkeypatch.setattr(hearing, "WITHOUT", 0.05)
     heard: list[bytes] = []
     ended: list[bytes] = []
 
