@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 import registry.database
 import registry.schema
@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from tests.gateway.pages.desk import Desk
     from tests.registry.shelf import Shelf
 
-# a busy machine is no fault of what is tested
-settings.register_profile("unhurried", settings(), deadline=None)
+# A busy machine is no fault of what is tested. In `.ci/run`, the same is tried each time: new finds are for developers.
+SAME = settings().derandomize or "CI_RUN" in os.environ
+settings.register_profile(
+    "unhurried", settings(derandomize=SAME), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("unhurried")
 
 AUTHORITIES = "SSL_CERT_FILE"

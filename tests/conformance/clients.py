@@ -55,7 +55,7 @@ def _besides() -> list[str]:
 
 def _listed(*chosen: str) -> list[str]:
     """As the suite lists them: indented by a dash, under the heading of clients, up to the next heading."""
-    listed = subprocess.run(command("list", *chosen), capture_output=True, text=True, check=True)
+    listed = subprocess.run(command("list", *chosen), capture_output=True, text=True, check=True, timeout=PATIENCE)
     _, _, rest = listed.stdout.partition("Client scenarios")
     lines = rest.splitlines()[1:]
     return [line.strip().removeprefix("- ").partition(" ")[0] for line in lines[: lines.index("")]]
@@ -73,7 +73,9 @@ def _passes(wanted: tuple[str, str]) -> bool:
         "client", "--command", _driver(), "--scenario", scenario, "--timeout", str(PATIENCE * 1000), *version,
         "-o", str(RESULTS / f"client-{revision or 'besides'}"),
     )  # fmt: skip
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ))
+    done = subprocess.run(
+        asked, capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ), timeout=2 * PATIENCE
+    )
     passed = done.returncode == 0 and "OVERALL: PASSED" in done.stdout + done.stderr  # what was left out is no pass
     said = "" if passed else f"\n{(done.stdout + done.stderr)[-4000:]}"
     print(f"{'✓' if passed else '✗'} {revision or 'besides'} {scenario}{said}", flush=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 PACKAGE = "@modelcontextprotocol/conformance"
 VERSION = "0.2.0-alpha.12"  # `latest` is older and knows nothing of 2026-07-28
 FAILED = "✗"
+LONGEST = 900.0  # seconds for all scenarios of a revision; they take some forty
 RESULTS = npm.TOOLS.parent / "results"
 
 
@@ -47,7 +48,9 @@ def server(url: str, pairing: Pairing, scenario: str = "") -> bool:
 
 
 def _passes(arguments: Sequence[str], *, whole: bool) -> bool:
-    done = subprocess.run(arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False, timeout=LONGEST
+    )
     _, found, summary = done.stdout.partition("=== SUMMARY ===")
     print(done.stdout if whole or not found else summary, flush=True)
     return done.returncode == 0 and FAILED not in summary

@@ -14,7 +14,7 @@ import os
 import socket
 import sys
 
-LONGEST = 600.0  # seconds that a command may take; a test that waits for ever says nothing
+LONGEST = 300.0  # seconds that a command may take: less than a test may, so that it is said which took longer
 MOST = 1024 * 1024  # bytes of a request; an environment is most of it
 
 

@@ -207,7 +207,7 @@ def test_people_may_have_values_of_their_own_beside_a_line_that_lists_are_read_w
         assert load_credentials(session, shelf.vault) == {}
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=40)
 @given(st.binary(max_size=60))
 def test_any_bytes_are_a_header_or_are_refused(shelf: Shelf, line: bytes) -> None:
     try:

@@ -123,7 +123,9 @@ def test_a_principal_has_the_groups_that_hold_now(database: Database, alice: Per
     assert principal.scopes == {"mcp"}
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(token=st.text(max_size=200).filter(lambda text: "\0" not in text))
 def test_t_90_no_invented_cookie_or_link_is_anybody(database: Database, token: str) -> None:
     with database.read() as session:

@@ -220,7 +220,9 @@ def test_another_message_has_an_outline_only_if_no_more_than_its_length_is_anoth
     )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(cuts=st.lists(st.integers(1, 400), max_size=12), count=st.integers(2, 5))
 async def test_however_the_bytes_are_cut_each_request_has_its_own_answer(tmp_path_factory, cuts, count) -> None:
     TOKENS.clear()

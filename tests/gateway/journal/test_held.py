@@ -166,7 +166,9 @@ def test_a_full_segment_is_left_between_two_releases_only(opened: Open, director
 ACTS = st.sampled_from(["hold", "hold", "hold", "append", "release", "fail", "mend", "sync"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(acts=st.lists(ACTS, max_size=40), room=st.integers(0, 2000), limit=st.sampled_from([1500, 10**6]))
 def test_on_record_is_what_somebody_was_told_is_on_record(
     tmp_path_factory: pytest.TempPathFactory, acts: list[str], room: int, limit: int

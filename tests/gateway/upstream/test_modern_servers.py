@@ -37,7 +37,9 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     arguments=JSON, value=st.dictionaries(st.text(max_size=5).filter(lambda key: key != "resultType"), JSON, max_size=3)
 )

@@ -57,7 +57,9 @@ def test_t_36_what_a_laxer_policy_let_through_would_still_be_one_value(lab, monk
 
 
 @given(login=st.text(string.ascii_letters + string.digits + "._-@+'*()\\\0#= ", min_size=1, max_size=40))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_t_36_whatever_is_typed_is_one_value_of_one_filter_or_never_arrives(lab, login):
     with lab.directory(answering()) as directory:
         with pytest.raises(IdentityRefused):

@@ -95,7 +95,9 @@ def test_t_79_an_untouched_journal_is_sound(journal: Journal) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 def test_t_79_any_edited_byte_is_named_by_its_record(journal: Journal, data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(journal.paths()))
     whole = path.read_bytes()

@@ -92,7 +92,9 @@ async def test_t_41_another_spelling_reaches_nothing(tmp_path: Path, uri: str) -
         assert door.upstreams.asks == []
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     uri=st.sampled_from([LISTED, UNLISTED]),
     chosen=st.lists(st.booleans(), min_size=1, max_size=12).filter(any),

@@ -101,7 +101,7 @@ def test_t_94_facts_cannot_take_the_place_of_the_records_own_members(journal: Fi
 
 
 @given(st.text(max_size=200))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_t_94_any_text_is_one_printable_line(journal: FileJournal, text: str) -> None:
     before = file_of(journal).count(b"\n")
     journal.note("probe", who="test", text=text)

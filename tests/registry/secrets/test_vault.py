@@ -95,7 +95,7 @@ def test_the_database_holds_no_plain_secret(shelf: Shelf) -> None:
         assert b"canary" not in session.get_one(Secret, ("server:notes", "header")).sealed
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(value=st.binary(max_size=200), context=st.binary(max_size=20), other=st.binary(max_size=20), flip=st.integers(0))
 def test_a_wrapped_value_opens_in_its_context_alone(
     shelf: Shelf, value: bytes, context: bytes, other: bytes, flip: int
