@@ -139,6 +139,10 @@ def _parts(text: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         hint = " (a * needs quotes: '*')" if "alias" in str(error) else ""
         raise RuleRefused(f"this is not YAML: {error}{hint}") from error
+    except ValueError as error:  # a day or a number that is written like one
+        raise RuleRefused(f"a value in it is none: {error}") from error
+    except RecursionError as error:
+        raise RuleRefused("it is nested too deep") from error
     if not isinstance(parts, dict) or not set(parts) <= {"rules", "roles"}:
         raise RuleRefused("a policy file has two parts: `rules:` and `roles:`; nothing else")
     return parts

@@ -178,7 +178,7 @@ def export(office: Office, *, as_json: bool) -> None:
 
 
 @policy.command("apply")
-@click.argument("file", type=click.File("r", encoding="utf-8"))
+@click.argument("file", type=click.File("rb"))
 @click.option("--yes", is_flag=True, help="do not ask")
 @click.option("--dry-run", is_flag=True, help="show the difference only")
 @as_json
@@ -187,7 +187,7 @@ def apply(office: Office, *, file: Any, yes: bool, dry_run: bool, as_json: bool)
     """Make the policy what FILE says: show the difference, ask, then change it in one transaction."""
     from authz.policy.file import plan, read
 
-    wanted = read(file.read())
+    wanted = read(_text(file))
     with office.database.read() as session:
         shown = plan(session, wanted)
         _mention_strangers(session, [*shown.add, *shown.bind], {binding.role for binding in wanted.roles})
@@ -201,6 +201,14 @@ def apply(office: Office, *, file: Any, yes: bool, dry_run: bool, as_json: bool)
     told = [*([] if asks else shown.lines()), done] if shown else ["nothing to change"]
     value = {"changes": shown.lines(), "applied": bool(shown) and not dry_run}
     show(value, as_json=as_json, text=lambda: "\n".join(told))
+
+
+def _text(file: Any) -> str:
+    try:
+        text: str = file.read().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise click.ClickException(f"{file.name} is not UTF-8: save it as that") from error
+    return text
 
 
 def _carry_out(office: Office, wanted: Any, shown: Plan) -> None:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 PREFIX = "OSTIARY_"
 EXIT_CONFIGURATION = 78  # EX_CONFIG of sysexits.h
+_NETWORK = "must be a network, for instance 10.0.0.0/8 or 2001:db8::/32, with nothing set behind the mask"
+_OURS = {  # what pydantic says in words of its own
+    "ip_v4_network": _NETWORK,
+    "ip_v6_network": _NETWORK,
+    "path_type": "must be the path of a file or directory, as text",
+}
 
 
 class ConfigurationError(Exception):
@@ -56,11 +62,13 @@ def _from_file(file: Path | None, problems: list[str]) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        return tomllib.loads(file.read_text())
+        return tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         problems.append(f"{file}: cannot be read ({error.strerror})")
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(f"{file}: is not TOML ({error})")
+    except RecursionError:
+        problems.append(f"{file}: is nested too deep")
     return {}
 
 
@@ -88,8 +96,8 @@ def _no_such(name: str, prefix: str = "") -> str:
 
 
 def _sentence(error: Any) -> str:
-    message: str = error["msg"].removeprefix("Value error, ")
-    place = ".".join(str(part) for part in error["loc"])
+    message: str = _OURS.get(error["type"]) or error["msg"].removeprefix("Value error, ")
+    place = ".".join(str(part) for part in error["loc"] if "[" not in str(part))  # that is the way through a union
     if error["type"] == "extra_forbidden":
         return f"{place}: {_no_such(place)}"
     return "\n".join(f"{place}: {line}" if place else line for line in message.splitlines())

@@ -149,7 +149,7 @@ def discover(office: Office, issuer_url: str) -> str:
     try:
         answer = Fetcher(office.settings.allow_addresses).get(address, limit=DISCOVERY_LIMIT, timeout=DISCOVERY_TIMEOUT)
         said = json.loads(answer.body) if answer.status == 200 else {}
-    except (AddressRefused, FetchFailed, ValueError) as error:
+    except (AddressRefused, FetchFailed, ValueError, RecursionError) as error:
         raise click.ClickException(f"{address} cannot be read ({error}); {hint}") from error
     if not isinstance(said, dict) or said.get("issuer") != issuer_url or not isinstance(said.get("jwks_uri"), str):
         raise click.ClickException(f"{address} does not describe this very issuer; {hint}")

@@ -48,7 +48,7 @@ def cluster() -> Iterator[str]:
 
     server = HTTPServer(("127.0.0.1", 0), Described)
     where = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield where
     server.shutdown()
@@ -86,6 +86,13 @@ def test_an_issuer_spelled_otherwise_than_it_says_is_refused(
     assert (
         "does not describe this very issuer" in console.run("issuer", "add", f"{cluster}/", "--kind", "workload").output
     )
+
+
+def test_keys_that_are_nested_without_end_are_refused_in_a_sentence(console: Console, tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    refused = console.run("issuer", "add", CLUSTER, "--kind", "workload", "--keys", str(tmp_path / "deep.json"))
+
+    assert (refused.exit_code, "is not JSON" in refused.output) == (1, True)
 
 
 def test_an_issuer_at_a_private_address_is_not_asked(console: Console, cluster: str) -> None:

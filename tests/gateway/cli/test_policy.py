@@ -105,6 +105,27 @@ def test_a_file_is_shown_before_it_is_applied_and_nothing_happens_without_a_yes(
     assert len(records(data)) == 1
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xff\xfer", "is not UTF-8"),
+        (b"rules:\n- {subject: user:a, object: a.b, ends_at: 2027-13-01}", "month must be in"),
+        (b"rules: " + b"[" * 2000, "nested too deep"),
+        (b"rules: " + b"9" * 5000, "a value in it is none"),
+    ],
+)
+def test_a_file_that_is_no_policy_is_refused_in_a_sentence(ostiary, tmp_path, content, told):
+    (tmp_path / "policy.yaml").write_bytes(content)
+    refused = ostiary("apply", str(tmp_path / "policy.yaml"), "--yes", code=1)
+    assert refused.output.startswith("Error: ")
+    assert told in refused.output
+
+
+def test_a_file_may_begin_with_the_mark_of_an_editor(ostiary, tmp_path):
+    (tmp_path / "policy.yaml").write_text("roles:\n- {subject: group:editors, role: editor}\n", encoding="utf-8-sig")
+    assert "changed" in ostiary("apply", str(tmp_path / "policy.yaml"), "--yes").output
+
+
 def test_a_name_that_is_nobodys_yet_is_mentioned_with_the_one_that_may_be_meant(ostiary, data):
     database = Database(sqlite_url(data))
     with database.change() as session:

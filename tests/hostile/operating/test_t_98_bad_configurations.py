@@ -100,6 +100,24 @@ def test_t_98_a_file_that_is_not_toml_is_named(tmp_path: Path, text: str) -> Non
         load(file, {})
 
 
+def test_t_98_a_file_that_is_nested_without_end_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "ostiary.toml"
+    file.write_text("port = " + "[" * 100_000)
+    with pytest.raises(ConfigurationError, match="nested too deep"):
+        load(file, {})
+
+
+def test_t_98_problems_are_told_in_our_words(tmp_path: Path) -> None:
+    file = tmp_path / "ostiary.toml"
+    file.write_text('trusted_proxies = ["10.0.0.0/8", "10.0.0.1/8"]\ntls_cert = 5\n')
+    with pytest.raises(ConfigurationError) as refused:
+        load(file, {})
+    assert [line.partition(", ")[0] for line in refused.value.problems] == [
+        "tls_cert: must be the path of a file or directory",
+        "trusted_proxies.1: must be a network",
+    ]
+
+
 def test_t_98_a_private_key_that_others_can_read_is_refused(tmp_path: Path) -> None:
     certificate, key = tmp_path / "cert.pem", tmp_path / "key.pem"
     certificate.touch()
