@@ -41,7 +41,7 @@ serve.LATER = 0
 def hang():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("hangs", flush=True)
-    time.sleep(600)
+    time.sleep(60)
 
 serve.Workers(hang, 2, []).run(lambda: None)
 """
@@ -78,7 +78,10 @@ class Program:
     def __exit__(self, *_: object) -> None:
         self._deadline.cancel()
         self.process.kill()
-        self.process.communicate(timeout=60)
+        self.process.wait(60)
+        for pipe in (self.process.stdout, self.process.stderr):
+            if pipe is not None:
+                pipe.close()
 
     def wait_for(self, word: str, times: int = 1) -> None:
         assert self.process.stdout is not None
