@@ -139,8 +139,8 @@ def prune(office: Office, before: float, *, yes: bool, as_json: bool) -> None:
     names = [str(one.name) for one in chosen]
     size = sum(one.size for one in chosen)
     day = datetime.fromtimestamp(before, UTC).isoformat(timespec="seconds")
-    if chosen and not yes and not as_json:
-        click.confirm(f"Remove {len(chosen)} segments ({size:,} bytes) sealed before {day}?", abort=True)
+    if chosen and not yes:
+        click.confirm(f"Remove {len(chosen)} segments ({size:,} bytes) sealed before {day}?", abort=True, err=True)
     if chosen:
         take_away(directory, office.database, office.journal, chosen, before=before, who=operator())
     said = f"removed {len(chosen)} segments" if chosen else f"no whole segment is older than {day}: nothing removed"

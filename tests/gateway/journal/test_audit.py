@@ -110,9 +110,11 @@ def test_prune_asks_removes_and_leaves_a_record(data: Path) -> None:
     office.journal.note("probe", who="test")
     office.close()
     assert "nothing removed" in run(data, "prune", "--before", "1d").output
-    declined = CliRunner().invoke(main, ["audit", "prune", "--before", "0s", "--data", str(data)], input="n\n")
-    assert declined.exit_code == 1
-    assert old.exists()
+    for words in ([], ["--json"]):
+        asked = ["audit", "prune", "--before", "0s", "--data", str(data), *words]
+        declined = CliRunner().invoke(main, asked, input="n\n")
+        assert (declined.exit_code, declined.stdout) == (1, "")
+        assert old.exists()
     assert "removed 1 segments" in run(data, "prune", "--before", "0s", "--yes").output
     assert not old.exists()
     assert printed(data, "search", "--event", "journal.pruned")[0]["segment"] == old.name
