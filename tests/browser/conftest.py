@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gateway.edge import Edge
 from tests.gateway.pages.desk import Desk, control_plane, open_desk
@@ -26,12 +26,13 @@ FLAGS = (
 )  # fmt: skip
 AXE = "4.14.1"
 START_DEADLINE = 120.0
+expect.set_options(timeout=60_000)
 
 
 @pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS), timeout=120_000)
         yield browser
         browser.close()
 
@@ -48,7 +49,7 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
         desk = open_desk(tmp_path, port=listener.getsockname()[1])
         app = Edge(control_plane(desk), desk.settings)
         server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off", ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         _wait(lambda: server.started)
         yield desk
@@ -69,7 +70,7 @@ def window(chromium: Browser, base_url: str) -> Iterator[Page]:
     context = chromium.new_context(base_url=base_url, bypass_csp=False)
     complaints: list[str] = []
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
     yield page

@@ -40,7 +40,7 @@ class Landing(BaseHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def landing() -> Iterator[str]:
     with ThreadingHTTPServer(("127.0.0.1", 0), Landing) as server:
-        thread = threading.Thread(target=server.serve_forever)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}/callback"
         server.shutdown()
@@ -57,7 +57,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 @pytest.fixture
 def context(chromium: Browser) -> Iterator[BrowserContext]:
     opened = chromium.new_context()
-    opened.set_default_timeout(15_000)
+    opened.set_default_timeout(60_000)
     yield opened
     opened.close()
 

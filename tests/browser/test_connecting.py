@@ -99,7 +99,7 @@ def test_one_of_several_that_is_not_ticked_stays_as_it_is(page: Page, desk: Desk
 def test_all_is_done_without_javascript(chromium: Browser, desk: Desk, ada: Person) -> None:
     context = chromium.new_context(base_url=desk.settings.base_url, java_script_enabled=False)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     sign_in(page, "ada", "/connect")
     page.get_by_role("button", name="Connect all 2").click()
     page.wait_for_url("**/connect?done=*")

@@ -34,7 +34,7 @@ def test_a_delegation_is_given_and_ended_without_javascript(chromium: Browser, d
     agents(desk)
     context = chromium.new_context(base_url=desk.settings.base_url, java_script_enabled=False)
     page = context.new_page()
-    page.set_default_timeout(15_000)
+    page.set_default_timeout(60_000)
     sign_in(page, following=PAGE)
     page.get_by_label("Agent").select_option(label="nightly (The nightly report)")
     page.get_by_label("notes.read").check()

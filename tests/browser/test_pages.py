@@ -56,7 +56,8 @@ def violations(page: Page, axe: str) -> list[str]:
     found = []
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        page.wait_for_timeout(250)  # colours change gradually
+        # colours change gradually
+        page.evaluate("Promise.allSettled(document.getAnimations().map(one => one.finished))")
         page.evaluate(axe)
         result: dict[str, Any] = page.evaluate("axe.run()")
         found += [

@@ -35,7 +35,7 @@ def test_somebody_signs_in_across_sites_and_out_on_both(chromium: Browser, tmp_p
         server.told(httpx2.get(f"{gateway.url}/signin/uni/metadata", trust_env=False).content)
         context = chromium.new_context(base_url=gateway.url)
         page = context.new_page()
-        page.set_default_timeout(20_000)
+        page.set_default_timeout(60_000)
         sent: list[Request] = []
         page.on("request", lambda request: sent.append(request))  # noqa: PLW0108 - it hangs something on it
 

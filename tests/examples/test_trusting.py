@@ -38,7 +38,7 @@ def trusting(gateway: Gateway) -> Iterator[str]:
 
 
 def _until_up(url: str) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not _listens(url):
         assert time.monotonic() < deadline, "the server does not listen"
         time.sleep(0.05)

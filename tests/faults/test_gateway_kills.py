@@ -72,7 +72,7 @@ def _lives(pid: int) -> bool:
 
 
 async def some_writer(gateway: Gateway, dice: random.Random) -> int:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         alive = writers(gateway)
         if len(alive) > 1:

@@ -67,7 +67,7 @@ async def test_it_is_on_record_once_when_it_is_moved_and_once_when_it_is_right(m
 
 
 async def until(notes: Notes, count: int) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while len(notes.seen) < count:
         assert time.monotonic() < end, notes.seen
         await asyncio.sleep(0.01)

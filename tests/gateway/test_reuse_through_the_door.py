@@ -102,7 +102,7 @@ async def call(line: Line, person: str, token: str) -> None:
 
 async def until_known(line: Line, person: str, token: str) -> None:
     """Until the worker at the other end has heard of who and what was just made."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while True:
         try:
             return await call(line, person, token)

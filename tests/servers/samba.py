@@ -125,7 +125,7 @@ def _served(place: Path) -> Iterator[Samba]:
             yield _reachable(stack, process, authority)
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _provisioned(place: Path, domain: Path) -> None:

@@ -246,7 +246,7 @@ def listening(provider: Listener, tls: ssl.SSLContext | None = None, host: str =
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     provider.origin = f"{'https' if tls else 'http'}://{host}:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
         yield

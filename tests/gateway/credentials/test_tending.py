@@ -135,7 +135,7 @@ def test_a_server_that_hangs_keeps_no_other_waiting(fake: Upstream, tmp_path: Pa
         fake.replies["/token"] = hang
         tending = Tending(office.equipment)
         tending.look()
-        end_at = time.monotonic() + 20
+        end_at = time.monotonic() + 60
         while not refreshes(other):
             assert time.monotonic() < end_at
             time.sleep(0.01)

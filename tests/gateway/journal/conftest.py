@@ -67,7 +67,7 @@ def rows(database: Database) -> Sequence[Segment]:
 
 def booked(database: Database, number: int) -> None:
     """The rows come a moment later than the segments."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while len(rows(database)) < number:
         assert time.monotonic() < deadline
         time.sleep(0.01)

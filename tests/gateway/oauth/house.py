@@ -60,7 +60,7 @@ class House:
         self.mount("notes")
         self.world: World
         self._up = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
     @property
     def base(self) -> str:
@@ -72,12 +72,12 @@ class House:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        assert self._up.wait(20), "the gateway did not start"
+        assert self._up.wait(60), "the gateway did not start"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
-        self._thread.join(20)
+        self._thread.join(60)
         self.office.close()
 
     async def _serve(self) -> None:
@@ -201,7 +201,7 @@ class House:
 
     def until_call(self, token: str, status: int, path: str = "/mcp") -> None:
         """Waits, within bounds, until a call with this token is answered so."""
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while (got := self.call(token, path)) != status:
             assert time.monotonic() < end, f"still answered with {got}"
             time.sleep(0.05)

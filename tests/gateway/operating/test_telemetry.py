@@ -36,7 +36,7 @@ def telemetry():
 
 
 def scrape(address):
-    with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=60) as answer:
         families = text_string_to_metric_families(answer.read().decode())
         return {(s.name, *sorted(s.labels.values())): s.value for family in families for s in family.samples}
 
@@ -95,7 +95,7 @@ with metrics.shared("127.0.0.1:0") as address:
             telemetry.close()
             os._exit(0)
         os.wait()
-    sys.stdout.write(urllib.request.urlopen(f"http://{address}/metrics", timeout=10).read().decode())
+    sys.stdout.write(urllib.request.urlopen(f"http://{address}/metrics", timeout=60).read().decode())
     directory = metrics.shared_directory()
 assert not os.path.exists(directory)
 assert metrics.shared_directory() is None
@@ -125,7 +125,7 @@ with metrics.shared("127.0.0.1:0"):
 
 def test_when_the_parent_is_killed_nothing_is_left_behind():
     done = subprocess.run([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True, timeout=60, check=False)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while Path(done.stdout).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert done.stdout
@@ -180,7 +180,7 @@ class Collector(BaseHTTPRequestHandler):
 def collector(monkeypatch):
     Collector.received = []
     with HTTPServer(("127.0.0.1", 0), Collector) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{server.server_port}")
         yield Collector

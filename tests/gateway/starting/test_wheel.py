@@ -53,7 +53,7 @@ def _open_door(home: Path, port: int) -> Iterator[Path]:
         yield log
     finally:
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def _listens(port: int) -> bool:

@@ -45,7 +45,7 @@ class Library:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.origin = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
         self.thread.start()
 
     def put(self, path: str, status: int = 200, headers: dict[str, str] | None = None, **changes: Any) -> str:

@@ -55,7 +55,7 @@ def server() -> Iterator[str]:
     """A server whose tool answers with 8 MiB."""
     loop = asyncio.new_event_loop()
     listening = loop.run_until_complete(asyncio.start_server(answer, "127.0.0.1", 0))
-    thread = threading.Thread(target=loop.run_forever)
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/mcp"
     loop.call_soon_threadsafe(listening.close)

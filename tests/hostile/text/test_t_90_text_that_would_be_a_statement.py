@@ -132,7 +132,7 @@ def unwatched(house: House, monkeypatch: pytest.MonkeyPatch) -> House:
 
     snapshots = house.world.snapshots
     monkeypatch.setattr(snapshots, "refresh", nothing)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while snapshots._refreshing.locked():
         assert time.monotonic() < deadline, "a snapshot is still being made"
         time.sleep(0.01)

@@ -171,7 +171,7 @@ def test_whose_password_is_too_old_is_told_when_it_was_right(server, adapter):
 
 def _refused_soon(adapter, login, password):
     """It is too old after a second."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
             adapter.authenticate(login, password)

@@ -93,7 +93,7 @@ def tools(back: Market, credential: Credential) -> set[str]:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, "it never came true"
         time.sleep(0.05)

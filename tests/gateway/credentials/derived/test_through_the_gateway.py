@@ -92,7 +92,7 @@ def call(house: House, token: str) -> dict[str, Any]:
     return answer
 
 
-def until(condition: Callable[[], Any], within: float = 15.0) -> Any:
+def until(condition: Callable[[], Any], within: float = 60.0) -> Any:
     end = time.monotonic() + within
     while not (found := condition()):
         assert time.monotonic() < end, "it never came true"

@@ -149,7 +149,7 @@ def test_both_are_asked_about_each_call_and_both_are_named(market: Market) -> No
     assert market.tools(given) == {"notes_add", "notes_list"}
 
     market.allow(agent[0], "notes.add", effect="deny")
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while (answer := market.ask(given, "tools/call", name="notes_add", arguments={})).status_code != 200:
         assert time.monotonic() < end, answer.text
         time.sleep(0.05)

@@ -117,7 +117,7 @@ def shown(gateway: Gateway, slug: str, holds: Callable[[dict[str, Any]], bool]) 
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while alive(pids):
         assert time.monotonic() < end
         time.sleep(0.1)
@@ -143,7 +143,7 @@ def ask(gateway: Gateway, method: str, **params: Any) -> dict[str, Any]:
 
 def call(gateway: Gateway, name: str, **arguments: Any) -> str:
     """The text of its answer, once its tool is in the catalogue."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while True:
         said = ask(gateway, "tools/call", name=name, arguments=arguments)
         if "result" in said:

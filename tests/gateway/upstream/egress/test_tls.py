@@ -119,7 +119,7 @@ def strict(context: ssl.SSLContext) -> Iterator[tuple[int, list[bytes]]]:
                 with plain, contextlib.suppress(OSError), context.wrap_socket(plain, server_side=True) as shut:
                     heard.append(shut.recv(100))
 
-        thread = threading.Thread(target=serve)
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield listening.getsockname()[1], heard
         listening.shutdown(socket.SHUT_RDWR)
