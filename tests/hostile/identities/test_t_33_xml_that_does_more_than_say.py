@@ -151,7 +151,7 @@ def test_t_33_a_program_that_hangs_is_ended_and_nobody_is_signed_in(
 ) -> None:
     departure = house.depart()
     arrival = house.answer(departure)
-    monkeypatch.setattr(xmlsec, "DEADLINE", 0.5)
+    monkeypatch.setattr(xmlsec, "DEADLINE", 2.0)
     monkeypatch.setenv(
         "PATH", program(tmp_path, f'echo $$ >> {tmp_path}/pids; [ "$1" = --version ] || exec /bin/sleep 60')
     )

@@ -219,7 +219,7 @@ async def test_t_73_a_late_answer_reaches_nobody(era):
         return http(result(asked, {"resultType": "complete", "which": len(connections)}))
 
     rendezvous = MemoryRendezvous()
-    servers = Servers(Vault({"1": os.urandom(32)}), rendezvous, Terms(0.15, 1.0, MIB), 16 * MIB)
+    servers = Servers(Vault({"1": os.urandom(32)}), rendezvous, Terms(0.5, 2.0, MIB), 16 * MIB)
     async with raw_server(met(era, respond)) as server:
         with pytest.raises(UpstreamSlow):
             await call(servers, server.upstream(era))

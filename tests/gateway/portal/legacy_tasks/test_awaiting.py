@@ -64,7 +64,7 @@ async def test_what_the_protocol_says_went_wrong_is_the_answer(tmp_path) -> None
 
 
 async def test_a_result_that_does_not_come_in_the_time_of_a_call_may_be_asked_for_again(tmp_path) -> None:
-    async with door_with_tasks(tmp_path, call_limit=0.4, call_deadline=0.3) as door, Legacy(door) as client:
+    async with door_with_tasks(tmp_path, call_limit=1.5, call_deadline=1.2) as door, Legacy(door) as client:
         ident = await begin(client)
         error = (await client.say("tasks/result", {"taskId": ident})).json["error"]
         assert error == {"code": -32603, "message": awaiting.NOT_YET}
