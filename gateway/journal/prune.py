@@ -43,13 +43,18 @@ def old(directory: Path, before: float) -> list[Old]:
 
 
 def prune(directory: Path, database: Database, journal: Journal, chosen: list[Old], *, before: float, who: str) -> None:
-    """Each is on record before it goes, with what is needed to check what follows it. Raises JournalDown."""
+    """Each is on record before it goes, with what is needed to check what follows it. Raises JournalDown.
+
+    What somebody else has taken away meanwhile is passed over.
+    """
     for one in chosen:
         name, seal = str(one.name), one.seal
+        if not (directory / name).exists():
+            continue
         journal.note(
             "journal.pruned", who=who, segment=name, last_seq=seal.seq, mark=seal.mark, bytes=one.size, before=before
         )
-        (directory / name).unlink()
+        (directory / name).unlink(missing_ok=True)
         with database.change() as session:
             row = session.get(Segment, name)
             if row is not None:
@@ -71,7 +76,10 @@ def _sealed(directory: Path) -> Iterator[Old]:
     for _writer, names in groupby(segments(directory), lambda name: name.writer):
         for name in names:
             path = directory / str(name)
-            status, end = path.stat(), last(path)
+            try:
+                status, end = path.stat(), last(path)
+            except FileNotFoundError:  # taken away by somebody else while we looked
+                continue
             if end is None or end.event != "journal.sealed" or status.st_mode & 0o200:
                 break
             yield Old(name, end, status.st_size)

@@ -4,12 +4,15 @@ from typing import TYPE_CHECKING
 
 from gateway.journal.index.copying import Indexer
 from gateway.journal.prune import old, prune
+from gateway.journal.segments import segments
 from gateway.journal.verify import verify
 from tests.gateway.journal.conftest import KEY, calls, lines, rows, stored
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
     from gateway.journal.writer import FileJournal
     from registry.database import Database
@@ -36,6 +39,22 @@ def test_old_segments_go_on_record_and_the_rest_stays_sound(opened: Open, direct
     assert verify(directory).problems == []
     told = [line["segment"] for line in lines(directory) if line["event"] == "journal.pruned"]
     assert told == [str(one.name) for one in chosen]
+
+
+def test_what_somebody_else_took_away_meanwhile_is_passed_over(
+    opened: Open, directory: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = opened(database=database, limit=6000)
+    calls(journal, 60)
+    chosen, listed = old(directory, before=4e9), list(segments(directory))
+    for _ in range(2):
+        prune(directory, database, journal, chosen, before=4e9, who="operator:root")
+    monkeypatch.setattr("gateway.journal.prune.segments", lambda _: listed)
+    assert old(directory, before=4e9) == []
+    journal.close()
+    told = [line["segment"] for line in lines(directory) if line["event"] == "journal.pruned"]
+    assert told == [str(one.name) for one in chosen]
+    assert verify(directory, KEY, rows(database)).problems == []
 
 
 def test_a_pruned_segment_that_is_back_is_named(opened: Open, directory: Path, database: Database) -> None:
