@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 SERVERS = ("board", "asker", "changing")
-WITHIN = 20.0  # seconds; less than it takes until servers are looked at again without a reason
+WITHIN = 60.0  # seconds
+SELDOM = "refresh_interval = 600\n"  # far more than that: no server is looked at again without a reason
 ABLE: dict[str, Any] = {"io.modelcontextprotocol/clientCapabilities": {"elicitation": {"form": {}, "url": {}}}}
 ASKS = "asker_test_streaming_elicitation"
 
@@ -111,7 +112,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         board = stack.enter_context(serving(Upstream()))
         board.open_lists = True
         asker = stack.enter_context(running("-m", "tests.fakes.fixture", "--era", "legacy"))
-        gateway = stack.enter_context(Gateway(data, "--workers", "2"))
+        config = data.parent / "ostiary.toml"
+        config.write_text(SELDOM)
+        gateway = stack.enter_context(Gateway(data, "--config", str(config), "--workers", "2"))
         url = on_postgresql.environment(data).get("OSTIARY_DATABASE_URL")
         office = open_office(Settings(data=data, port=gateway.port, database_url=url))
         stack.callback(office.close)
