@@ -10,11 +10,13 @@ import pytest
 from click.testing import CliRunner
 from pydantic import ValidationError
 
+from gateway.assembly import open_office
 from gateway.cli import main
 from gateway.credentials import CredentialUnavailable, Refused, Unanswered
 from gateway.credentials.oauth.ourselves import Ourselves
 from gateway.credentials.platform import LONGEST, DeclaredToken, read, token
 from gateway.operating.doctor.workloads import workloads
+from gateway.settings import Settings
 from gateway.settings.loading import ConfigurationError, load
 from registry.credentials.modes import read_auth
 from registry.errors import RegistryError
@@ -213,7 +215,7 @@ def test_the_doctor_says_what_cannot_be_had(office, file) -> None:
 def test_a_command_names_only_what_the_operators_file_has(tmp_path) -> None:
     given = ["server", "add", "notes", "https://notes.example/mcp", "--auth", "client-credentials"]
     given += ["--workload", "/etc/shadow", "--grant", "jwt-bearer", "--data", str(tmp_path)]
-    CliRunner().invoke(main, ["keys", "--data", str(tmp_path)])
+    open_office(Settings(data=tmp_path), create=True).close()
     said = CliRunner().invoke(main, given)
     assert said.exit_code != 0
     assert "names no workload token" in said.output
