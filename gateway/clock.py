@@ -13,6 +13,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
+from gateway.journal import GATEWAY
+
 if TYPE_CHECKING:
     from gateway.journal import Journal
 
@@ -63,4 +65,4 @@ async def watch(journal: Journal) -> None:
             log.error(
                 "the clock was moved by %+.1f s: %s", seconds, "calls are refused" if now else "it is right again"
             )
-            journal.note("clock.moved" if now else "clock.right", who="ostiary", seconds=seconds)
+            journal.note("clock.moved" if now else "clock.right", who=GATEWAY, seconds=seconds)

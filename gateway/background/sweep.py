@@ -14,7 +14,7 @@ from authz import once
 from authz.people import departures, throttle
 from authz.tables import BrowserSession, Client, Code, CutOff, DeviceGrant, ForeignSession, OneTimeLink, RefreshToken
 from gateway.credentials.oauth.connecting import departures as connecting
-from gateway.journal import JournalDown
+from gateway.journal import GATEWAY, JournalDown
 from gateway.starting.first_start import ensure_signing_key
 from registry.database import Concern
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from gateway.office import Office
 
 INTERVAL = 600.0  # seconds
-WHO = "ostiary"
 KEPT = 86400.0  # seconds that an ended code or token is remembered, so that its reuse is still recognised
 
 log = logging.getLogger("ostiary")
@@ -61,7 +60,7 @@ def _expire_clients(office: Office, now: float) -> None:
     with office.database.read() as session:
         unused = session.exec(select(Client.id).where(col(Client.expires_at) < now)).all()
     if unused:
-        with office.change("client.expired", Concern.PEOPLE, who=WHO, clients=list(unused)) as (session, _):
+        with office.change("client.expired", Concern.PEOPLE, who=GATEWAY, clients=list(unused)) as (session, _):
             session.execute(delete(Client).where(col(Client.id).in_(unused), col(Client.expires_at) < now))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from sqlmodel import col, select
 
@@ -14,6 +14,7 @@ from authz.tables import Group, Provider
 from gateway.identity.declared import read_secret
 from gateway.identity.equipment import owner_of
 from gateway.identity.registering import Described, register, storable, stored_secrets
+from gateway.journal import GATEWAY
 from gateway.settings.loading import ConfigurationError
 from idp_adapters.config import ConfigRefused
 from registry.database import Concern
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from gateway.identity.declared import DeclaredProvider
     from gateway.office import Office
-
-WHO: Final = "ostiary"
 
 
 def declare(office: Office) -> None:
@@ -46,7 +45,7 @@ def _take_up(office: Office, one: DeclaredProvider) -> None:
         slug=one.slug, kind=one.kind, config=one.config(), title=one.title, domains=one.domains, secrets=secrets
     )
     if not _as_stored(office, one, storable(one.read()), secrets):
-        register(office, described, who=WHO, declared=True)
+        register(office, described, who=GATEWAY, declared=True)
     _map(office, one)
 
 
@@ -72,7 +71,7 @@ def _map(office: Office, one: DeclaredProvider) -> None:
     for event, keys in (("idp.unmapped", there - wanted), ("idp.mapped", wanted - there)):
         for claim, value, group in sorted(keys):
             facts = {"provider": one.slug, "claim": claim, "value": value, "group": f"group:{group}"}
-            with office.change(event, Concern.PEOPLE, who=WHO, **facts) as (session, _):
+            with office.change(event, Concern.PEOPLE, who=GATEWAY, **facts) as (session, _):
                 if event == "idp.unmapped":
                     remove_mapping(session, one.slug, claim, value, group)
                     continue
@@ -85,7 +84,8 @@ def _drop(office: Office, kept: set[str]) -> None:
     with office.database.read() as session:
         gone = [row.slug for row in _declared(session) if row.slug not in kept]
     for slug in gone:
-        with office.change("idp.removed", Concern.PEOPLE, Concern.CUTOFFS, who=WHO, provider=slug) as (session, facts):
+        removing = office.change("idp.removed", Concern.PEOPLE, Concern.CUTOFFS, who=GATEWAY, provider=slug)
+        with removing as (session, facts):
             row = next(row for row in _declared(session) if row.slug == slug)
             facts["people"] = remove(session, row, time.time())
             office.vault.forget(session, owner_of(slug))

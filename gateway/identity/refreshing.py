@@ -17,7 +17,7 @@ from authz.ids import fresh_id
 from authz.people import external
 from authz.tables import ForeignSession, Person
 from gateway.identity.keeping import is_used, kept, one_at_a_time, sealed
-from gateway.journal import JournalDown
+from gateway.journal import GATEWAY, JournalDown
 from idp_adapters.contract import Ended, IdentityProblem, IdentityRefused, ProviderDown, Renewing, Surveying
 from registry import leases
 from registry.database import Concern
@@ -37,7 +37,6 @@ LEASE: Final = 60.0  # so long nobody asks when the process that did is gone
 BATCH: Final = 50  # sessions of one provider between two looks, so that no provider waits long for another
 RETRY: Final = 30.0  # seconds before a provider that was down is asked again
 IDLE: Final = 60.0  # seconds, for a provider that cannot be asked: it may become one that can
-WHO: Final = "ostiary"
 MANY: Final = 3  # people who do not all leave between two looks: a wrong base DN is likelier
 RENEW_AT: Final = 0.5  # of the life of groups
 
@@ -159,7 +158,7 @@ class Refreshing:
             external.refresh(session, slug, person, identity, now + life)
             if before != after:
                 facts = {"provider": slug, "groups": sorted(after), "before": sorted(before)}
-                self._office.journal.note("person.groups", who=WHO, person=person.label, **facts)
+                self._office.journal.note("person.groups", who=GATEWAY, person=person.label, **facts)
 
     def _lapsed(self, slug: str, person: Person, now: float) -> None:
         """The provider would have to be asked by the person: sessions and groups end, the rest waits for them."""
@@ -168,7 +167,7 @@ class Refreshing:
             external.drop_groups(session, person.id)
             count = len(external.end(session, slug, ended, now))
             facts = {"provider": slug, "sessions": count}
-            self._office.journal.note("person.lapsed", who=WHO, person=person.label, **facts)
+            self._office.journal.note("person.lapsed", who=GATEWAY, person=person.label, **facts)
 
     def _gone(self, slug: str, person_id: str, now: float) -> None:
         with self._office.database.change(Concern.PEOPLE, Concern.CUTOFFS) as session:
@@ -176,7 +175,7 @@ class Refreshing:
             if person.disabled_at is not None:
                 return
             external.disappear(session, slug, person, now)
-            self._office.journal.note("person.gone", who=WHO, person=person.label, provider=slug)
+            self._office.journal.note("person.gone", who=GATEWAY, person=person.label, provider=slug)
 
 
 def _to_renew(session: Session, slug: str, asked_before: float) -> Sequence[ForeignSession]:

@@ -6,10 +6,12 @@ any thread; a record is one `write(2)` under a lock, or shares one with others t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     from authz.principals import Principal
+
+GATEWAY: Final = "ostiary"  # `who`, where nobody asked the gateway for what it does
 
 
 class JournalDown(Exception):

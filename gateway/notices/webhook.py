@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final
 from sqlmodel import col, func, select
 
 from gateway.fetch import Fetcher, FetchFailed
+from gateway.journal import GATEWAY
 from gateway.notices import written
 from registry.addresses import exception_line
 from registry.errors import AddressRefused, SecretRefused
@@ -107,7 +108,7 @@ class Webhook:
                     session.delete(notice)
                 first, last = notices[0].at, notices[-1].at
                 told = {"count": len(notices), "why": why, "first": first, "last": last}
-                self._office.journal.note(DROPPED, who="ostiary", **told)
+                self._office.journal.note(DROPPED, who=GATEWAY, **told)
 
     def _dropped(self, session: Session) -> dict[str, Sequence[Notice]]:
         oldest = select(Notice).order_by(col(Notice.at))

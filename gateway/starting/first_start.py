@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from authz.people.accounts import admins, find_person
 from authz.people.sessions import ADMIN_LINK, make_link
 from authz.tokens.keys import rotate, rotation_due
+from gateway.journal import GATEWAY
 from registry.database import Concern
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def ensure_signing_key(office: Office, now: float | None = None) -> None:
     with office.database.read() as session:
         if not rotation_due(session, now):
             return
-    with office.change("key.rotated", Concern.KEYS, who="ostiary") as (session, facts):
+    with office.change("key.rotated", Concern.KEYS, who=GATEWAY) as (session, facts):
         facts["kid"] = rotate(session, office.vault, now=now)
 
 
@@ -31,7 +32,7 @@ def first_admin_link(office: Office) -> str | None:
     with office.database.read() as session:
         if admins(session):
             return None
-    return office.settings.base_url + admin_link(office, who="ostiary")
+    return office.settings.base_url + admin_link(office, who=GATEWAY)
 
 
 def admin_link(office: Office, *, who: str, handle: str = "") -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.egress.pool import Egress
 from gateway.egress.reply import Terms
-from gateway.journal import JournalDown
+from gateway.journal import GATEWAY, JournalDown
 from gateway.upstream import Answer, Probed, UpstreamError
 from gateway.upstream.breaker import Breaker
 from gateway.upstream.channels.engine import Channels
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 SWEEP_EVERY = 60.0
 LAST_WORDS = 2.0  # seconds for which what is kept open with an account that ended waits for what is said with it
-WHO = "gateway"  # in the record: nobody asked for it
 
 
 class Engine(Protocol):
@@ -90,9 +89,9 @@ def _note(office: Office, slug: str, trouble: Trouble | None) -> None:
     """That a server is left alone from now on in this process, or that it answers again."""
     with suppress(JournalDown):  # no call leaves then anyway
         if trouble is None:
-            office.journal.note("server.answers", who=WHO, server=slug)
+            office.journal.note("server.answers", who=GATEWAY, server=slug)
         else:
-            office.journal.note("server.left_alone", who=WHO, server=slug, trouble=str(trouble))
+            office.journal.note("server.left_alone", who=GATEWAY, server=slug, trouble=str(trouble))
 
 
 def _no_keys(slug: str) -> bytes:

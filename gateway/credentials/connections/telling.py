@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from authz.tables import Client, Person
+from gateway.journal import GATEWAY
 from gateway.notices import tell
 
 if TYPE_CHECKING:
@@ -13,13 +14,19 @@ if TYPE_CHECKING:
     from gateway.office import Office
     from registry.tables import Connection
 
-WHO: Final = "ostiary"
 TOLD: Final = frozenset({"connection.expiring", "connection.failed", "connection.app_expiring"})
 SHARED: Final = "shared"
 
 
 def note(
-    session: Session, event: str, office: Office, row: Connection, *, who: str = WHO, told: bool = False, **facts: Any
+    session: Session,
+    event: str,
+    office: Office,
+    row: Connection,
+    *,
+    who: str = GATEWAY,
+    told: bool = False,
+    **facts: Any,
 ) -> None:
     """On record; what has to be told leaves with the transaction, for `gateway.notices.webhook` to deliver."""
     about = {"server": row.server, "account": label(session, row.subject), "state": row.state, **facts}

@@ -20,7 +20,7 @@ from gateway.credentials.connections.accounts import tampered
 from gateway.credentials.connections.deeds import tidy
 from gateway.credentials.connections.renewing import STORED_WITHIN, renew_once
 from gateway.credentials.connections.telling import note
-from gateway.journal import JournalDown
+from gateway.journal import GATEWAY, JournalDown
 from gateway.notices import tell
 from gateway.notices.webhook import Webhook
 from registry import leases
@@ -210,7 +210,7 @@ class Tending:
                 session.add(app)
                 facts = {"server": app.server, "issuer": app.issuer, "ends_at": app.secret_until}
                 session.flush()
-                office.journal.note("connection.app_expiring", who="ostiary", **facts)
+                office.journal.note("connection.app_expiring", who=GATEWAY, **facts)
                 tell(session, office.settings.webhook_url, "connection.app_expiring", facts, now)
 
     def _upstream(self, slug: str) -> Upstream | None:

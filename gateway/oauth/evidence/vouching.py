@@ -18,6 +18,7 @@ from authz.clients.known import TOKEN_EXCHANGE, find_client
 from authz.errors import SignInRefused
 from authz.people import external
 from authz.tokens.cutoffs import Cut, is_cut
+from gateway.journal import GATEWAY
 from gateway.oauth.clients.client import SECRET_METHODS, AskingClient
 from gateway.oauth.evidence import Vouched
 from gateway.oauth.evidence.token_types import ID_TOKEN, SAML2
@@ -118,7 +119,7 @@ def _admitted(world: World, provider: str, identity: ExternalIdentity) -> tuple[
     life = max(0.0, said_at + office.settings.session_life - now)
     facts = {"provider": provider, "method": "exchange"}
     try:
-        with office.change("person.vouched", Concern.PEOPLE, who="ostiary", **facts) as (session, record):
+        with office.change("person.vouched", Concern.PEOPLE, who=GATEWAY, **facts) as (session, record):
             person = external.admit(session, provider, identity, now, life)
             record["person"] = person.label
     except SignInRefused as refused:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from authz import once
 from authz.errors import SignInRefused
 from authz.people import external
+from gateway.journal import GATEWAY
 from gateway.oauth.evidence import JWT_BEARER, words
 from gateway.oauth.evidence.vouching import authenticated
 from gateway.oauth.problems import InvalidGrant, Refused
@@ -45,7 +46,7 @@ def welcome(world: World, granted: Granted) -> None:
     """Lets them in as at a first sign-in; in no group until they sign in themselves."""
     facts = {"provider": granted.provider, "issuer": granted.assertion.issuer}
     try:
-        with world.office.change("person.admitted", Concern.PEOPLE, who="ostiary", **facts) as (session, noted):
+        with world.office.change("person.admitted", Concern.PEOPLE, who=GATEWAY, **facts) as (session, noted):
             person = external.admit(session, granted.provider, _identity(granted.assertion), time.time(), 0)
             noted["person"] = person.label
     except SignInRefused as refused:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from gateway.journal import GATEWAY
 from gateway.settings.loading import ConfigurationError
 from registry.database import Concern
 from registry.declaring import Declaration, News, declare, drop, news_of, undeclared
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from gateway.office import Office
     from gateway.upstream.channels.declared import DeclaredServer
 
-WHO: Final = "ostiary"
 EVENTS: Final = {
     News.ADDED: "server.added",
     News.CHANGED: "server.command_changed",
@@ -30,7 +30,7 @@ def enrol(office: Office) -> None:
     with office.database.read() as session:
         gone = undeclared(session, {one.slug for one in declared})
     for slug in gone:
-        with office.change("server.undeclared", Concern.CATALOGUE, who=WHO, server=slug) as (session, _):
+        with office.change("server.undeclared", Concern.CATALOGUE, who=GATEWAY, server=slug) as (session, _):
             drop(session, slug)
     for one in declared:
         _take_up(office, one)
@@ -42,7 +42,7 @@ def _take_up(office: Office, one: DeclaredServer) -> None:
         with office.database.read() as session:
             news = news_of(session, declaration)
         if news is not None:
-            with office.change(EVENTS[news], Concern.CATALOGUE, who=WHO, server=one.slug) as (session, _):
-                declare(session, declaration, who=WHO)
+            with office.change(EVENTS[news], Concern.CATALOGUE, who=GATEWAY, server=one.slug) as (session, _):
+                declare(session, declaration, who=GATEWAY)
     except RegistryError as refused:
         raise ConfigurationError([f"stdio_servers: {refused}"]) from refused

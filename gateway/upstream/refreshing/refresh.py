@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.exc import SQLAlchemyError
 
 from gateway.credentials import Asked, CredentialTampered, CredentialUnavailable
-from gateway.journal import JournalDown
+from gateway.journal import GATEWAY, JournalDown
 from gateway.notices import tell_of_look
 from gateway.rendezvous import RendezvousDown
 from gateway.upstream import UpstreamBusy, UpstreamError
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from registry.catalogue import Credential, Upstream
     from registry.observing import Observation, Seen
 
-WHO = "gateway"  # in the record: nobody asked for it
 LEASE = "refresh"
 DOUBTS_APART = 5.0  # seconds: one that keeps answering badly is asked what it is no more often
 AT_ONCE = 16  # servers asked at the same time
@@ -205,7 +204,7 @@ def _other(upstream: Upstream, before: Upstream | None) -> bool:
 
 
 async def refresh(
-    office: Office, upstreams: Upstreams, credentials: Credentials, slug: str, *, who: str = WHO
+    office: Office, upstreams: Upstreams, credentials: Credentials, slug: str, *, who: str = GATEWAY
 ) -> Observation | None:
     """Reads one server and stores what was seen. None when it could not be read, which is stored too."""
     auth = Auth.NONE
@@ -314,7 +313,7 @@ def _store_failure(office: Office, slug: str, failure: str, trouble: Trouble) ->
         news = server.failing_since is None or server.failure != failure
     if news:
         facts = {"server": slug, "failure": failure, "trouble": str(trouble)}
-        with office.change("server.failing", Concern.CATALOGUE, who=WHO, **facts) as (session, _):
+        with office.change("server.failing", Concern.CATALOGUE, who=GATEWAY, **facts) as (session, _):
             failed(session, slug, failure, trouble)
 
 
@@ -322,8 +321,6 @@ def _give_up(office: Office, slug: str) -> None:
     """T-92: a server whose credential was tampered with is not talked to any more."""
     failure = f"{UNOPENABLE}; set it again with `ostiary server credential {slug}`"
     _store_failure(office, slug, failure, Trouble.CREDENTIAL)
-    with (
-        suppress(WrongState),  # not approved, or suspended already
-        office.change("server.suspended", Concern.CATALOGUE, who=WHO, server=slug, because=UNOPENABLE) as (session, _),
-    ):
+    suspending = office.change("server.suspended", Concern.CATALOGUE, who=GATEWAY, server=slug, because=UNOPENABLE)
+    with suppress(WrongState), suspending as (session, _):  # not approved, or suspended already
         suspend(session, slug, UNOPENABLE)

@@ -192,16 +192,16 @@ def test_what_calls_came_to_and_who_leaves_a_server_alone_is_read_from_the_recor
     for number, said in enumerate(outcomes):
         office.journal.note("call.intent", who="user:a", call=f"c{number}", server="notes", object="notes.add")
         office.journal.note("call.outcome", who="user:a", call=f"c{number}", **said)
-    office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
+    office.journal.note("server.left_alone", who="ostiary", server="notes", trouble="slow")
     assert office.journal.book.settled()  # the segment has a row before anybody copies it
     found = console.json("status", "notes")
     assert found["calls"] == {"ok": 2, "timeout": 1}
     assert found["failures"] == {"slow": 1}
     assert list(found["left_alone"].values()) == ["slow"]
     assert found["trouble"] == "slow"
-    office.journal.note("server.answers", who="gateway", server="notes")
+    office.journal.note("server.answers", who="ostiary", server="notes")
     assert console.json("status", "notes")["left_alone"] == {}
-    office.journal.note("server.left_alone", who="gateway", server="notes", trouble="slow")
+    office.journal.note("server.left_alone", who="ostiary", server="notes", trouble="slow")
     office.close()  # a process that has ended leaves nobody alone
     assert console.json("status", "notes")["left_alone"] == {}
 

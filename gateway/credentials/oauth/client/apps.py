@@ -13,6 +13,7 @@ from gateway.credentials.connections.links import connect_url
 from gateway.credentials.oauth.client import own_documents
 from gateway.credentials.oauth.client.proving import App
 from gateway.credentials.oauth.client.registering import register
+from gateway.journal import GATEWAY
 from registry.credentials import upstream_clients
 from registry.credentials.authenticating import owner
 from registry.errors import SecretRefused
@@ -151,7 +152,7 @@ def _store(equipment: Equipment, upstream: Upstream, app: App, how: str, secret_
         secret_until=secret_until,
     )  # fmt: skip
     facts: dict[str, Any] = {"server": upstream.slug, "issuer": app.issuer, "client": app.id, "how": how}
-    with office.change("server.client", who="ostiary", **facts) as (session, _):
+    with office.change("server.client", who=GATEWAY, **facts) as (session, _):
         before = session.get(UpstreamClient, (upstream.slug, app.issuer), with_for_update=True)
         if before is not None and before.how == how and _still_good(equipment, before, upstream.slug):
             return _opened(equipment, before)

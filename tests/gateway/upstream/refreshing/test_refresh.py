@@ -224,7 +224,7 @@ async def test_a_change_hides_the_tool_and_is_on_record(office: Office, upstream
         await refresh(office, upstreams, Credentials(office), "shop")
     assert tools(office) == ["shop_a"]
     last = records(office, "server.observed")[-1]
-    assert (last["who"], last["server"], last["changed"], last["new"]) == ("gateway", "shop", ["tool b"], ["tool c"])
+    assert (last["who"], last["server"], last["changed"], last["new"]) == ("ostiary", "shop", ["tool b"], ["tool c"])
 
 
 async def test_no_news_moves_no_epoch_and_writes_no_record(office: Office, upstreams: Upstreams) -> None:
