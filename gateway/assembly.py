@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -181,6 +181,8 @@ def _check_database(url: str, settings: Settings, *, create: bool) -> None:
         raise ConfigurationError([_LOST.format(data=settings.data, file=file)])
     if not create:
         raise ConfigurationError([_NO_GATEWAY.format(data=settings.data, file=file)])
+    with suppress(OSError):  # which the database is about to say
+        Path(file).touch(mode=0o600)  # SQLite would let everybody read it, where the directory was there before
 
 
 def _master_key() -> bytes | None:
