@@ -34,6 +34,7 @@ _TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+\\?+(?:"|\Z)|[\[\]{},]',
 _EXACT: Final = 16  # digits from which on not every reader holds a whole number exactly
 _QUOTE: Final = ord('"')
 _DEPTH_LEFT: Final = DEPTH_LIMIT - 2  # for arguments, which are in params, which are in the message
+_USUAL: Final = 64 * 1024  # bytes; of what is larger, most of the cost is its bytes
 _OWN_COLONS: Final = 6  # of the members of a call and of its params, without `_meta`
 
 
@@ -113,7 +114,7 @@ def read_strictly(body: bytes) -> Any:
     Each member has a colon of its own, so one that decoding dropped shows in their number. Only an escape could hide a
     colon, so a body with a Unicode escape in it is read again the slow way.
     """
-    opens = body.count(b"{") + body.count(b"[")
+    opens = _opens(body)
     if opens > DEPTH_LIMIT or (len(body) >= NODE_LIMIT and opens + body.count(b",") >= NODE_LIMIT):
         _measure(body)
     try:
@@ -131,7 +132,8 @@ def recognised(body: bytes) -> Recognised | None:
     None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
     in the number of colons.
     """
-    if len(body) >= NODE_LIMIT:
+    opens = _opens(body)
+    if len(body) > _USUAL or (len(body) >= NODE_LIMIT and opens + body.count(b",") >= NODE_LIMIT):
         return None
     try:
         call = _call.decode(body)
@@ -140,7 +142,7 @@ def recognised(body: bytes) -> Recognised | None:
         value = _object.decode(arguments)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    if arguments.count(b"{") + arguments.count(b"[") > _DEPTH_LEFT or arguments.find(b"\\u") >= 0:
+    if (opens > _DEPTH_LEFT and _opens(arguments) > _DEPTH_LEFT) or arguments.find(b"\\u") >= 0:
         return None  # an escape could hide a colon
     ident, meta = bytes(call.id), bytes(params.meta)
     if (not ident.isdigit() or len(ident) >= _EXACT) and not _is_text(ident):
@@ -151,6 +153,11 @@ def recognised(body: bytes) -> Recognised | None:
     if body.count(b":") != colons:
         return None  # also for a colon in the id or the name, which is unusual enough
     return ident, params.name, arguments, value, meta
+
+
+def _opens(text: bytes) -> int:
+    """How many arrays and objects there are at most; brackets in strings count as well."""
+    return text.count(b"{") + text.count(b"[")
 
 
 def _is_text(ident: bytes) -> bool:

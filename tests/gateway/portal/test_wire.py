@@ -144,7 +144,7 @@ USUAL_INNER = [b'"name":"notes_add"', b'"arguments":{"a":1}', b'"_meta":' + META
 @given(
     outer=st.permutations(USUAL) | st.lists(PIECES, max_size=5),
     inner=st.permutations(USUAL_INNER) | st.lists(INNER, max_size=5),
-    tail=st.sampled_from([b"", b" ", b"x", b"\x00", b"}"]),
+    tail=st.sampled_from([b"", b" ", b"x", b"\x00", b"}", b" " * 11_000]),
 )
 def test_t_57_what_is_recognised_is_read_no_other_way(outer: list[bytes], inner: list[bytes], tail: bytes) -> None:
     """Two readers that disagree about one message are a way around policy: the quick one only ever says less."""
@@ -159,3 +159,14 @@ def test_t_57_what_is_recognised_is_read_no_other_way(outer: list[bytes], inner:
     assert {key: bytes(raw) for key, raw in message.params.items() if key != "name"} == {"arguments": arguments}
     assert message.raw_meta == meta
     assert message.value("arguments") == value
+
+
+@pytest.mark.parametrize(
+    ("arguments", "known"),
+    [('"a":"' + "x" * 20_000 + '"', True), ('"a":"' + "x" * 70_000 + '"', False), ('"a":[' + "1," * 9_990 + "1]", True),
+     ('"a":[' + "1," * 10_000 + "1]", False), ('"a":' + "[" * 9_000 + "]" * 9_000, False)],
+)  # fmt: skip
+def test_a_call_of_some_size_is_recognised_one_of_many_values_is_not(arguments: str, known: bool) -> None:
+    params = '{"name":"a","arguments":{%s}}' % arguments  # noqa: UP031
+    body = b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":%b}' % params.encode()
+    assert (recognised(body) is not None) is known
