@@ -1,4 +1,4 @@
-"""Serving: sockets bound first, then one process, or several that are forked ready and replaced when they die."""
+"""Serving in one process, on sockets that were bound before, until it is told to stop."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ import asyncio
 import contextlib
 import faulthandler
 import gc
-import logging
 import os
 import signal
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import uvicorn
 import uvloop
 
-from authz.errors import AuthzError
-from gateway.journal import JournalDown
 from gateway.settings.loading import ConfigurationError
 from gateway.starting.memory import give_back_large_blocks
-from registry.errors import RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -32,14 +27,8 @@ if TYPE_CHECKING:
 
 GRACE = 5  # seconds that answers under way get when we are told to stop
 LAST = 30  # seconds after that word; who hangs even then (a database that does not answer) ends as if it were killed
-LATER = 3  # seconds that a worker has for that before its parent kills it
 STOPPING = (signal.SIGINT, signal.SIGTERM)
-YOUNG = 2.0  # seconds; a worker that gives up younger is replaced after a pause, so that a broken one does not spin
-RESPAWN_PAUSE = 1.0
-GIVE_UP = 5  # such ends in a row, for each worker, after which there is no hope
 SWITCH = 0.0005  # seconds that a thread (a sign-in, the search index) may hold the interpreter while calls want it
-
-log = logging.getLogger("ostiary")
 
 
 class Listener(uvicorn.Server):
@@ -59,22 +48,6 @@ def bind_listen(listen: str, name: str) -> socket.socket:
     """The same for a `host:port` setting."""
     host, _, port = listen.rpartition(":")
     return _bind(host.strip("[]"), int(port), name)
-
-
-def run(
-    open_office: Callable[[], Office], settings: Settings, sockets: list[socket.socket], opening: Callable[[], None]
-) -> None:
-    """Serves until told to stop by SIGINT or SIGTERM. `sockets`: the main one, then the admin's if there is one.
-
-    `opening` is called when nothing is left to do but to listen, and being told to stop is heard already.
-    """
-    if settings.workers == 1:
-        serve_here(open_office(), sockets, opening=opening)
-    else:
-        from gateway.operating.metrics import shared
-
-        with shared(settings.metrics_listen):  # before anything that counts is imported
-            Workers(open_office, settings.workers, sockets).run(opening)
 
 
 def serve_here(
@@ -174,113 +147,6 @@ def _stop_on_signals(listeners: list[Listener]) -> None:
     loop = asyncio.get_running_loop()
     for signum in STOPPING:
         loop.add_signal_handler(signum, stop)
-
-
-class Workers:
-    """Forks workers that share the listening sockets, and replaces those that die.
-
-    The parent opens no database, no journal and no thread, so that a fork is clean; it has imported everything, so
-    that a worker is there in milliseconds.
-    """
-
-    def __init__(self, open_office: Callable[[], Office], count: int, sockets: list[socket.socket]) -> None:
-        self._open_office = open_office
-        self._count = count
-        self._sockets = sockets
-        self._born: dict[int, tuple[int, float]] = {}  # pid → (number, when)
-        self._stopping = False
-        self._killed = False  # some that did not end
-        self._failed = 0  # in a row, while young
-
-    def run(self, opening: Callable[[], None]) -> None:
-        _import_everything()
-        for signum in STOPPING:
-            signal.signal(signum, self._stop)
-        signal.signal(signal.SIGALRM, self._kill)
-        opening()
-        for number in range(self._count):
-            self._fork(number)
-        while self._born:
-            self._bury()
-        for sock in self._sockets:
-            sock.close()
-        if self._hopeless or self._killed:
-            sys.exit(1)  # whoever supervises us must see that it was no end as it should be
-
-    def _fork(self, number: int) -> None:
-        parent = os.getpid()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # a child must not run our handler
-        if self._stopping:  # asked here, where nobody can be told to stop after the question and before the fork
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-            return
-        pid = os.fork()
-        if pid:
-            self._born[pid] = (number, time.monotonic())
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-            return
-        status = 1
-        try:
-            for signum in (*STOPPING, signal.SIGALRM):
-                signal.signal(signum, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-            serve_here(self._open_office(), self._sockets, leader=number == 0, parent=parent)
-            status = 0
-        except (ConfigurationError, AuthzError, RegistryError, JournalDown) as refused:
-            sys.stderr.write(f"ostiary: {refused}\n")
-        finally:
-            if error := sys.exception():  # nothing comes after us that would print it
-                log.critical("a worker failed", exc_info=error)
-            sys.stderr.flush()
-            os._exit(status)
-
-    def _bury(self) -> None:
-        try:
-            pid, status = os.wait()
-        except ChildProcessError:
-            self._born.clear()
-            return
-        number, born = self._born.pop(pid, (None, 0.0))
-        if number is None or self._stopping:
-            return
-        log.error("worker %d ended with status %d and is replaced", number, status)
-        failed = os.WIFEXITED(status) and time.monotonic() - born < YOUNG
-        self._failed = self._failed + 1 if failed else 0
-        if self._hopeless:
-            log.error("workers cannot live: giving up; what stands above says why")
-            self._stop()
-        if self._failed:
-            time.sleep(RESPAWN_PAUSE)
-        self._fork(number)
-
-    @property
-    def _hopeless(self) -> bool:
-        return self._failed > GIVE_UP * self._count
-
-    def _stop(self, _number: int = 0, _frame: object = None) -> None:
-        if not self._stopping:
-            signal.alarm(LAST + LATER)
-        self._stopping = True
-        self._tell(signal.SIGTERM)
-
-    def _kill(self, _number: int, _frame: object) -> None:
-        """They see to their end themselves, unless they were stopped or hang in the system."""
-        log.error("workers that were told to stop did not end and are killed")
-        self._killed = True
-        self._tell(signal.SIGKILL)
-
-    def _tell(self, signum: signal.Signals) -> None:
-        for pid in self._born:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signum)
-
-
-def _import_everything() -> None:
-    """What every worker would import anyway, imported once and shared copy-on-write."""
-    import gateway.app
-    import gateway.assembly
-    import gateway.background
-    import gateway.edge
-    import gateway.snapshots  # noqa: F401
 
 
 def _bind(host: str, port: int, name: str) -> socket.socket:

@@ -41,7 +41,7 @@ def up(config: Path | None, **flags: Any) -> None:
     the environment, and the environment over the file. docs/settings.md lists them all.
     """
     from gateway.assembly import alone, remember
-    from gateway.serve import run
+    from gateway.workers import run
 
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[_log_handler()])
     settings = load(config, **flags)

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 HOPELESS = """
 import logging
-from gateway import serve
+from gateway import workers
 
 logging.basicConfig()
-serve.RESPAWN_PAUSE = 0
-serve.YOUNG = 3600  # also on a machine where it takes long until one has failed
+workers.RESPAWN_PAUSE = 0
+workers.YOUNG = 3600  # also on a machine where it takes long until one has failed
 
 def refuse():
     raise LookupError("nothing here knows this")
 
-serve.Workers(refuse, 1, []).run(lambda: None)
+workers.Workers(refuse, 1, []).run(lambda: None)
 """
 
 
@@ -34,17 +34,17 @@ def test_workers_that_cannot_live_say_why_and_end_as_a_failure() -> None:
 
 UNSTOPPABLE = """
 import signal, time
-from gateway import serve
+from gateway import workers
 
-serve.LAST = 1
-serve.LATER = 0
+workers.LAST = 1
+workers.LATER = 0
 
 def hang():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     print("hangs", flush=True)
     time.sleep(60)
 
-serve.Workers(hang, 2, []).run(lambda: None)
+workers.Workers(hang, 2, []).run(lambda: None)
 """
 
 # A thread in the midst of a question to a database that does not answer.
