@@ -42,6 +42,7 @@ def data(tmp_path):
         )
         session.add(BrowserSession(hash="h", person="usr_1", created_at=0, seen_at=0, expires_at=9e9))
         office.vault.seal(session, "server:notes", "static", CANARY)
+    assert office.journal.book.settled()  # a backup has the segments that are in the table
     yield path
     office.close()
 
