@@ -132,10 +132,7 @@ def recognised(body: bytes) -> Recognised | None:
     None for everything that is unusual in any way; that is for `parse` to judge. As there, a key that came twice shows
     in the number of colons.
     """
-    if len(body) > _USUAL:
-        return None
-    opens = _opens(body)
-    if len(body) >= NODE_LIMIT and opens + body.count(b",") >= NODE_LIMIT:
+    if len(body) > _USUAL or (opens := _opens(body)) + body.count(b",") >= NODE_LIMIT:
         return None
     try:
         call = _call.decode(body)
